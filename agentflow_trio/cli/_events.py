@@ -1,0 +1,74 @@
+"""The file of ``--events``: every event of a run as a line of JSON.
+
+Layer: cli. Rule: a line is in the file before the run goes on, so that the file is complete however the run ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO, final
+
+from ..events import ExecutionEvent
+from ..ports import Observer
+from ._exit import UsageError
+
+__all__ = ["EventLog", "event_log"]
+
+
+@contextmanager
+def event_log(path: Path | None) -> Iterator[tuple[Observer, ...]]:
+    """Open the file at *path*, emptied, and give the observer that fills it; none without a path.
+
+    Raises:
+        UsageError: it cannot be opened.
+    """
+    if path is None:
+        yield ()
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(problem=f"{path} cannot be written: {error.strerror}") from error
+    log = EventLog(file)
+    with file:
+        yield (log,)
+    if log.failure is not None:
+        sys.stderr.write(f"warning: {path} is not complete: {log.failure}\n")
+
+
+@final
+class EventLog:
+    """An observer that writes every event as a line of JSON, at once.
+
+    Attributes:
+        failure: why it stopped writing; None while all is well.
+    """
+
+    name = "events"
+
+    def __init__(self, file: TextIO) -> None:
+        self.failure: OSError | None = None
+        self._file = file
+
+    def observe(self, event: ExecutionEvent) -> None:
+        """Write *event*; after a failure nothing more, so that what is there is whole."""
+        record = {
+            "event_type": event.event_type,
+            "seq": event.seq,
+            "path": event.path,
+            "node_id": event.node_id,
+            "timestamp": event.timestamp,
+            "duration_ms": event.duration_ms,
+            "run_id": event.run_id,
+            "metadata": event.metadata,
+        }
+        if self.failure is None:
+            try:
+                self._file.write(json.dumps(record) + "\n")
+                self._file.flush()
+            except OSError as error:
+                self.failure = error

@@ -1,0 +1,151 @@
+"""The state a run begins with: ``--input`` read as JSON, ``--set`` laid over it, checked against the state's class.
+
+Layer: cli. Rule: everything that does not fit is said at once, and before anything runs.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO, TypeVar, final
+
+import attrs
+
+from ..codec import from_data
+from ..errors import CodecError
+from ..ports import Keyed
+from ._exit import UsageError
+from ._loading import did_you_mean
+
+__all__ = ["make_state"]
+
+State = TypeVar("State")
+
+
+def make_state(kind: type[State], source: str | None, settings: Sequence[str], stdin: TextIO) -> State:
+    """Return the *kind* described by a JSON file and settings.
+
+    Args:
+        kind: the class of the flow's state.
+        source: a file, ``-`` for *stdin*, None for an empty object.
+        settings: ``key=value`` or ``key.part=value``, applied in order.
+        stdin: where ``-`` is read from.
+
+    Raises:
+        UsageError: with every mistake found: fields that are missing, unknown or of another type, with path, expected, got.
+    """
+    data = {} if source is None else _read(source, stdin)
+    problems = [problem for setting in settings if (problem := _set(data, kind, setting))]
+    if problems:
+        raise UsageError(problem=problems[0]) if len(problems) == 1 else UsageError(
+            problem=f"{len(problems)} settings are wrong:", details=tuple(problems)
+        )
+    try:
+        return from_data(kind, data)
+    except CodecError as error:
+        raise UsageError(
+            problem=f"the input is not a valid {kind.__name__}:",
+            details=tuple(map(str, error.mismatches)),
+            hint="Give fields with --input FILE.json or --set key=value.",
+        ) from error
+
+
+def _read(source: str, stdin: TextIO) -> dict[str, Any]:
+    name = "standard input" if source == "-" else source
+    try:
+        text = stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(problem=f"{name} cannot be read: {error}") from error
+    try:
+        data: object = json.loads(text)
+    except ValueError as error:
+        raise UsageError(problem=f"{name} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise UsageError(problem=f"{name} must hold a JSON object, not {_json_kind(data)}")
+    return data
+
+
+def _json_kind(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+# ---------------------------------------------------------------- settings
+
+
+@final
+@attrs.frozen
+class _Parts:
+    """What a value of some type consists of: named parts, and the type of all others (None: there are no others)."""
+
+    named: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    others: object = None
+
+
+def _set(data: dict[str, Any], kind: object, setting: str) -> str:
+    """Apply one ``key=value`` to *data*; return what is wrong with it, or nothing."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        return f"--set {setting}: write it as key=value"
+    names = key.split(".")
+    place = data
+    for number, name in enumerate(names, 1):
+        parts = _parts(kind)
+        kind = parts.named.get(name, parts.others)
+        if kind is None:
+            return f"--set {key}: {_no_part('.'.join(names[: number - 1]), name, parts)}"
+        if number < len(names):
+            below = place[name] = place.get(name) or {}
+            if not isinstance(below, dict):
+                return f"--set {key}: {'.'.join(names[:number])} is {_json_kind(below)} in the input"
+            place = below
+    place[names[-1]] = _value(kind, text)
+    return ""
+
+
+def _no_part(owner: str, name: str, parts: _Parts) -> str:
+    if not parts.named:
+        return f"{owner or 'the state'} has no fields"
+    known = did_you_mean(name, parts.named) or f"; there are {', '.join(parts.named)}"
+    return f"{owner or 'the state'} has no field {name!r}{known}"
+
+
+def _parts(kind: object) -> _Parts:
+    origin = typing.get_origin(kind)
+    if origin in {typing.Union, types.UnionType}:
+        several = [_parts(option) for option in typing.get_args(kind)]
+        named = {name: part for parts in several for name, part in parts.named.items()}
+        return _Parts(named, next((parts.others for parts in several if parts.others is not None), None))
+    plain = origin or kind
+    if kind in {Any, object}:
+        return _Parts(others=Any)
+    if not isinstance(plain, type):
+        return _Parts()
+    if issubclass(plain, Keyed):
+        return _Parts(plain.__agentflow_keys__())
+    if attrs.has(plain):
+        hints = typing.get_type_hints(plain)
+        return _Parts({field.alias or field.name: hints[field.name] for field in attrs.fields(plain) if field.init})
+    if issubclass(plain, Mapping):
+        return _Parts(others=(*typing.get_args(kind), Any, Any)[1])
+    return _Parts()
+
+
+def _value(kind: object, text: str) -> object:
+    """*text* as JSON if it is JSON that fits *kind*, else as a string if that fits, else whatever it is, to be refused."""
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        return text
+    return text if not _fits(kind, value) and _fits(kind, text) else value
+
+
+def _fits(kind: Any, value: object) -> bool:
+    try:
+        from_data(kind, value)
+    except CodecError:
+        return False
+    return True

@@ -1,0 +1,124 @@
+"""One run for the command line: an engine, its observers, a view of the progress, and what signals do.
+
+Layer: cli. Rule: whatever happens to the run comes back as an `Outcome`; only bugs of ours are raised.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar, final
+
+import attrs
+import trio
+
+from ..engine import Engine, Run
+from ..errors import AgentFlowError, DeadlineExceededError, FlowAbortedError, FlowFailedError, RunCancelledError
+from ..flow import Flow
+from ..ports import Observer
+from ..types import AttrsState, RunResult
+from ._exit import ExitCode, UsageError
+from ._signals import Interrupts
+
+__all__ = ["Outcome", "View", "carry_out"]
+
+State = TypeVar("State", bound=AttrsState)
+A_DAY: Final = 86_400.0
+"""No observer is too slow here: a stopped terminal or a busy disk must not cost events."""
+
+
+class View(Protocol):
+    """Where the progress of a run is shown."""
+
+    @property
+    def observer(self) -> Observer:
+        """What is told the run's events."""
+        ...
+
+    def __enter__(self) -> object:
+        """Begin, in the loop."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Show how it ended."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a line of ours."""
+        ...
+
+    def restore(self) -> None:
+        """Leave the terminal usable; called in a signal handler just before the process is ended."""
+        ...
+
+    async def keep_drawing(self) -> None:
+        """Show time passing, until cancelled."""
+        ...
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Outcome(Generic[State]):
+    """How a run ended.
+
+    Attributes:
+        run_id: its id.
+        code: what the shell is told.
+        result: if it ended well.
+        error: if it did not.
+    """
+
+    run_id: str
+    code: ExitCode
+    result: RunResult[State] | None = None
+    error: BaseException | None = None
+
+
+async def carry_out(
+    flow: Flow[State, ...],
+    state: State,
+    view: View,
+    *,
+    timeout: float | None = None,
+    seed: int | None = None,
+    observers: Sequence[Observer] = (),
+    kill: Callable[[int], object] = os._exit,
+) -> Outcome[State]:
+    """Run *flow*; the first Ctrl-C or SIGTERM cancels it, the second calls *kill*. Always a checkpoint.
+
+    Raises:
+        UsageError: the run was refused before anything ran.
+    """
+    everybody = (view.observer, *observers)
+    try:
+        with view:
+            async with (
+                Engine(observers=everybody, observer_budget=A_DAY) as engine,
+                engine.start(flow, state, timeout=timeout, seed=seed) as run,
+            ):
+                return await _watched(run, view, kill)
+    except AgentFlowError as error:
+        raise UsageError(problem=str(error)) from error
+
+
+async def _watched(run: Run[State], view: View, kill: Callable[[int], object]) -> Outcome[State]:
+    def ask(signal: str) -> None:
+        view.say(f"{signal}: cancelling the run; once more ends it at once")
+        run.request_cancel(signal)
+
+    with Interrupts(ask, restore=view.restore, kill=kill) as interrupts:
+        async with trio.open_nursery() as drawing:
+            drawing.start_soon(view.keep_drawing)
+            try:
+                result = await run.result()
+            except (FlowFailedError, FlowAbortedError, RunCancelledError) as error:
+                return Outcome(run_id=run.run_id, code=interrupts.code or _code(error), error=error)
+            finally:
+                drawing.cancel_scope.cancel()
+        return Outcome(run_id=run.run_id, code=ExitCode.SUCCESS, result=result)
+
+
+def _code(error: BaseException) -> ExitCode:
+    leaves = error.leaves() if isinstance(error, FlowFailedError) else ()
+    timed_out = any(isinstance(leaf, DeadlineExceededError) and leaf.limit == "timeout of the run" for leaf in leaves)
+    return ExitCode.TIMEOUT if timed_out else ExitCode.FAILED

@@ -1,0 +1,204 @@
+"""The commands and their options (needs cyclopts and rich).
+
+Layer: cli. Rules: stdout gets the answer alone (state, picture, list), everything else goes to stderr, also
+what nodes print; a command returns its exit code, and a `UsageError` ends it with 2 before anything ran.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TextIO
+
+import trio
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+
+from ..errors import StateTypeError
+from ..flow import Flow
+from ..flow._render import to_dot, to_mermaid, to_text
+from ._board import Board
+from ._checking import Checked
+from ._checking import check as check_target
+from ._events import event_log
+from ._exit import MEANING, ExitCode, UsageError
+from ._inputs import make_state
+from ._lines import Lines
+from ._loading import find_flow
+from ._results import checks_as_data
+from ._running import View, carry_out
+from .answers import answering, list_checks, tell, write_json
+from .progress import Display
+
+__all__ = ["app", "dispatch"]
+
+_PICTURES: Final[Mapping[str, Callable[[Flow[Any, ...]], str]]] = {"mermaid": to_mermaid, "dot": to_dot, "text": to_text}
+
+_EXAMPLES: Final = """\
+Examples:
+  agentflow check editorial.py                     is it wired rightly?
+  agentflow graph editorial.py --format mermaid    a picture for your README
+  agentflow run editorial.py:editorial --set topic=trio --set author.name=Ada
+  agentflow run newsroom.flows:editorial --input article.json --json | jq .state
+  echo '{"topic": "trio"}' | agentflow run editorial.py --input - --timeout 60 --events run.jsonl
+
+TARGET is a module (newsroom.flows) or a file (editorial.py), with :name if it has several flows.
+
+Exit codes:
+"""
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("agentflow_trio")
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree
+        return "unknown (not installed)"
+
+
+app = App(
+    name="agentflow",
+    help="Run, check and draw flows made with agentflow_trio.",
+    help_format="plaintext",
+    help_epilogue=_EXAMPLES + "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANING.items()),
+    version=_version,
+    version_flags=["--version"],
+    result_action="return_value",
+    default_parameter=Parameter(negative=()),
+)
+
+
+def _view(flow: Flow[Any, ...]) -> View:
+    """A table that is redrawn if stderr is a terminal that can, plain lines otherwise."""
+    console = Console(stderr=True)
+    if sys.stderr.isatty() and not console.is_dumb_terminal:
+        return Display(Board(flow), console)
+    return Lines(sys.stderr)
+
+
+def dispatch(tokens: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(tokens, exit_on_error=False, console=Console(), error_console=Console(stderr=True))
+    except CycloptsError:
+        return ExitCode.USAGE
+    except KeyboardInterrupt:  # while a module was imported; a run has its own handler
+        return ExitCode.INTERRUPTED
+    return code if isinstance(code, int) else ExitCode.SUCCESS
+
+
+@app.command
+def run(
+    target: str,
+    /,
+    *,
+    source: Annotated[str | None, Parameter("--input")] = None,
+    settings: Annotated[tuple[str, ...], Parameter("--set")] = (),
+    timeout: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    seed: int | None = None,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+    events: Path | None = None,
+) -> ExitCode:
+    """Run a flow and print its final state on stdout; progress goes to stderr.
+
+    The first Ctrl-C (or SIGTERM) cancels the run, cleanups included; the second ends the process at once.
+
+    Parameters
+    ----------
+    target
+        Module or file, with :name if it has several flows.
+    source
+        JSON file with the state to begin with; - reads standard input.
+    settings
+        key=value, laid over the input; may be repeated. The value is read as JSON if that fits the field, otherwise as text. Dots reach into nested fields.
+    timeout
+        Seconds for the whole run.
+    seed
+        Seed of the run's dice, to repeat its draws.
+    as_json
+        Print one JSON object: run_id, exit, state, duration, steps, visits; or run_id and error.
+    events
+        Write every event to this file, one JSON object a line.
+    """
+
+    def work(answer: TextIO) -> ExitCode:
+        flow = find_flow(target)
+        try:
+            kind = flow.state_type
+        except StateTypeError as error:
+            raise UsageError(problem=str(error)) from error
+        state = make_state(kind, source, settings, sys.stdin)
+        with event_log(events) as observers:
+            job = functools.partial(carry_out, flow, state, _view(flow), timeout=timeout, seed=seed, observers=observers)
+            outcome = trio.run(job)
+        return tell(outcome, answer, as_json=as_json)
+
+    return answering(work, as_json=as_json)
+
+
+@app.command
+def check(targets: Annotated[tuple[str, ...], Parameter(negative=())], /, *, as_json: Annotated[bool, Parameter("--json")] = False) -> ExitCode:
+    """Import modules or files and report every mistake in their flows, with the line; else list the flows.
+
+    Parameters
+    ----------
+    targets
+        Modules or files, each with :name for one flow of it.
+    as_json
+        Print one JSON object: flows, problems, not_checked, errors.
+    """
+
+    def work(answer: TextIO) -> ExitCode:
+        checks: list[Checked] = []
+        errors: list[UsageError] = []
+        for target in targets:
+            try:
+                checks.append(check_target(target))
+            except UsageError as error:
+                errors.append(error)
+        if as_json:
+            write_json(answer, checks_as_data(checks, errors))
+        else:
+            list_checks(checks, errors, answer)
+        if errors:
+            return ExitCode.USAGE
+        return ExitCode.FAILED if any(checked.findings for checked in checks) else ExitCode.SUCCESS
+
+    return answering(work, as_json=as_json)
+
+
+@app.command
+def graph(
+    target: str,
+    /,
+    *,
+    format: Literal["mermaid", "dot", "text"] = "text",  # noqa: A002 - the option's name
+    output: Path | None = None,
+) -> ExitCode:
+    """Draw a flow, nested flows and policies included.
+
+    Parameters
+    ----------
+    target
+        Module or file, with :name if it has several flows.
+    format
+        mermaid for Markdown pages, dot for Graphviz, text for terminals.
+    output
+        Write to this file instead of stdout.
+    """
+
+    def work(answer: TextIO) -> ExitCode:
+        text = _PICTURES[format](find_flow(target))
+        if output is None:
+            answer.write(text)
+        else:
+            try:
+                output.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise UsageError(problem=f"{output} cannot be written: {error.strerror}") from error
+        return ExitCode.SUCCESS
+
+    return answering(work, as_json=False)

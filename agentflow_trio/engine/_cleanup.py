@@ -1,0 +1,149 @@
+"""Closing what a step opened: last in, first out, in the step's own task, shielded, within the run's grace.
+
+Layer: engine. Rules: every cleanup is called, whatever the others do. While a run is being cancelled all its
+cleanups share one budget; otherwise each has the whole grace. One that overruns is reported, never waited for in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, final
+
+import attrs
+import trio
+
+from ..errors import CleanupOverrunError
+from ..events import CleanupOverrun
+from ..types import Phase
+
+if TYPE_CHECKING:
+    from ._live import Strand
+
+__all__ = ["Cleanup", "close_attempt", "close_visit"]
+
+
+@final
+@attrs.frozen(eq=False)
+class Cleanup:
+    """Something to be closed.
+
+    Attributes:
+        phase: the phase it was opened in; what ``prep`` opened lives as long as the visit.
+        what: for reports.
+        close: called with the error that ends the phase, if any.
+    """
+
+    phase: Phase
+    what: str
+    close: Callable[[BaseException | None], Awaitable[object]]
+
+
+async def close_attempt(
+    strand: Strand, error: BaseException | None = None
+) -> list[BaseException]:
+    """Close what exec opened; return what that raised."""
+    return await _close(strand, error, keep="prep")
+
+
+async def close_visit(
+    strand: Strand, error: BaseException | None = None
+) -> list[BaseException]:
+    """Close everything the visit opened; return what that raised."""
+    return await _close(strand, error, keep=None)
+
+
+async def _close(
+    strand: Strand, error: BaseException | None, *, keep: Phase | None
+) -> list[BaseException]:
+    cleanups, failures, phase = strand.cleanups, list[BaseException](), strand.phase
+    while cleanups and cleanups[-1].phase != keep:
+        strand.phase = "cleanup"
+        failures += await _shielded(strand, cleanups.pop(), error)
+    strand.phase = phase
+    return failures
+
+
+async def _shielded(
+    strand: Strand, cleanup: Cleanup, error: BaseException | None
+) -> list[BaseException]:
+    run, failures, stack = strand.run, list[BaseException](), list[str]()
+    cancelled = strand.is_cancelled()
+    with trio.CancelScope(
+        shield=True, deadline=run.cleanup_deadline(cancelled=cancelled)
+    ) as scope:
+        try:
+            if cancelled or run.bus is not None:
+                await _watched(strand, cleanup, error, scope.deadline, stack)
+            else:
+                await cleanup.close(error)
+        except trio.Cancelled:
+            raise
+        except BaseException as failure:  # noqa: BLE001 - the others must be closed too; the caller raises it
+            if failure is not error:
+                failures.append(failure)
+    if scope.cancel_called:
+        path = strand.trail.here().path
+        failures.append(
+            CleanupOverrunError(
+                path=path,
+                callback=cleanup.what,
+                grace=run.settings.cleanup_grace,
+                stack=tuple(stack),
+            )
+        )
+    return failures
+
+
+async def _watched(
+    strand: Strand,
+    cleanup: Cleanup,
+    error: BaseException | None,
+    deadline: float,
+    stack: list[str],
+) -> None:
+    """Close it with somebody looking on, who says where it stands when the grace is over, even if it never ends."""
+    raised: BaseException | None = None
+    watching = trio.CancelScope(
+        shield=True
+    )  # the scope around it ends at the same moment, and it must still speak
+
+    async def watch() -> None:
+        with watching:
+            await trio.sleep_until(deadline)
+            stack.extend(_where(strand.task))
+            if strand.run.bus is not None:
+                grace = strand.run.settings.cleanup_grace
+                strand.run.bus.emit(
+                    CleanupOverrun,
+                    strand.trail.here().path,
+                    callback=cleanup.what,
+                    grace=grace,
+                    stack=tuple(stack),
+                )
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch, name="agentflow cleanup watch")
+        try:
+            await cleanup.close(error)
+        except BaseException as failure:  # noqa: BLE001 - raised below, outside the nursery, so that it is not grouped
+            raised = failure
+        watching.cancel()
+    if raised is not None:
+        raise raised
+
+
+def _where(task: trio.lowlevel.Task) -> list[str]:
+    """Where *task* is waiting, outermost first; the frames of this package and of Trio are left out."""
+    frames = [
+        (frame.f_code.co_name, frame.f_code.co_filename, line)
+        for frame, line in task.iter_await_frames()
+    ]
+    return [
+        f"{name} ({filename}:{line})"
+        for name, filename, line in frames
+        if not filename.startswith((_OURS, _TRIO))
+    ]
+
+
+_OURS = __file__.rpartition("/")[0]
+_TRIO = trio.__file__.rpartition("/")[0]

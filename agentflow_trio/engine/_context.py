@@ -1,0 +1,296 @@
+"""What a node may know and ask for while it runs: `current_step()`.
+
+Layer: engine. Rules: made on first request, valid for one visit. What it opens is closed in the task that runs the step.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from random import Random
+from typing import TypeVar, TypeVarTuple, Unpack, final
+
+import trio
+
+from ..errors import NoStepError, ResourceError, StepEndedError
+from ..events import Progress
+from ..types import Resource, Stream
+from ._cleanup import Cleanup
+from ._live import CURRENT, Strand
+from ._trail import Place
+
+__all__ = ["StepContext", "current_step"]
+
+Value = TypeVar("Value")
+PosArgs = TypeVarTuple("PosArgs")
+
+
+@final
+class StepContext:
+    """One visit, seen from inside. Get it with `current_step()`; it is over when the visit is.
+
+    In the step's own task everything works; in its child tasks everything but `enter` and `on_cleanup`; in a thread
+    that it hopped to, `report` and what can be read.
+    """
+
+    __slots__ = ("_place", "_random", "_serial", "_strand")
+
+    def __init__(self, strand: Strand, /) -> None:
+        self._strand = strand
+        self._serial = strand.steps
+        self._place: Place | None = None
+        self._random: tuple[int, Random] | None = None
+
+    def _live(self) -> Strand:
+        if self._strand.steps != self._serial:
+            raise StepEndedError(path=self._place.path if self._place else "this step")
+        return self._strand
+
+    def _here(self) -> Place:
+        strand = self._live()
+        if self._place is None:
+            self._place = strand.trail.here()
+        return self._place
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self._live().run.run_id
+
+    @property
+    def path(self) -> str:
+        """Where this is, as ``editorial/editing/review#2``."""
+        return self._here().path
+
+    @property
+    def visit(self) -> int:
+        """How often this execution of the flow has come to this step, from 1."""
+        return self._here().visit
+
+    @property
+    def attempt(self) -> int:
+        """Which try of exec in this visit, from 1."""
+        return self._live().attempt
+
+    @property
+    def caught(self) -> BaseException | None:
+        """The error that a ``.catch`` routed here; None if the step was reached by an exit."""
+        strand = self._live()
+        return strand.caught if strand.caught_at == self._serial else None
+
+    @property
+    def deadline(self) -> float:
+        """When the time of the innermost limit runs out, on Trio's clock; ``inf`` without any."""
+        self._live()
+        if _in_thread():
+            return trio.from_thread.run_sync(trio.current_effective_deadline)
+        return trio.current_effective_deadline()
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that is the same for every attempt of this visit and differs between visits and runs."""
+        return f"{self.run_id}/{self.path}"
+
+    @property
+    def random(self) -> Random:
+        """Dice of this attempt's own, derived from the run's seed and the path: no other step disturbs its draws."""
+        strand, place = self._live(), self._here()
+        if self._random is None or self._random[0] != strand.attempt:
+            dice = Random(
+                f"{strand.run.seed}/{place.prefix}{place.step.name}#{place.visit}@{strand.attempt}"
+            )  # noqa: S311 - reproducible on purpose
+            self._random = strand.attempt, dice
+        return self._random[1]
+
+    def now(self) -> float:
+        """The time on Trio's clock, in seconds."""
+        return self._live().run.clock()
+
+    def use(self, resource: Resource[Value], /) -> Value:
+        """Return what the application put in the engine for *resource*.
+
+        Raises:
+            ResourceError: the step does not declare it with ``uses=``.
+        """
+        strand = self._live()
+        step = strand.trail.here().step
+        if resource not in step.uses:
+            raise ResourceError(
+                resource=resource.name,
+                step=step.name,
+                reason=f"not declared; write uses=({resource.name.upper()},) where the step is made",
+            )
+        value = strand.run.settings.resources[resource]
+        if not isinstance(value, resource.kind):
+            raise ResourceError(
+                resource=resource.name,
+                step=step.name,
+                reason=f"is not a {resource.kind.__name__}",
+            )
+        return value
+
+    def report(self, fraction: float, text: str = "", /) -> None:
+        """Say how far the step is, and that it is alive: an ``idle_timeout`` starts anew. Works from threads too.
+
+        Args:
+            fraction: 0 to 1.
+            text: a few words for people.
+
+        Raises:
+            ValueError: *fraction* is not between 0 and 1.
+        """
+        if not 0.0 <= fraction <= 1.0:
+            raise ValueError(f"report: fraction must be between 0 and 1, not {fraction!r}")
+        if _in_thread():
+            trio.from_thread.run_sync(self._report, fraction, text)
+        else:
+            self._report(fraction, text)
+
+    def _report(self, fraction: float, text: str) -> None:
+        strand = self._live()
+        now = strand.run.clock()
+        for scope, seconds in strand.heartbeats:
+            scope.deadline = now + seconds
+        if strand.run.bus is not None:
+            strand.run.bus.emit(Progress, self.path, fraction=float(fraction), text=text)
+
+    async def to_thread(
+        self, fn: Callable[[Unpack[PosArgs]], Value], /, *args: Unpack[PosArgs]
+    ) -> Value:
+        """Call a blocking function in a thread and wait for it, as ``trio.to_thread.run_sync``. Always a checkpoint.
+
+        Cancellation waits for the call to end: a thread cannot be stopped.
+        """
+        self._live()
+        return await trio.to_thread.run_sync(fn, *args)
+
+    async def emit(self, stream: Stream[Value], chunk: Value, /) -> None:
+        """Pass *chunk* to everybody who reads *stream* from the run's handle; waits for slow readers. Always a checkpoint.
+
+        Without a reader the chunk is dropped.
+
+        Raises:
+            TypeError: the chunk is not of the stream's kind.
+        """
+        strand = self._live()
+        if not isinstance(chunk, stream.kind):
+            raise TypeError(
+                f"stream {stream.name!r} carries {stream.kind.__name__}, not {type(chunk).__name__}"
+            )
+        if strand.run.streams is not None:
+            await strand.run.streams.put(stream, chunk)
+        await trio.lowlevel.checkpoint()
+
+    async def enter(
+        self,
+        resource: AbstractAsyncContextManager[Value, bool | None]
+        | AbstractContextManager[Value, bool | None],
+        /,
+    ) -> Value:
+        """Enter a context manager for the rest of the phase; it is left however the phase ends.
+
+        Entered in ``prep`` it stays for the whole visit, in ``exec`` for that attempt, in ``post`` for post. Left last
+        in first out, in this task, shielded from cancellation for the run's ``cleanup_grace``; it learns of the error
+        but cannot swallow it. A checkpoint if entering is one.
+
+        Raises:
+            NoStepError: called in a child task; use ``async with`` there.
+        """
+        strand = self._owner("enter")
+        if isinstance(resource, AbstractAsyncContextManager):
+            value = await resource.__aenter__()
+            leave: Callable[[BaseException | None], Awaitable[object]] = functools.partial(
+                _leave_async, resource
+            )
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            value = resource.__enter__()
+            leave = functools.partial(_leave, resource)
+        strand.cleanups.append(Cleanup(strand.phase, type(resource).__name__, leave))
+        return value
+
+    def on_cleanup(
+        self, fn: Callable[[Unpack[PosArgs]], Awaitable[object]], /, *args: Unpack[PosArgs]
+    ) -> None:
+        """Have ``await fn(*args)`` called when the phase ends, however it ends; order and grace as for `enter`.
+
+        Raises:
+            NoStepError: called in a child task.
+        """
+
+        async def call(_: BaseException | None) -> object:
+            return await fn(*args)
+
+        strand = self._owner("on_cleanup")
+        strand.cleanups.append(
+            Cleanup(strand.phase, getattr(fn, "__qualname__", repr(fn)), call)
+        )
+
+    def _owner(self, what: str) -> Strand:
+        strand = self._live()
+        if _in_thread() or trio.lowlevel.current_task() is not strand.task:
+            raise NoStepError(
+                reason=f"{what}() works in the step's own task only; use 'async with' in this one"
+            )
+        if strand.phase == "cleanup":
+            raise NoStepError(
+                reason=f"{what}() does not work in a cleanup, which is the end of the phase"
+            )
+        return strand
+
+
+async def _leave_async(
+    resource: AbstractAsyncContextManager[object, bool | None], error: BaseException | None
+) -> None:
+    await resource.__aexit__(
+        None if error is None else type(error),
+        error,
+        None if error is None else error.__traceback__,
+    )
+
+
+async def _leave(
+    resource: AbstractContextManager[object, bool | None], error: BaseException | None
+) -> None:  # noqa: RUF029
+    resource.__exit__(
+        None if error is None else type(error),
+        error,
+        None if error is None else error.__traceback__,
+    )
+
+
+def current_step() -> StepContext:
+    """The visit that is going on, for the node that calls this. Not a checkpoint.
+
+    Works in a node's phases, in tasks they wait for, and in threads they hop to.
+
+    Raises:
+        NoStepError: no step is running here.
+    """
+    strand = CURRENT.get()
+    if strand is None or strand.steps <= 0 or not _belongs(strand):
+        raise NoStepError
+    context = strand.context
+    if context is None or context._serial != strand.steps:  # noqa: SLF001 - the same module
+        context = strand.context = StepContext(strand)
+    return context
+
+
+def _in_thread() -> bool:
+    return not trio.lowlevel.in_trio_task()
+
+
+def _belongs(strand: Strand) -> bool:
+    """Whether the caller is the strand's task, a thread of it, or a task in a nursery that the visit opened."""
+    if _in_thread():
+        return True
+    task = trio.lowlevel.current_task()
+    while task is not strand.task:
+        nursery = task.parent_nursery
+        if nursery is None:
+            return False
+        if nursery.parent_task is strand.task:
+            return nursery in strand.task.child_nurseries[strand.nurseries :]
+        task = nursery.parent_task
+    return True

@@ -1,0 +1,255 @@
+"""The engine: what an application's runs have in common, and the only thing that has to be closed.
+
+Layer: engine. Rules: leaving an engine waits for its runs; leaving it by an exception cancels them first.
+A run's failure belongs to whoever asks for its result; it never cancels the body that started it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Generic, TypeVar, final
+
+import trio
+from typing_extensions import Self
+
+from ..errors import EngineClosedError, ResourceError, TooManyRunsError
+from ..ports import Ids, Observer, WallClock
+from ..state import fork
+from ..types import AttrsState, Resource, RunResult
+from ._handle import Run
+from ._live import LiveRun, Settings
+from ._plan import Runnable
+from ._run import check_resources
+from ._streams import Streams
+from ._system import RandomIds, SystemClock
+
+__all__ = ["Engine"]
+
+State = TypeVar("State", bound=AttrsState)
+
+
+@final
+class Engine:
+    """Runs flows for an application: ``async with Engine(observers=[...], resources={HTTP: client}) as engine:``.
+
+    Leaving it waits for its runs; leaving it by an exception or cancellation cancels them and then waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        observers: Sequence[Observer] = (),
+        resources: Mapping[Resource[object], object] | None = None,
+        seed: int | None = None,
+        max_steps: int | None = None,
+        max_runs: int | None = None,
+        cleanup_grace: float = 5.0,
+        observer_budget: float = 0.1,
+        wall_clock: WallClock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        """Set what all its runs have in common.
+
+        Args:
+            observers: told every event of every run, in order, at once.
+            resources: what steps may borrow; they stay the caller's to close.
+            seed: for ``current_step().random`` of every run that is given none; random by default.
+            max_steps: how many steps a run may make; any number by default.
+            max_runs: how many runs may go on at once; any number by default.
+            cleanup_grace: seconds that all cleanups of a cancelled run have together.
+            observer_budget: seconds an observer may take for one event before it is switched off for that run.
+            wall_clock: the time of day, for the first event of a run.
+            ids: where run ids come from; random UUIDs by default.
+
+        Raises:
+            ValueError: a bound makes no sense.
+            ResourceError: a resource is not of its kind.
+        """
+        for name, bound in (("max_steps", max_steps), ("max_runs", max_runs)):
+            if bound is not None and bound < 1:
+                raise ValueError(f"Engine: {name} must be >= 1, not {bound!r}")
+        for name, seconds in (
+            ("cleanup_grace", cleanup_grace),
+            ("observer_budget", observer_budget),
+        ):
+            if not 0.0 <= seconds < float("inf"):
+                raise ValueError(
+                    f"Engine: {name} must be a number of seconds >= 0, not {seconds!r}"
+                )
+        for resource, value in (resources or {}).items():
+            if not isinstance(value, resource.kind):
+                reason = f"must be a {resource.kind.__name__}, not a {type(value).__name__}"
+                raise ResourceError(resource=resource.name, step="", reason=reason)
+        self._settings = Settings(
+            resources=dict(resources or {}),
+            observers=tuple(observers),
+            observer_budget=observer_budget,
+            max_steps=max_steps,
+            cleanup_grace=cleanup_grace,
+            wall_clock=wall_clock or SystemClock(),
+            ids=ids or RandomIds(),
+        )
+        self._seed = seed
+        self._max_runs = max_runs
+        self._runs: list[Run[Any]] = []
+        self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+        self._nursery: trio.Nursery | None = None
+        self._ended = trio.lowlevel.ParkingLot()
+
+    async def __aenter__(self) -> Self:
+        """Open the engine. Always a checkpoint."""
+        if self._manager is not None:
+            raise EngineClosedError
+        await trio.lowlevel.checkpoint()
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        """Wait for the runs; cancel them first if the body failed. Always a checkpoint."""
+        self._nursery = None
+        if exc is not None:
+            for run in [*self._runs]:
+                run.request_cancel(f"the engine was left by {type(exc).__name__}")
+        try:
+            with trio.CancelScope(
+                shield=exc is not None
+            ):  # the runs are ending anyway, and a Cancelled here would hide exc
+                while self._runs:
+                    await self._ended.park()
+        finally:
+            if self._manager is not None:
+                await self._manager.__aexit__(None, None, None)
+
+    async def run(
+        self,
+        flow: Runnable[State],
+        state: State,
+        /,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        seed: int | None = None,
+    ) -> RunResult[State]:
+        """Run *flow* to its end in the caller's task. Always a checkpoint.
+
+        Args:
+            flow: what to run.
+            state: stays as it is; the result has the new one.
+            timeout: seconds for the whole run; none by default.
+            run_id: a UUID by default.
+            seed: the engine's by default.
+
+        Raises:
+            EngineClosedError, TooManyRunsError, StateTypeError, ResourceError: nothing was run.
+            FlowFailedError: everything that failed, in a tree that mirrors the flow.
+            FlowAbortedError: failures together with Cancelled, KeyboardInterrupt or SystemExit.
+            RunCancelledError: the engine was left by an exception meanwhile.
+        """
+        run = self._new(flow, state, timeout, run_id, seed, keep=False)
+        await run.drive()
+        return run.outcome()
+
+    def start(
+        self,
+        flow: Runnable[State],
+        state: State,
+        /,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        seed: int | None = None,
+    ) -> _Started[State]:
+        """Run *flow* in a task of its own: ``async with engine.start(flow, state) as run:``.
+
+        Arguments and errors as for `run`. The run begins at the body's first checkpoint, so that what the body
+        subscribes to before it is complete. Leaving the body waits for the run and raises its failure if nobody asked
+        for the result; leaving it by an exception or cancellation cancels the run, waits, and adds its failure as a note.
+        """
+        return _Started(self, flow, state, timeout, run_id, seed)
+
+    def _new(
+        self,
+        flow: Runnable[State],
+        state: State,
+        timeout: float | None,
+        run_id: str | None,
+        seed: int | None,
+        *,
+        keep: bool,
+    ) -> Run[State]:
+        if self._nursery is None:
+            raise EngineClosedError
+        if self._max_runs is not None and len(self._runs) >= self._max_runs:
+            raise TooManyRunsError(max_runs=self._max_runs)
+        mine = fork(state)
+        check_resources(flow.plan, self._settings)
+        live = LiveRun(flow.plan, self._settings, run_id, self._seed if seed is None else seed)
+        if keep:
+            live.streams = Streams()
+        if keep or self._settings.observers:
+            live.listen(keep=keep)
+        run = Run(live, mine, timeout, self._over)
+        self._runs.append(run)
+        return run
+
+    def _over(self, run: Run[Any]) -> None:
+        self._runs.remove(run)
+        self._ended.unpark_all()
+
+    def launch(
+        self,
+        flow: Runnable[State],
+        state: State,
+        timeout: float | None,
+        run_id: str | None,
+        seed: int | None,
+    ) -> Run[State]:
+        """Begin a run in a task of its own; `start` is the way to call it."""
+        run = self._new(flow, state, timeout, run_id, seed, keep=True)
+        assert self._nursery is not None
+        self._nursery.start_soon(run.drive, name=f"agentflow run {run.run_id}")
+        return run
+
+
+@final
+class _Started(Generic[State]):
+    """A run as long as the body of ``async with engine.start(...)``."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        flow: Runnable[State],
+        state: State,
+        timeout: float | None,
+        run_id: str | None,
+        seed: int | None,
+    ) -> None:
+        self._engine, self._flow, self._state = engine, flow, state
+        self._timeout, self._run_id, self._seed = timeout, run_id, seed
+        self._run: Run[State] | None = None
+
+    async def __aenter__(self) -> Run[State]:
+        await trio.lowlevel.checkpoint()
+        self._run = self._engine.launch(
+            self._flow, self._state, self._timeout, self._run_id, self._seed
+        )
+        return self._run
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        if self._run is not None:
+            await self._run.leave(exc)

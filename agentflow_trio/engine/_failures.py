@@ -1,0 +1,189 @@
+"""What becomes of an exception: whose it is, where it arose, who catches it, and the tree that ``run()`` raises.
+
+Layer: engine. Rules: cancellation is no failure and passes untouched; a leaf is the very object that was raised;
+a group is caught only if every leaf is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import trio
+
+from ..errors import (
+    DeadlineExceededError,
+    Failure,
+    FlowAbortedError,
+    FlowFailedError,
+    NotAwaitableError,
+    StepLimitError,
+    WrongExitError,
+)
+from ..types import Exit, Phase
+from ._live import Strand
+from ._plan import PlanStep
+
+__all__ = [
+    "brief",
+    "combined",
+    "flow_failed",
+    "has_cancelled",
+    "in_flow",
+    "is_caught",
+    "named",
+    "target_of",
+    "wrong_exit",
+]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+def brief(error: BaseException) -> dict[str, Any]:
+    """An error as events tell it: the name of its class and its text, of a group those of its leaves."""
+    leaves = list(_leaves(error))
+    if len(leaves) == 1 and not isinstance(error, BaseExceptionGroup):
+        return {"error": type(error).__name__, "message": str(error)}
+    return {
+        "error": type(error).__name__,
+        "message": "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves),
+    }
+
+
+def has_cancelled(error: BaseException) -> bool:
+    """Whether cancellation is among what happened."""
+    return isinstance(error, trio.Cancelled) or any(
+        isinstance(leaf, trio.Cancelled) for leaf in _leaves(error)
+    )
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether it leaves a run as it is: cancellation alone, or a single KeyboardInterrupt, SystemExit or the like."""
+    if isinstance(error, Exception):
+        return False
+    return not isinstance(error, BaseExceptionGroup) or all(
+        isinstance(leaf, trio.Cancelled) for leaf in _leaves(error)
+    )
+
+
+def is_caught(error: BaseException, kinds: tuple[type[Exception], ...]) -> bool:
+    """Whether a catch or fallback of *kinds* takes *error*: itself, or every leaf; never cancellation or the step limit."""
+    leaves = list(_leaves(error))
+    if any(
+        not isinstance(leaf, Exception) or isinstance(leaf, StepLimitError) for leaf in leaves
+    ):
+        return False
+    return isinstance(error, kinds) or all(isinstance(leaf, kinds) for leaf in leaves)
+
+
+def target_of(step: PlanStep, error: BaseException) -> PlanStep | None:
+    """Where the step's edge routes *error*, the first catch that fits."""
+    return next(
+        (catch.target for catch in step.catches if is_caught(error, catch.errors)), None
+    )
+
+
+def wrong_exit(step: PlanStep, chosen: object) -> WrongExitError:
+    """The error for a ``post`` that returned *chosen*."""
+    returned = f"the exit {chosen.name!r}" if isinstance(chosen, Exit) else repr(chosen)
+    return WrongExitError(
+        step=step.name, returned=returned, exits=tuple(exit_.name for exit_ in step.exits)
+    )
+
+
+def named(step: PlanStep, phase: str, error: BaseException) -> BaseException:
+    """Return *error*, or its better name if it is Python's complaint that a phase gave nothing to await."""
+    if isinstance(error, TypeError) and "'await' expression" in str(error):
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
+            returned = str(error).removeprefix("object ").partition(" ")[0]
+            return NotAwaitableError(step=step.name, phase=phase, returned=returned)
+    return error
+
+
+def combined(
+    strand: Strand, errors: Sequence[BaseException], *, cleanup_from: int
+) -> tuple[BaseException, Failure | None]:
+    """Make one exception of what a step raised; those from *cleanup_from* on came from its cleanups.
+
+    Returns:
+        The exception, and where it arose; None for a group that the engine made, which knows it for each member.
+    """
+    marks: list[Failure | None] = []
+    for index, error in enumerate(errors):
+        phase = "cleanup" if index >= cleanup_from else strand.phase
+        marks.append(None if error is strand.tree else _mark(strand, error, phase))
+    if len(errors) == 1:
+        return errors[0], marks[0]
+    place = strand.trail.here()
+    message = (
+        f"step {place.step.name!r} failed"
+        if cleanup_from
+        else f"cleanups of step {place.step.name!r} failed"
+    )
+    return _group(strand, message, place.path, None, errors, marks), None
+
+
+def in_flow(
+    strand: Strand,
+    name: str,
+    path: str,
+    state: object,
+    error: BaseException,
+    mark: Failure | None,
+) -> BaseException:
+    """What a flow raises when *error* was caught by none of its edges."""
+    if _passes(error):
+        return error
+    return _group(strand, _failed(name), path, state, [error], [mark])
+
+
+def flow_failed(
+    strand: Strand, name: str, path: str, state: object, errors: Sequence[BaseException]
+) -> BaseException:
+    """What a run raises when *errors* concern the whole of it."""
+    marks = [None if error is strand.tree else _mark(strand, error, "flow") for error in errors]
+    return _group(strand, _failed(name), path, state, errors, marks)
+
+
+def _failed(name: str) -> str:
+    return f"flow {name!r} failed" if name else "the step failed"
+
+
+def _mark(strand: Strand, error: BaseException, phase: Phase) -> Failure | None:
+    mark = strand.failure(phase)
+    if not _passes(error):
+        with contextlib.suppress(
+            AttributeError
+        ):  # a frozen exception takes no notes; the mark still knows
+            error.add_note(f"in {mark}")
+    return mark
+
+
+def _group(
+    strand: Strand,
+    message: str,
+    path: str,
+    state: object,
+    errors: Sequence[BaseException],
+    marks: Sequence[Failure | None],
+) -> BaseException:
+    plain = [error for error in errors if isinstance(error, Exception)]
+    group: FlowFailedError[Any] | FlowAbortedError[Any]
+    group = (
+        FlowFailedError(message, plain)
+        if len(plain) == len(errors)
+        else FlowAbortedError(message, errors)
+    )
+    group.path, group.state, group.marks = path, state, tuple(marks)
+    strand.tree = group
+    return group

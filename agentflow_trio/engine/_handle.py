@@ -1,0 +1,231 @@
+"""A run that is going on: ask for its result, its events, its streams, or cancel it.
+
+Layer: engine. Rule: whatever the run raises is kept for whoever asks; only what must end the program passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, final
+
+import attrs
+import trio
+
+from ..errors import (
+    CleanupOverrunError,
+    CutOff,
+    FlowAbortedError,
+    FlowFailedError,
+    RunCancelledError,
+    SelfWaitError,
+)
+from ..types import RunResult, Stream
+from ._bus import Subscription, WhenFull
+from ._live import CURRENT, LiveRun
+from ._run import drive
+from ._streams import StreamReader
+
+__all__ = ["CancelReport", "Run"]
+
+State = TypeVar("State")
+Value = TypeVar("Value")
+
+
+@final
+@attrs.frozen
+class CancelReport:
+    """What cancelling a run cut off. Made when everything had ended.
+
+    Attributes:
+        reason: what the first caller of ``cancel`` said.
+        cut_off: the steps that were running, outermost first; empty if the run had ended already.
+        overruns: cleanups that used up the grace.
+        failures: what failed while the run unwound, in the order it arose.
+        duration: seconds from the request to the end.
+    """
+
+    reason: str
+    cut_off: tuple[CutOff, ...]
+    overruns: tuple[CleanupOverrunError, ...]
+    failures: tuple[Exception, ...]
+    duration: float
+
+
+@final
+class Run(Generic[State]):
+    """The handle of a started run; get one with ``async with engine.start(flow, state) as run:``."""
+
+    def __init__(
+        self,
+        live: LiveRun,
+        state: State,
+        timeout: float | None,
+        over: Callable[[Run[Any]], None],
+    ) -> None:
+        self._live = live
+        self._state = state
+        self._timeout = timeout
+        self._over = over
+        self._scope = trio.CancelScope()
+        self._reason: str | None = None
+        self._requested = 0.0
+        self._result: RunResult[State] | None = None
+        self._failure: Exception | None = None
+        self._done = trio.Event()
+        self._asked = False
+
+    @property
+    def run_id(self) -> str:
+        """The id given, or a UUID."""
+        return self._live.run_id
+
+    async def result(self) -> RunResult[State]:
+        """Wait for the end and return the result. Always a checkpoint.
+
+        Raises:
+            FlowFailedError: everything that failed.
+            RunCancelledError: it was cancelled through this handle.
+            SelfWaitError: called from inside this very run.
+        """
+        self._refuse_inside()
+        self._asked = True
+        await trio.lowlevel.checkpoint()
+        await self._done.wait()
+        return self.outcome()
+
+    def events(
+        self,
+        *,
+        after: int | None = None,
+        when_full: WhenFull = "drop_oldest",
+        pace: bool = False,
+    ) -> Subscription:
+        """Read the run's events as they happen: ``async for event in run.events():``. Begins now; ends with the run.
+
+        Args:
+            after: replay what came after this number first, as far as the last 1,000 events go (-1: from the beginning).
+            when_full: what happens when 1,000 events wait to be read: the oldest is dropped and counted in ``missed``, or
+                reading ends with LaggedError.
+            pace: let the run wait at step boundaries while more than 500 events wait to be read.
+        """
+        if self._live.bus is None:
+            raise RuntimeError("only runs made with engine.start() keep events")
+        return self._live.bus.subscribe(after=after, when_full=when_full, pace=pace)
+
+    def stream(self, stream: Stream[Value], /) -> StreamReader[Value]:
+        """Read what steps emit on *stream* from now on: ``async for token in run.stream(TOKENS):``. Ends with the run."""
+        if self._live.streams is None:
+            raise RuntimeError("only runs made with engine.start() have streams")
+        return self._live.streams.read(stream)
+
+    def request_cancel(self, reason: str, /) -> None:
+        """Ask the run to stop, and do not wait. Not a checkpoint. The first reason counts."""
+        if not self._done.is_set() and self._reason is None:
+            self._reason = reason
+            self._requested = self._live.clock()
+            self._scope.cancel()
+
+    async def cancel(self, reason: str, /) -> CancelReport:
+        """Stop the run, wait until everything has ended, and tell what was cut off. Always a checkpoint.
+
+        Raises:
+            SelfWaitError: called from inside this very run; use `request_cancel` there.
+        """
+        self._refuse_inside()
+        self._asked = True
+        self.request_cancel(reason)
+        await trio.lowlevel.checkpoint()
+        await self._done.wait()
+        return self._report()
+
+    def _report(self) -> CancelReport:
+        leaves = (
+            list(self._failure.leaves()) if isinstance(self._failure, FlowFailedError) else []
+        )
+        return CancelReport(
+            reason=self._reason or "",
+            cut_off=self._cut_off() if self._reason is not None else (),
+            overruns=tuple(leaf for leaf in leaves if isinstance(leaf, CleanupOverrunError)),
+            failures=tuple(leaf for leaf in leaves if not isinstance(leaf, RunCancelledError)),
+            duration=self._live.clock() - self._requested if self._reason is not None else 0.0,
+        )
+
+    def _cut_off(self) -> tuple[CutOff, ...]:
+        return tuple(reversed(self._live.cut_off))
+
+    def _refuse_inside(self) -> None:
+        strand = CURRENT.get()
+        while strand is not None:
+            if strand.run is self._live and strand.steps >= 0:
+                raise SelfWaitError(run_id=self.run_id)
+            strand = strand.outer
+
+    # ---------------------------------------------------------------- for the engine
+
+    async def drive(self) -> None:
+        """Run to the end and keep what came of it; only what must end the program is raised."""
+        try:
+            with self._scope:
+                self._result = await drive(self._live, self._state, self._timeout)
+        except Exception as error:
+            self._failure = error
+        except BaseException as error:
+            self._failure = _stopped(error, self._cut_off())
+            raise
+        finally:
+            if self._scope.cancelled_caught:
+                self._failure = _cancelled(
+                    self._live, self._reason or "", self._cut_off(), self._failure
+                )
+            self._done.set()
+            self._over(self)
+
+    def outcome(self) -> RunResult[State]:
+        """What came of it, once it is over."""
+        if self._result is not None:
+            return self._result
+        assert self._failure is not None
+        raise self._failure
+
+    async def leave(self, exc: BaseException | None) -> None:
+        """End of the body that started it."""
+        if exc is None:
+            await trio.lowlevel.checkpoint()
+            await self._done.wait()
+            if not self._asked:
+                self.outcome()
+            return
+        self.request_cancel(f"its body was left by {type(exc).__name__}")
+        with trio.CancelScope(shield=True):
+            await self._done.wait()
+        if (
+            self._failure is not None
+            and not isinstance(self._failure, RunCancelledError)
+            and not self._asked
+        ):
+            text = (
+                self._failure.report()
+                if isinstance(self._failure, FlowFailedError)
+                else str(self._failure)
+            )
+            exc.add_note(f"and run {self.run_id} failed meanwhile:\n{text}")
+
+
+def _stopped(error: BaseException, cut_off: tuple[CutOff, ...]) -> Exception:
+    return RunCancelledError(
+        reason=f"it was stopped by {type(error).__name__}", cut_off=cut_off
+    )
+
+
+def _cancelled(
+    live: LiveRun, reason: str, cut_off: tuple[CutOff, ...], failure: Exception | None
+) -> Exception:
+    """What a cancelled run raises: alone, or together with what failed while it unwound."""
+    cancelled = RunCancelledError(reason=reason, cut_off=cut_off)
+    if failure is None:
+        return cancelled
+    group: FlowFailedError[Exception] = FlowFailedError(
+        f"flow {live.path!r} was cancelled and failed", [cancelled, failure]
+    )
+    group.path, group.marks = live.path, (None, None)
+    return group

@@ -1,0 +1,192 @@
+"""What changes while a run goes on: `LiveRun`, shared by all its tasks, and `Strand`, one task's part of it.
+
+Layer: engine. Rule: both are small, slotted and owned by the engine; nodes see them only through `StepContext`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Final, final
+
+import attrs
+import trio
+
+from ..errors import CutOff, Failure
+from ..ports import Ids, Observer, WallClock
+from ..types import Phase, Resource
+from ._bus import Bus
+from ._cleanup import Cleanup
+from ._plan import Plan
+from ._private import cancel_reader
+from ._streams import Streams
+from ._system import RandomIds, SystemClock
+from ._trail import FOLD_ABOVE, Trail
+
+if TYPE_CHECKING:
+    from ._context import StepContext
+
+__all__ = ["CURRENT", "DEFAULT", "LiveRun", "Settings", "Strand"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What all runs of an engine have in common."""
+
+    resources: Mapping[Resource[object], object] = attrs.field(
+        factory=dict[Resource[object], object]
+    )
+    observers: tuple[Observer, ...] = ()
+    observer_budget: float = 0.1
+    max_steps: int | None = None
+    cleanup_grace: float = 5.0
+    patience: int = 16
+    wall_clock: WallClock = attrs.field(factory=SystemClock)
+    ids: Ids = attrs.field(factory=RandomIds)
+
+
+DEFAULT: Final = Settings()
+"""The settings of a run without an engine."""
+
+
+@final
+class LiveRun:
+    """One execution of a flow, as long as it lasts."""
+
+    __slots__ = (
+        "_run_id",
+        "_seed",
+        "bus",
+        "clock",
+        "cut_off",
+        "grace_ends",
+        "plan",
+        "settings",
+        "streams",
+    )
+
+    def __init__(
+        self, plan: Plan[Any], settings: Settings, run_id: str | None, seed: int | None
+    ) -> None:
+        self.plan = plan
+        self.settings = settings
+        self.clock: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self.bus: Bus | None = None
+        self.streams: Streams | None = None
+        self.cut_off: list[CutOff] = []
+        self.grace_ends = math.inf
+        self._run_id = run_id
+        self._seed = seed
+
+    def listen(self, *, keep: bool) -> None:
+        """Have events told to the observers, and kept for subscribers if *keep*. Before the run begins."""
+        settings = self.settings
+        self.bus = Bus(
+            self.run_id,
+            self.clock,
+            settings.observers,
+            budget=settings.observer_budget,
+            keep=keep,
+        )
+
+    @property
+    def path(self) -> str:
+        """The root of all its paths: the flow's name, or the step's if it runs alone."""
+        return self.plan.name or self.plan.start.name
+
+    @property
+    def run_id(self) -> str:
+        """Made when first asked for: a UUID costs more than a step."""
+        if self._run_id is None:
+            self._run_id = self.settings.ids.run_id()
+        return self._run_id
+
+    @property
+    def seed(self) -> int:
+        """Drawn from the system when first asked for, unless given."""
+        if self._seed is None:
+            self._seed = SystemRandom().getrandbits(63)
+        return self._seed
+
+    def cleanup_deadline(self, *, cancelled: bool) -> float:
+        """When a cleanup that begins now must have ended; once the run is being cancelled, all share one budget."""
+        fresh = self.clock() + self.settings.cleanup_grace
+        if cancelled:
+            self.grace_ends = min(self.grace_ends, fresh)
+        return min(fresh, self.grace_ends)
+
+
+@final
+class Strand:
+    """One task's way through a run.
+
+    Attributes:
+        outer: the strand of the run that this one is inside of, if a node started it.
+        quiet: nobody listens and no time is accounted for, so plain steps may be run inline.
+        limit: ``max_steps``.
+        steps: how many visits were begun; negative once the strand is over. Tells visits apart.
+        stop: the value of ``steps`` at which something must be looked at.
+        phase, started, attempt: of the visit that goes on.
+        caught: the error that ``.catch`` routed to the visit with that number.
+        cleanups: what the visit has opened, in order.
+        heartbeats: the idle limits that a report pushes back.
+        spent: seconds per path, while somebody with a time limit wants to know.
+        last: the state of the flow that failed last, as its last finished step left it.
+        tree: the last failure group the engine itself made, to tell it from groups that nodes raise.
+    """
+
+    __slots__ = (
+        "attempt", "caught", "caught_at", "cleanups", "context", "heartbeats", "last", "limit", "nurseries", "outer", "phase",
+        "quiet", "run", "spent", "started", "steps", "stop", "task", "trail", "tree", "waited",
+    )  # fmt: skip
+
+    def __init__(self, run: LiveRun) -> None:
+        task = trio.lowlevel.current_task()
+        self.run = run
+        self.task = task
+        self.outer = CURRENT.get()
+        self.quiet = run.bus is None
+        self.nurseries = len(task.child_nurseries)
+        self.trail = Trail(run.plan)
+        self.steps = 0
+        self.limit: float = (
+            math.inf if run.settings.max_steps is None else run.settings.max_steps
+        )
+        self.stop: float = min(self.limit + 1, FOLD_ABOVE)
+        self.phase: Phase = "flow"
+        self.started = 0.0
+        self.attempt = 1
+        self.caught: BaseException | None = None
+        self.caught_at = 0
+        self.cleanups: list[Cleanup] = []
+        self.context: StepContext | None = None
+        self.heartbeats: list[tuple[trio.CancelScope, float]] = []
+        self.spent: list[dict[str, float]] = []
+        self.last: object = None
+        self.tree: BaseException | None = None
+        self.waited = False
+
+    def is_cancelled(self) -> bool:
+        """Whether this strand's task, which must be running, is cancelled where it stands."""
+        return cancel_reader()(self.task)
+
+    def failure(self, phase: Phase) -> Failure:
+        """Where and when something fails that fails now, in *phase*."""
+        if phase == "flow":
+            return Failure(path=self.trail.flow_path, phase="flow", attempt=1, elapsed=0.0)
+        elapsed = self.run.clock() - self.started
+        return Failure(
+            path=self.trail.here().path, phase=phase, attempt=self.attempt, elapsed=elapsed
+        )
+
+    def spend(self, key: str, seconds: float) -> None:
+        """Account *seconds* to the step whose path without visit numbers is *key*."""
+        for account in self.spent:
+            account[key] = account.get(key, 0.0) + seconds
+
+
+CURRENT: Final[ContextVar[Strand | None]] = ContextVar("agentflow_trio.strand", default=None)
+"""The strand of the current task, set once for each run; a visit is looked up through it."""

@@ -1,0 +1,163 @@
+"""Plans: what a flow is compiled to and the engine runs. Methods resolved, policies decided, exits made once.
+
+Layer: engine. Rule: a plan is complete before it runs and never changes after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from enum import Enum
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, final
+
+import attrs
+
+from ..robustness import Fallback
+from ..types import END, Exit, Resource
+
+__all__ = ["Call", "Catch", "Kind", "Plan", "PlanStep", "Runnable", "link", "way_out"]
+
+State = TypeVar("State")
+
+Call: TypeAlias = Callable[..., Awaitable[Any]]
+"""A phase of a node. Its types were checked where the node was wired; the engine only passes values along."""
+
+
+@final
+class Kind(Enum):
+    """What running a step means."""
+
+    PHASES = "prep, exec and post of a node"
+    FUNCTION = "one function, on a fork of the state"
+    NESTED = "another plan, on a fork of the state"
+    WAY_OUT = "nothing: an exit of the plan"
+
+
+async def _no_phase(*_: object) -> NoReturn:  # noqa: RUF029 - stands in for a phase
+    raise AssertionError("this kind of step has no such phase")
+
+
+@final
+@attrs.frozen(eq=False)
+class Catch:
+    """Errors that are routed like an exit, and where to."""
+
+    errors: tuple[type[Exception], ...]
+    target: PlanStep
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class PlanStep:
+    """One step as the engine sees it.
+
+    Attributes:
+        name: its segment of the path.
+        kind: what running it means.
+        prep, exec, post: the node's phases with the exits bound in; a function step has only ``exec``.
+        inner: the plan of a nested flow, with ``enter`` and ``leave`` if it works on a state of another type.
+        exits: what ``post`` may return; empty for a step without exits.
+        routes: what came back -> where to go.
+        lean: its kind, if only its body is to be done, so that a quiet run does it inline; else None.
+        atomic: a failure may be routed, so everything it writes is written to a fork.
+    """
+
+    name: str
+    kind: Kind
+    prep: Call = _no_phase
+    exec: Call = _no_phase
+    post: Call = _no_phase
+    inner: Plan[Any] | None = None
+    enter: Callable[[Any], Any] | None = None
+    leave: Callable[[Any, Any], object] | None = None
+    exits: tuple[Exit, ...] = ()
+    timeout: float | None = None
+    idle_timeout: float | None = None
+    max_visits: int | None = None
+    fallback: Fallback[object] | None = None
+    uses: tuple[Resource[object], ...] = ()
+    version: str = ""
+    routes: dict[object, PlanStep] = attrs.field(factory=dict[object, "PlanStep"], repr=False)
+    catches: tuple[Catch, ...] = attrs.field(default=(), repr=False)
+    lean: Kind | None = None
+    atomic: bool = False
+
+    @property
+    def only_key(self) -> object:
+        """What comes back from a step without exits."""
+        return END if self.kind is Kind.NESTED else None
+
+
+def way_out(exit: Exit) -> PlanStep:  # noqa: A002 - our word for it
+    """The pseudo-step that leaves a plan by *exit*."""
+    return PlanStep(name=exit.name, kind=Kind.WAY_OUT, exits=(exit,))
+
+
+def link(step: PlanStep, routes: dict[object, PlanStep], catches: tuple[Catch, ...]) -> None:
+    """Say where *step* leads, and decide what that makes of it. Called once per step, while its plan is made."""
+    step.routes.update(routes)
+    step.catches = catches
+    bounded = (
+        step.timeout is not None or step.idle_timeout is not None or step.max_visits is not None
+    )
+    step.atomic = bool(catches)
+    if not bounded and step.fallback is None and not (step.atomic and step.kind is Kind.PHASES):
+        step.lean = step.kind
+
+
+@final
+@attrs.frozen(eq=False)
+class Plan(Generic[State]):
+    """A compiled flow. The type parameter is the state's, for checkers only.
+
+    Attributes:
+        name: the flow's name, the first segment of every path; empty for a step run alone.
+        start: where a run begins.
+        steps: every step, as written.
+        needs: every resource that a step declares, nested ones included, with the step's name.
+    """
+
+    name: str
+    start: PlanStep
+    steps: tuple[PlanStep, ...]
+    needs: tuple[tuple[str, Resource[object]], ...] = attrs.field(init=False)
+
+    @needs.default
+    def _all_needs(self) -> tuple[tuple[str, Resource[object]], ...]:
+        return tuple(self._own_needs())
+
+    def _own_needs(self) -> Iterator[tuple[str, Resource[object]]]:
+        for step in self.steps:
+            yield from ((step.name, resource) for resource in step.uses)
+            if step.inner is not None:
+                yield from step.inner.needs
+
+    def definition(self) -> str:
+        """Names, exits, edges and versions as text: what the definition hash is taken of."""
+        lines = [f"flow {self.name} starts at {self.start.name}"]
+        for step in self.steps:
+            routes = (f"{_exit_name(key)}>{target.name}" for key, target in step.routes.items())
+            catches = (
+                f"{'|'.join(kind.__qualname__ for kind in catch.errors)}>{catch.target.name}"
+                for catch in step.catches
+            )
+            lines.append(f"{step.name} v{step.version} {' '.join(routes)} {' '.join(catches)}")
+            if step.inner is not None:
+                lines.append(f"{{{step.inner.definition()}}}")
+        return "\n".join(lines)
+
+    def definition_hash(self, state: type) -> str:
+        """16 hex digits over `definition` and the fields of the state's class, annotations as written, unevaluated."""
+        fields = ",".join(f"{field.name}:{field.type!r}" for field in attrs.fields(state))
+        return hashlib.sha256(f"{self.definition()}\n{fields}".encode()).hexdigest()[:16]
+
+
+def _exit_name(key: object) -> str:
+    return "" if key is None or key is END else getattr(key, "name", "")
+
+
+class Runnable(Protocol[State]):
+    """Anything that has a plan: a flow."""
+
+    @property
+    def plan(self) -> Plan[State]: ...

@@ -1,0 +1,89 @@
+"""What happens to an exception in a sequence: clean up, look for an edge that catches it, else the tree of failures.
+
+Layer: engine. Rule: a caught step leaves no trace in the state; a nested flow that fails is dropped with its fork.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..errors import CutOff
+from ..events import Caught, NodeCancelled, NodeFailed
+from ..types import Phase
+from ._cleanup import close_visit
+from ._failures import brief, combined, has_cancelled, in_flow, named, target_of
+from ._live import Strand
+from ._plan import Kind, Plan, PlanStep
+from ._trail import LEFT
+
+__all__ = ["Frame", "recover"]
+
+
+class Frame(NamedTuple):
+    """A nested flow that the loop is inside of: its step, the outer state, when it began, and its path if anybody listens."""
+
+    step: PlanStep
+    state: Any
+    started: float
+    path: str
+
+
+async def recover(
+    strand: Strand,
+    plan: Plan[Any],
+    frames: list[Frame],
+    step: PlanStep,
+    state: Any,
+    error: BaseException,
+) -> tuple[PlanStep, Any]:
+    """Return where an edge routes *error*, and the state there; raise what the flow raises if none does."""
+    between = strand.phase == "flow"
+    if step.lean is Kind.NESTED and strand.phase == "prep":
+        strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
+    phase, errors = strand.phase, [named(step, strand.phase, error)]
+    if strand.cleanups:
+        errors += await close_visit(strand, error)
+    outcome, mark = combined(strand, errors, cleanup_from=1)
+    if not between:
+        _tell(strand, strand.trail.here().path, strand.started, phase, outcome)
+    while True:
+        target = None if between else target_of(step, outcome)
+        if target is not None:
+            return _caught(strand, outcome, target), state
+        name = frames[-1].step.inner.name if frames and frames[-1].step.inner else plan.name
+        outcome = in_flow(strand, name, strand.trail.flow_path, state, outcome, mark)
+        strand.last = state
+        if not frames:
+            if outcome is error:
+                raise outcome
+            raise outcome from None
+        strand.trail.entries.append(LEFT)
+        step, state, started, path = frames.pop()
+        mark, between = None, False
+        _tell(strand, path, started, "exec", outcome)
+
+
+def _caught(strand: Strand, error: BaseException, target: PlanStep) -> PlanStep:
+    strand.caught, strand.caught_at = error, strand.steps + 1
+    if strand.run.bus is not None:
+        strand.run.bus.emit(
+            Caught, strand.trail.here().path, **brief(error), target=target.name
+        )
+    return target
+
+
+def _tell(
+    strand: Strand, path: str, started: float, phase: Phase, error: BaseException
+) -> None:
+    """Report a visit that did not end well; a cancelled one is remembered as cut off."""
+    bus, attempt = strand.run.bus, strand.attempt
+    if has_cancelled(error):
+        strand.run.cut_off.append(
+            CutOff(
+                path=path, phase=phase, attempt=attempt, elapsed=strand.run.clock() - started
+            )
+        )
+        if bus is not None:
+            bus.emit(NodeCancelled, path, started, phase=phase, attempt=attempt)
+    elif bus is not None:
+        bus.emit(NodeFailed, path, started, phase=phase, attempt=attempt, **brief(error))

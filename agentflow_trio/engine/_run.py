@@ -1,0 +1,160 @@
+"""One run, from its fork of the state to its result: what `Flow.run`, `Step.run` and the engine share.
+
+Layer: engine. Rules: the object passed in never changes; what a run needs is checked before anything runs;
+``run()`` is always a checkpoint; the last event comes after everything was unwound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, final
+
+import trio
+
+from ..errors import ResourceError
+from ..events import RunEnded, RunStarted
+from ..state import fork
+from ..types import END, Exit, RunResult
+from ._failures import brief, flow_failed, has_cancelled
+from ._live import CURRENT, DEFAULT, LiveRun, Settings, Strand
+from ._plan import Plan
+from ._sequence import MARK, run_plan
+from ._trail import Trail
+from ._visit import bounded
+
+__all__ = ["check_resources", "drive", "execute"]
+
+State = TypeVar("State")
+
+
+async def execute(
+    plan: Plan[Any],
+    state: State,
+    *,
+    timeout: float | None,
+    run_id: str | None,
+    seed: int | None,
+    settings: Settings = DEFAULT,
+) -> RunResult[State]:
+    """Run *plan* on a fork of *state* in the caller's task."""
+    mine = fork(state)
+    if plan.needs:
+        check_resources(plan, settings)
+    run = LiveRun(plan, settings, run_id, seed)
+    if settings.observers:
+        run.listen(keep=False)
+    return await drive(run, mine, timeout)
+
+
+def check_resources(plan: Plan[Any], settings: Settings) -> None:
+    """Refuse a run whose steps declare what the engine has not got."""
+    for step, resource in plan.needs:
+        if resource not in settings.resources:
+            name = resource.name.upper()
+            raise ResourceError(
+                resource=resource.name,
+                step=step,
+                reason=f"missing; run it with Engine(resources={{{name}: ...}})",
+            )
+
+
+async def drive(run: LiveRun, state: State, timeout: float | None) -> RunResult[State]:
+    """Run to the end on *state* itself, which is the run's own."""
+    strand = Strand(run)
+    token = CURRENT.set(strand)
+    begin = run.clock()
+    if run.bus is not None:
+        run.bus.emit(RunStarted, run.path, **_identity(run, state))
+    strand.task.custom_sleep_data = MARK
+    try:
+        if timeout is None:
+            state, exit_ = await run_plan(strand, run.plan, state)
+        else:
+            state, exit_ = await _in_time(strand, state, timeout)
+    except BaseException as error:
+        _ended(strand, begin, None, error)
+        raise
+    finally:
+        CURRENT.reset(token)
+        steps, strand.steps = strand.steps, -1
+    taken = None if exit_ is END else exit_.name
+    if run.bus is not None:
+        _ended(strand, begin, taken, None)
+    if not strand.waited and strand.task.custom_sleep_data is MARK:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+    return RunResult(
+        state=state,
+        exit=taken,
+        duration=run.clock() - begin,
+        steps=steps,
+        trail=Story(run, strand.trail),
+    )
+
+
+@final
+class Story:
+    """What a result tells about the way: kept small, for thousands of results may be kept."""
+
+    __slots__ = ("_run", "_trail")
+
+    def __init__(self, run: LiveRun, trail: Trail) -> None:
+        self._run = run
+        self._trail = trail
+
+    @property
+    def run_id(self) -> str:
+        return self._run.run_id
+
+    @property
+    def visits(self) -> Mapping[str, int]:
+        return self._trail.visits
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        return self._trail.tail
+
+
+async def _in_time(strand: Strand, state: Any, timeout: float) -> tuple[Any, Exit]:
+    plan = strand.run.plan
+
+    def conclude(errors: Sequence[Exception]) -> BaseException:
+        return flow_failed(strand, plan.name, strand.run.path, strand.last, errors)
+
+    return await bounded(
+        strand, "timeout of the run", timeout, lambda: run_plan(strand, plan, state), conclude
+    )
+
+
+def _identity(run: LiveRun, state: object) -> dict[str, Any]:
+    return {
+        "flow": run.path,
+        "definition_hash": run.plan.definition_hash(type(state)),
+        "seed": run.seed,
+        "schema_version": getattr(type(state), "__schema_version__", 1),
+        "wall_time": run.settings.wall_clock.now(),
+    }
+
+
+def _ended(
+    strand: Strand, begin: float, taken: str | None, error: BaseException | None
+) -> None:
+    """Everything is unwound: say so, and let subscribers and readers come to their end."""
+    run = strand.run
+    if run.bus is None:
+        return
+    outcome = "success" if error is None else "cancelled" if has_cancelled(error) else "error"
+    text = None if error is None else "{error}: {message}".format_map(brief(error))
+    steps = strand.steps if strand.steps >= 0 else sum(strand.trail.visits.values())
+    run.bus.emit(
+        RunEnded,
+        run.path,
+        begin,
+        flow=run.path,
+        outcome=outcome,
+        exit=taken,
+        steps=steps,
+        error=text,
+    )
+    run.bus.close()
+    if run.streams is not None:
+        run.streams.close()

@@ -1,0 +1,707 @@
+"""Errors a program can use: fields for code, one sentence for people; copies and pickles keep both.
+
+Layer: above types. Every error of this package is an `AgentFlowError` or a group of what nodes raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, final, overload
+
+import attrs
+from typing_extensions import Self, TypeVar, override
+
+from .types import Phase
+
+__all__ = [
+    "AgentFlowError",
+    "CleanupOverrunError",
+    "CodecError",
+    "CutOff",
+    "DeadlineExceededError",
+    "DefinitionError",
+    "EngineClosedError",
+    "Failure",
+    "FlowAbortedError",
+    "FlowDefinitionError",
+    "FlowFailedError",
+    "LaggedError",
+    "MaxVisitsError",
+    "MergeConflictError",
+    "Mismatch",
+    "NoStepError",
+    "NotAwaitableError",
+    "Problem",
+    "ResourceError",
+    "RunCancelledError",
+    "SelfWaitError",
+    "StateForkError",
+    "StateKeyError",
+    "StateTypeError",
+    "StepDefinitionError",
+    "StepEndedError",
+    "StepLimitError",
+    "TooManyRunsError",
+    "WrongExitError",
+]
+
+
+def _rebuild(
+    kind: type[BaseException], fields: Mapping[str, object], extra: Mapping[str, object]
+) -> BaseException:
+    error = kind(**fields)
+    error.__dict__.update(extra)
+    return error
+
+
+@attrs.define(eq=False, kw_only=True)
+class AgentFlowError(Exception):
+    """Base of every single error raised by agentflow_trio. Survives ``copy`` and ``pickle`` with fields and notes."""
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        extra = {name: value for name, value in self.__dict__.items() if name not in fields}
+        return _rebuild, (type(self), fields, extra)
+
+
+# ---------------------------------------------------------------- definition
+
+
+@final
+@attrs.frozen
+class Problem:
+    """One mistake in a definition.
+
+    Attributes:
+        code: a stable word for it (``wired_twice``).
+        step: the step it is about; empty when it is about the whole flow.
+        sentence: what is wrong.
+        hint: what to do about it; may be empty.
+    """
+
+    code: str
+    step: str
+    sentence: str
+    hint: str = ""
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.sentence}: {self.hint}" if self.hint else self.sentence
+
+
+@attrs.define(eq=False, kw_only=True)
+class DefinitionError(AgentFlowError):
+    """A definition is wrong. Nothing was run.
+
+    Attributes:
+        name: the flow or step that was being defined.
+        problems: every mistake found, in the order written.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    what: ClassVar[str] = "definition"
+
+    @override
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.what} {self.name!r}: {self.problems[0]}"
+        lines = "".join(
+            f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, 1)
+        )
+        return f"{self.what} {self.name!r} has {len(self.problems)} problems:{lines}"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class StepDefinitionError(DefinitionError):
+    """A node cannot be made a step, or a policy of the step makes no sense."""
+
+    what: ClassVar[str] = "step"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class FlowDefinitionError(DefinitionError):
+    """A flow is wired wrongly; all its mistakes together."""
+
+    what: ClassVar[str] = "flow"
+
+
+# ---------------------------------------------------------------- state
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class StateTypeError(AgentFlowError, TypeError):
+    """The shared state is not of a class that can be forked and merged.
+
+    Attributes:
+        got: the class that was given.
+        remedy: what to do.
+    """
+
+    got: str
+    remedy: str = "define it with @attrs.define"
+
+    @override
+    def __str__(self) -> str:
+        return f"the shared state must be an attrs class, not {self.got}; {self.remedy}"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class StateForkError(AgentFlowError, TypeError):
+    """A value in the state can be neither shared nor copied.
+
+    Attributes:
+        field: where it is, as ``Article.client``.
+        got: the class of the value.
+        reason: what copying it raised.
+    """
+
+    field: str
+    got: str
+    reason: str
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.field} holds a {self.got}, which cannot be copied ({self.reason}); "
+            "lend it to steps as a Resource, or keep a frozen value here"
+        )
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class MergeConflictError(AgentFlowError):
+    """Concurrent branches wrote one field that has no rule for it. Nothing was merged.
+
+    Attributes:
+        field: the field (or key), as ``Article.draft``.
+        branches: who wrote it, in declared order.
+    """
+
+    field: str
+    branches: tuple[str, ...]
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.field} was changed by {' and '.join(self.branches)} at once; "
+            "give it a rule, as in field(metadata=merged_by(added)), or let one of them write"
+        )
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class StateKeyError(AgentFlowError, KeyError):
+    """A `SharedState` has no value under this key.
+
+    Attributes:
+        key: the name asked for.
+        near: names that are there and look alike.
+    """
+
+    key: str
+    near: tuple[str, ...] = ()
+
+    @override
+    def __str__(self) -> str:
+        meant = f"; did you mean {' or '.join(map(repr, self.near))}?" if self.near else ""
+        return f"the shared state has no {self.key!r}{meant}"
+
+
+@final
+@attrs.frozen
+class Mismatch:
+    """One place where data does not fit its type.
+
+    Attributes:
+        path: where, as ``$.notes[3]``.
+        expected: what the type wants.
+        got: what was found.
+    """
+
+    path: str
+    expected: str
+    got: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, got {self.got}"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class CodecError(AgentFlowError, ValueError):
+    """Data does not fit the type it is read as, or a value cannot be written.
+
+    Attributes:
+        kind: the type.
+        mismatches: every place that does not fit.
+    """
+
+    kind: str
+    mismatches: tuple[Mismatch, ...]
+
+    @override
+    def __str__(self) -> str:
+        if len(self.mismatches) == 1:
+            return f"not a valid {self.kind}: {self.mismatches[0]}"
+        return f"not a valid {self.kind}:" + "".join(
+            f"\n  {mismatch}" for mismatch in self.mismatches
+        )
+
+
+# ---------------------------------------------------------------- running
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class WrongExitError(AgentFlowError):
+    """A ``post`` returned something that is not one of its exits.
+
+    Attributes:
+        step: the step.
+        returned: what came back.
+        exits: the names of its exits; empty for a step without.
+    """
+
+    step: str
+    returned: str
+    exits: tuple[str, ...]
+
+    @override
+    def __str__(self) -> str:
+        if not self.exits:
+            return f"step {self.step!r} has no exits but returned {self.returned}; let it return None"
+        return f"step {self.step!r} returned {self.returned}, which is not one of its exits: {', '.join(self.exits)}"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class NotAwaitableError(AgentFlowError, TypeError):
+    """A phase returned something that cannot be awaited.
+
+    Attributes:
+        step: the step.
+        phase: which of its phases.
+        returned: the class of what came back.
+    """
+
+    step: str
+    phase: str
+    returned: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.phase} of step {self.step!r} returned a {self.returned}, not an awaitable; write 'async def {self.phase}'"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class DeadlineExceededError(AgentFlowError):
+    """A named time limit ran out.
+
+    Attributes:
+        limit: which, as ``timeout of editorial/write`` or ``timeout of the run``.
+        seconds: how long it was.
+        spent: who used the time: path without visit numbers -> seconds, most first.
+    """
+
+    limit: str
+    seconds: float
+    spent: Mapping[str, float] = attrs.field(factory=dict[str, float])
+
+    @override
+    def __str__(self) -> str:
+        spent = ", ".join(
+            f"{path} {seconds:.3g} s" for path, seconds in list(self.spent.items())[:3]
+        )
+        return f"{self.limit} ({self.seconds:g} s) ran out" + (
+            f"; spent: {spent}" if spent else ""
+        )
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class MaxVisitsError(AgentFlowError):
+    """A step was about to be visited more often than its ``max_visits``.
+
+    Attributes:
+        step: its path.
+        max_visits: the bound.
+    """
+
+    step: str
+    max_visits: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.step} was visited {self.max_visits} times, its max_visits; raise it, or look at who routes back"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class StepLimitError(AgentFlowError):
+    """The run made more steps than it was allowed. Never routed by ``.catch``.
+
+    Attributes:
+        max_steps: the bound.
+        busiest: the most visited steps, path -> visits.
+    """
+
+    max_steps: int
+    busiest: Mapping[str, int]
+
+    @override
+    def __str__(self) -> str:
+        busiest = ", ".join(
+            f"{path} ({visits} visits)" for path, visits in self.busiest.items()
+        )
+        return f"the run reached max_steps={self.max_steps}; busiest: {busiest}"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class CleanupOverrunError(AgentFlowError):
+    """A cleanup did not end within the run's ``cleanup_grace``.
+
+    Attributes:
+        path: the step that registered it.
+        callback: what was being called.
+        grace: the budget in seconds.
+        stack: where it stood when the budget ran out, outermost first; empty if it could not be read.
+    """
+
+    path: str
+    callback: str
+    grace: float
+    stack: tuple[str, ...] = ()
+
+    @override
+    def __str__(self) -> str:
+        where = f" at {self.stack[-1]}" if self.stack else ""
+        return (
+            f"cleanup {self.callback} of {self.path} did not end within {self.grace:g} s{where}"
+        )
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class ResourceError(AgentFlowError, LookupError):
+    """A step and the engine do not agree on a resource.
+
+    Attributes:
+        resource: its name.
+        step: the step that wants it; empty if none.
+        reason: what is wrong and what to do.
+    """
+
+    resource: str
+    step: str
+    reason: str
+
+    @override
+    def __str__(self) -> str:
+        return f"resource {self.resource!r}{f' of step {self.step!r}' if self.step else ''}: {self.reason}"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class NoStepError(AgentFlowError, RuntimeError):
+    """A step's context was asked for, or used, where no step is running.
+
+    Attributes:
+        reason: what does not work here, and where it does.
+    """
+
+    reason: str = "no step is running here; current_step() works inside a step's phases and the tasks they wait for"
+
+    @override
+    def __str__(self) -> str:
+        return self.reason
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class StepEndedError(AgentFlowError, RuntimeError):
+    """A step's context was used after its visit.
+
+    Attributes:
+        path: the visit it belonged to.
+    """
+
+    path: str
+
+    @override
+    def __str__(self) -> str:
+        return f"the visit of {self.path} is over; ask current_step() again in each visit"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class SelfWaitError(AgentFlowError, RuntimeError):
+    """A run was asked to wait for its own end.
+
+    Attributes:
+        run_id: the run.
+    """
+
+    run_id: str
+
+    @override
+    def __str__(self) -> str:
+        return f"run {self.run_id} cannot wait for itself; use request_cancel(), which does not wait"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class EngineClosedError(AgentFlowError, RuntimeError):
+    """The engine was used before it was entered or after it was left."""
+
+    @override
+    def __str__(self) -> str:
+        return "this engine is not open; use it inside 'async with Engine(...) as engine:'"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class TooManyRunsError(AgentFlowError):
+    """The engine already runs as many flows as it may.
+
+    Attributes:
+        max_runs: the bound.
+    """
+
+    max_runs: int
+
+    @override
+    def __str__(self) -> str:
+        return f"the engine already has {self.max_runs} runs, its max_runs"
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class LaggedError(AgentFlowError):
+    """A subscriber with ``when_full="fail"`` did not keep up.
+
+    Attributes:
+        missed: how many events did not fit.
+    """
+
+    missed: int
+
+    @override
+    def __str__(self) -> str:
+        return f"the subscriber fell behind and missed {self.missed} events; read faster, or use when_full='drop_oldest'"
+
+
+@final
+@attrs.frozen
+class CutOff:
+    """A step that was running when its run was cancelled.
+
+    Attributes:
+        path: the visit.
+        phase: what it was doing.
+        attempt: which try of exec, from 1.
+        elapsed: seconds since the visit began.
+    """
+
+    path: str
+    phase: Phase
+    attempt: int
+    elapsed: float
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class RunCancelledError(AgentFlowError):
+    """The run was cancelled through its handle.
+
+    Attributes:
+        reason: what the caller of ``cancel`` said.
+        cut_off: the steps that were running, outermost first.
+    """
+
+    reason: str
+    cut_off: tuple[CutOff, ...] = ()
+
+    @override
+    def __str__(self) -> str:
+        where = f" in {self.cut_off[-1].path}" if self.cut_off else ""
+        return f"the run was cancelled{where}: {self.reason}"
+
+
+# ---------------------------------------------------------------- what run() raises
+
+
+@final
+@attrs.frozen
+class Failure:
+    """Where and when one leaf of a failure tree arose.
+
+    Attributes:
+        path: the visit, as ``editorial/editing/review#2``.
+        phase: what the step was doing.
+        attempt: which try of exec, from 1.
+        elapsed: seconds since the visit began.
+    """
+
+    path: str
+    phase: Phase
+    attempt: int
+    elapsed: float
+
+    @override
+    def __str__(self) -> str:
+        again = f", attempt {self.attempt}" if self.attempt > 1 else ""
+        return f"{self.phase} of {self.path}{again}, after {self.elapsed:.3g} s"
+
+
+Error = TypeVar("Error", bound=Exception)
+BaseError = TypeVar("BaseError", bound=BaseException)
+Leaf_co = TypeVar("Leaf_co", bound=Exception, default=Exception, covariant=True)
+BaseLeaf_co = TypeVar("BaseLeaf_co", bound=BaseException, default=BaseException, covariant=True)
+
+
+class _Tree:
+    """What both failure groups know: their path, the state, and for each member its `Failure` (None for a subgroup)."""
+
+    path: str = ""
+    state: object = None
+    marks: tuple[Failure | None, ...] = ()
+
+    def _take_from(
+        self, tree: _Tree, ours: Sequence[BaseException], theirs: Sequence[BaseException]
+    ) -> None:
+        known = {id(error): mark for error, mark in zip(theirs, tree.marks, strict=True)}
+        self.path, self.state = tree.path, tree.state
+        self.marks = tuple(known.get(id(error)) for error in ours)
+
+
+def _entries(
+    group: BaseExceptionGroup[BaseException],
+) -> Iterator[tuple[BaseException, Failure | None]]:
+    for error, mark in zip(group.exceptions, _marks(group), strict=True):
+        if mark is None and isinstance(error, FlowFailedError | FlowAbortedError):
+            yield from _entries(error)
+        else:
+            yield error, mark
+
+
+def _marks(group: BaseExceptionGroup[BaseException]) -> tuple[Failure | None, ...]:
+    marks = group.marks if isinstance(group, _Tree) else ()
+    return marks or (None,) * len(group.exceptions)
+
+
+def _report(group: BaseExceptionGroup[BaseException]) -> str:
+    entries = list(_entries(group))
+    lines = [f"{group.message}: {len(entries)} failure{'s' if len(entries) > 1 else ''}"]
+    for error, mark in entries:
+        lines.append(f"  {mark}" if mark else "  (place unknown)")
+        text = "".join(f"\n      {line}" for line in str(error).splitlines()[1:])
+        lines.append(f"    {type(error).__name__}: {str(error).partition(chr(10))[0]}{text}")
+    return "\n".join(lines)
+
+
+@final
+class FlowFailedError(_Tree, ExceptionGroup[Leaf_co], Generic[Leaf_co]):
+    """Every failure of a run in one tree that mirrors the flow; its leaves are the exception objects the nodes raised.
+
+    ``except* httpx.TimeoutException`` and ``split`` work as with any group; what they leave keeps its type and path.
+
+    Attributes:
+        path: the flow this group is about.
+        state: the state as the last finished step left it (a failed ``post`` without ``.catch`` may have begun to write).
+        marks: for each member where it arose; None for a nested group.
+    """
+
+    def __new__(cls, message: str, exceptions: Sequence[Leaf_co], /) -> Self:
+        """Make a group; the engine adds path, state and marks."""
+        return super().__new__(cls, message, exceptions)
+
+    @overload
+    def derive(self, excs: Sequence[Error], /) -> FlowFailedError[Error]: ...
+    @overload
+    def derive(self, excs: Sequence[BaseError], /) -> BaseExceptionGroup[BaseError]: ...
+    @override
+    def derive(self, excs: Sequence[BaseException], /) -> BaseExceptionGroup[BaseException]:
+        return _derive(self, self.message, self.exceptions, excs)
+
+    def leaves(self) -> Iterator[Exception]:
+        """The exceptions that nodes raised, in the order they arose; a group raised by a node is one leaf."""
+        return (error for error, _ in _entries(self) if isinstance(error, Exception))
+
+    def only(self) -> Exception:
+        """Return the one leaf.
+
+        Raises:
+            ValueError: there are several; the text names them.
+        """
+        leaves = list(self.leaves())
+        if len(leaves) > 1:
+            raise ValueError(f"there are {len(leaves)} failures, not one:\n{self.report()}")
+        return leaves[0]
+
+    def find(self, error: BaseException, /) -> Failure | None:
+        """Where this very exception object arose; None if it is not a leaf of this tree."""
+        return next((mark for leaf, mark in _entries(self) if leaf is error), None)
+
+    def report(self) -> str:
+        """The tree in words: a line for each place, a line for what happened there."""
+        return _report(self)
+
+
+@final
+class FlowAbortedError(_Tree, BaseExceptionGroup[BaseLeaf_co], Generic[BaseLeaf_co]):
+    """Failures of a run together with what ended it: Cancelled, KeyboardInterrupt or SystemExit.
+
+    When Trio (or ``except*``) takes the latter out, a `FlowFailedError` is left.
+
+    Attributes:
+        path: the flow this group is about.
+        state: the state as the last finished step left it.
+        marks: for each member where it arose; None for a nested group.
+    """
+
+    def __new__(cls, message: str, exceptions: Sequence[BaseLeaf_co], /) -> Self:
+        """Make a group; the engine adds path, state and marks."""
+        return super().__new__(cls, message, exceptions)
+
+    @overload
+    def derive(self, excs: Sequence[Error], /) -> ExceptionGroup[Error]: ...
+    @overload
+    def derive(self, excs: Sequence[BaseError], /) -> BaseExceptionGroup[BaseError]: ...
+    @override
+    def derive(self, excs: Sequence[BaseException], /) -> BaseExceptionGroup[BaseException]:
+        return _derive(self, self.message, self.exceptions, excs)
+
+    def leaves(self) -> Iterator[BaseException]:
+        """Everything that came back, in the order it arose."""
+        return (error for error, _ in _entries(self))
+
+    def find(self, error: BaseException, /) -> Failure | None:
+        """Where this very exception object arose; None if it is not a leaf of this tree."""
+        return next((mark for leaf, mark in _entries(self) if leaf is error), None)
+
+    def report(self) -> str:
+        """The tree in words: a line for each place, a line for what happened there."""
+        return _report(self)
+
+
+def _derive(
+    tree: _Tree, message: str, theirs: Sequence[BaseException], ours: Sequence[BaseException]
+) -> BaseExceptionGroup[BaseException]:
+    plain = [error for error in ours if isinstance(error, Exception)]
+    group: FlowFailedError[Exception] | FlowAbortedError[BaseException]
+    group = (
+        FlowFailedError(message, plain)
+        if len(plain) == len(ours)
+        else FlowAbortedError(message, ours)
+    )
+    group._take_from(tree, ours, theirs)  # noqa: SLF001 - our own base class
+    return group

@@ -1,0 +1,225 @@
+"""The facts of a run: a closed union of frozen records, in the order they happened.
+
+Layer: above errors. An event says what happened and where; it never holds live objects of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, TypeAlias, final
+
+import attrs
+
+from .types import Phase
+
+__all__ = [
+    "EVENT_TYPES",
+    "Caught",
+    "CleanupOverrun",
+    "ExecutionEvent",
+    "FallbackUsed",
+    "NodeCancelled",
+    "NodeFailed",
+    "NodeStarted",
+    "NodeSucceeded",
+    "ObserverFailed",
+    "Progress",
+    "Routed",
+    "RunEnded",
+    "RunStarted",
+]
+
+_HEAD = ("run_id", "seq", "path", "timestamp", "duration_ms", "node_id")
+
+
+@attrs.frozen(kw_only=True)
+class _Event:
+    """What every event has.
+
+    Attributes:
+        run_id: the run it belongs to.
+        seq: its place in the run, from 0, without gaps.
+        path: where it happened (``editorial/editing/review#2``).
+        timestamp: seconds on Trio's clock.
+        duration_ms: how long the thing took that ended here; None where nothing ended.
+    """
+
+    run_id: str
+    seq: int
+    path: str
+    timestamp: float
+    duration_ms: float | None = None
+
+    @property
+    def node_id(self) -> str:
+        """The name of the step (or of the flow, for the run itself)."""
+        return (
+            self.path.rpartition("/")[2].partition("#")[0].partition("@")[0].partition("[")[0]
+        )
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What this kind of event says beyond the common fields, as text."""
+        own = (field.name for field in attrs.fields(type(self)) if field.name not in _HEAD)
+        return {name: str(value) for name in own if (value := getattr(self, name)) is not None}
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RunStarted(_Event):
+    """First of all events. ``wall_time``: seconds since the epoch."""
+
+    event_type: ClassVar[Literal["run_start"]] = "run_start"
+    flow: str
+    definition_hash: str
+    seed: int
+    schema_version: int
+    wall_time: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RunEnded(_Event):
+    """Last of all events, after everything was unwound. ``error``: class and text of the failure, if any."""
+
+    event_type: ClassVar[Literal["run_end"]] = "run_end"
+    flow: str
+    outcome: Literal["success", "error", "cancelled"]
+    exit: str | None
+    steps: int
+    error: str | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class NodeStarted(_Event):
+    """A visit began."""
+
+    event_type: ClassVar[Literal["node_start"]] = "node_start"
+
+
+@final
+@attrs.frozen(kw_only=True)
+class NodeSucceeded(_Event):
+    """A visit ended well. ``exit``: the action, None for a step without exits."""
+
+    event_type: ClassVar[Literal["node_success"]] = "node_success"
+    exit: str | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class NodeFailed(_Event):
+    """A visit ended with an error. ``error``: its class; ``message``: its text."""
+
+    event_type: ClassVar[Literal["node_error"]] = "node_error"
+    phase: Phase
+    attempt: int
+    error: str
+    message: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class NodeCancelled(_Event):
+    """A visit was cut off by cancellation."""
+
+    event_type: ClassVar[Literal["node_cancelled"]] = "node_cancelled"
+    phase: Phase
+    attempt: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Routed(_Event):
+    """An exit was followed. ``target``: the next step, a flow's exit, or ``end``."""
+
+    event_type: ClassVar[Literal["routed"]] = "routed"
+    exit: str | None
+    target: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Caught(_Event):
+    """An error was routed by ``.catch``."""
+
+    event_type: ClassVar[Literal["caught"]] = "caught"
+    error: str
+    message: str
+    target: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class FallbackUsed(_Event):
+    """A fallback stood in for the result of exec."""
+
+    event_type: ClassVar[Literal["fallback_used"]] = "fallback_used"
+    error: str
+    message: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Progress(_Event):
+    """A step reported how far it is. ``fraction``: 0 to 1."""
+
+    event_type: ClassVar[Literal["progress"]] = "progress"
+    fraction: float
+    text: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CleanupOverrun(_Event):
+    """A cleanup used up the run's grace and has not ended. ``stack``: where it stands, outermost first."""
+
+    event_type: ClassVar[Literal["cleanup_overrun"]] = "cleanup_overrun"
+    callback: str
+    grace: float
+    stack: tuple[str, ...]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ObserverFailed(_Event):
+    """An observer raised or took too long and was switched off for this run."""
+
+    event_type: ClassVar[Literal["observer_failed"]] = "observer_failed"
+    observer: str
+    reason: str
+
+
+ExecutionEvent: TypeAlias = (
+    RunStarted
+    | RunEnded
+    | NodeStarted
+    | NodeSucceeded
+    | NodeFailed
+    | NodeCancelled
+    | Routed
+    | Caught
+    | FallbackUsed
+    | Progress
+    | CleanupOverrun
+    | ObserverFailed
+)
+
+EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
+    kind.event_type: kind
+    for kind in (
+        RunStarted,
+        RunEnded,
+        NodeStarted,
+        NodeSucceeded,
+        NodeFailed,
+        NodeCancelled,
+        Routed,
+        Caught,
+        FallbackUsed,
+        Progress,
+        CleanupOverrun,
+        ObserverFailed,
+    )
+}

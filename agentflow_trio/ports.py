@@ -1,0 +1,78 @@
+"""What the engine asks of the world, as the smallest Protocols that do.
+
+Layer: above events. Nothing here runs; adapters live above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol, Self, TypeVar, runtime_checkable
+
+from .events import ExecutionEvent
+
+__all__ = ["Forkable", "Ids", "Keyed", "Observer", "SelectiveObserver", "WallClock"]
+
+Own = TypeVar("Own")
+
+
+class Observer(Protocol):
+    """Something that is told every fact, in order.
+
+    ``observe`` runs inside the run: synchronous and quick. One that raises, or takes longer than the
+    engine's ``observer_budget``, is switched off for that run and reported once.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def observe(self, event: ExecutionEvent, /) -> None: ...
+
+
+@runtime_checkable
+class SelectiveObserver(Observer, Protocol):
+    """An observer that wants some kinds of events only; the others are counted, not built."""
+
+    @property
+    def wants(self) -> Collection[type[ExecutionEvent]]: ...
+
+
+class WallClock(Protocol):
+    """The time of day, for people and for what outlives the process."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+
+class Ids(Protocol):
+    """Where run ids come from."""
+
+    def run_id(self) -> str: ...
+
+
+@runtime_checkable
+class Forkable(Protocol):
+    """A value that knows how to fork itself; the hook through which a state, or a value in it, says so."""
+
+    def __agentflow_fork__(self) -> Self:
+        """Return a copy that shares nothing that can change."""
+        ...
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A state whose values sit under declared keys instead of fields; the hook through which a codec writes and reads it."""
+
+    @classmethod
+    def __agentflow_keys__(cls) -> Mapping[str, type]:
+        """Each declared key and the class of its value. TypeError: the state holds more than keys."""
+        ...
+
+    def __agentflow_values__(self) -> Mapping[str, object]:
+        """The values that are there now, declared or not."""
+        ...
+
+    @classmethod
+    def __agentflow_make__(cls, values: Mapping[str, object]) -> Self:
+        """Make a state of values that fit the declared keys."""
+        ...

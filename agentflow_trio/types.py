@@ -1,0 +1,148 @@
+"""The words everything else is said in: plain data, no behaviour, no clock.
+
+Layer: the lowest. Imports attrs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
+
+import attrs
+
+__all__ = [
+    "END",
+    "AttrsState",
+    "Exit",
+    "Next",
+    "Phase",
+    "Resource",
+    "RunResult",
+    "Stream",
+    "Trail",
+]
+
+State = TypeVar("State")
+Value = TypeVar("Value")
+Value_co = TypeVar("Value_co", covariant=True)
+
+Phase: TypeAlias = Literal["prep", "exec", "post", "cleanup", "flow"]
+"""Where in a step's life something happened; ``flow`` is the run around all steps."""
+
+
+class Next:
+    """Somewhere to go: a step, ``END``, or one of the exits that ``post`` was given.
+
+    In a unit test of ``post``, ``Next()`` makes a stand-in for an exit.
+    """
+
+    __slots__ = ()
+
+
+@final
+@attrs.frozen(eq=False)
+class Exit(Next):
+    """A named way out of a step or a flow. Two exits are the same only if they are one object.
+
+    Attributes:
+        name: the name of the keyword parameter that stands for it.
+    """
+
+    name: str
+
+
+END: Final = Exit("end")
+"""The end of a flow that has no exits of its own."""
+
+
+class _SeenByMypy(Protocol):
+    """mypy's attrs plugin synthesises ``__attrs_attrs__``."""
+
+    __attrs_attrs__: ClassVar[Any]
+
+
+class _SeenByPyright(Protocol):
+    """dataclass_transform makes pyright synthesise ``__dataclass_fields__``; ``run`` refuses dataclasses."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+AttrsState: TypeAlias = _SeenByMypy | _SeenByPyright
+"""Any attrs class: the bound of every shared state."""
+
+
+@final
+@attrs.frozen
+class Resource(Generic[Value_co]):
+    """A typed name for something the application owns and steps borrow: a client, a pool, a model.
+
+    ``HTTP = Resource("http", httpx.AsyncClient)``; the application passes
+    ``Engine(resources={HTTP: client})``, a step declares ``uses=(HTTP,)`` and asks
+    ``current_step().use(HTTP)``, which is typed.
+
+    Attributes:
+        name: what errors and pictures call it.
+        kind: its class; a resource of another class is refused when the engine is made.
+    """
+
+    name: str
+    kind: type[Value_co]
+
+
+@final
+@attrs.frozen
+class Stream(Generic[Value]):
+    """A typed output stream of a run, such as tokens: ``TOKENS = Stream("tokens", str)``.
+
+    Attributes:
+        name: what errors and events call it.
+        kind: the class of its chunks.
+    """
+
+    name: str
+    kind: type[Value]
+
+
+class Trail(Protocol):
+    """Where a run has been. Kept cheaply while it runs, told in words when asked."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def visits(self) -> Mapping[str, int]: ...
+    @property
+    def tail(self) -> tuple[str, ...]: ...
+
+
+@final
+@attrs.frozen(eq=False)
+class RunResult(Generic[State]):
+    """How a run ended.
+
+    Attributes:
+        state: the state as the last step left it. The object given to ``run`` is unchanged.
+        exit: the name of the flow's exit taken; None when it came to ``END``.
+        duration: seconds on Trio's clock.
+        steps: how many visits were made, nested ones included.
+    """
+
+    state: State
+    exit: str | None
+    duration: float
+    steps: int
+    _trail: Trail = attrs.field(repr=False)
+
+    @property
+    def run_id(self) -> str:
+        """The id given to the run, or a UUID made the first time it is asked for."""
+        return self._trail.run_id
+
+    @property
+    def visits(self) -> Mapping[str, int]:
+        """How often each step was visited, by its path without visit numbers (``editorial/editing/review``)."""
+        return self._trail.visits
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The paths of the last 100 visits, oldest first (``editorial/editing/review#2``)."""
+        return self._trail.tail

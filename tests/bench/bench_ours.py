@@ -1,0 +1,219 @@
+"""Our side of the workloads: what a user of agentflow_trio would write. `bench_limits` says what each one is."""
+
+from __future__ import annotations
+
+import itertools
+
+import trio
+from bench_limits import Body, ByHand, Card, Gate, Tally
+from typing_extensions import override
+
+from agentflow_trio import END, Flow, Next, Step, Wiring, flow, step
+
+__all__ = [
+    "by_hand_quiet",
+    "chain",
+    "chain_of_functions",
+    "fleet",
+    "loop",
+    "loop_quiet",
+    "nested",
+    "parked",
+]
+
+
+class Count:
+    """A node that counts one up and waits once."""
+
+    async def prep(self, shared: Tally, /) -> int:
+        return shared.done
+
+    async def exec(self, prepared: int, /) -> int:
+        await trio.lowlevel.checkpoint()
+        return prepared + 1
+
+    async def post(self, shared: Tally, _prepared: int, result: int, /) -> None:
+        shared.done = result
+
+
+class Turn:
+    """A node that waits once and says whether to go on."""
+
+    async def prep(self, shared: Tally, /) -> int:
+        return shared.done
+
+    async def exec(self, prepared: int, /) -> int:
+        await trio.lowlevel.checkpoint()
+        return prepared + 1
+
+    async def post(
+        self, shared: Tally, _prepared: int, result: int, /, *, again: Next, done: Next
+    ) -> Next:
+        shared.done = result
+        return again if result < shared.until else done
+
+
+class TurnQuiet(Turn):
+    """The same without waiting."""
+
+    @override
+    async def exec(self, prepared: int, /) -> int:
+        return prepared + 1
+
+
+class CountCard:
+    """A node of a nested flow."""
+
+    async def prep(self, shared: Card, /) -> int:
+        return shared.done
+
+    async def exec(self, prepared: int, /) -> int:
+        await trio.lowlevel.checkpoint()
+        return prepared + 1
+
+    async def post(self, shared: Card, _prepared: int, result: int, /) -> None:
+        shared.done = result
+
+
+class Halt(Count):
+    """A node that waits at the gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    @override
+    async def exec(self, prepared: int, /) -> int:
+        await self.gate.wait()
+        return prepared + 1
+
+
+@step
+async def count(tally: Tally) -> None:
+    """The function step: the same unit, on a fork of the state of its own."""
+    tally.done += 1
+    await trio.lowlevel.checkpoint()
+
+
+def in_a_row(steps: list[Step[Tally, []]]) -> Flow[Tally, []]:
+    """A flow that takes *steps* one after the other."""
+
+    @flow(name="row")
+    def row() -> Wiring[Tally]:
+        links = [one.then(next_one) for one, next_one in itertools.pairwise(steps)]
+        return [*links, steps[-1].then(END)]
+
+    return row
+
+
+def once(work: Flow[Tally, []]) -> Body:
+    async def body() -> int:
+        result = await work.run(Tally())
+        return result.state.done
+
+    return body
+
+
+def chain(nodes: int) -> Body:
+    return once(in_a_row([Step(Count(), name=f"node_{number}") for number in range(nodes)]))
+
+
+def chain_of_functions(nodes: int) -> Body:
+    return once(in_a_row([count.with_(name=f"node_{number}") for number in range(nodes)]))
+
+
+def by_hand_quiet(nodes: int) -> Body:
+    return once(in_a_row([Step(ByHand(), name=f"node_{number}") for number in range(nodes)]))
+
+
+def looping(node: Turn, steps: int) -> Body:
+    turn = Step(node, name="turn")
+
+    @flow(name="loop")
+    def turns() -> Wiring[Tally]:
+        return [turn.to(again=turn, done=END)]
+
+    async def body() -> int:
+        result = await turns.run(Tally(until=steps))
+        return result.state.done
+
+    return body
+
+
+def loop(steps: int) -> Body:
+    return looping(Turn(), steps)
+
+
+def loop_quiet(steps: int) -> Body:
+    return looping(TurnQuiet(), steps)
+
+
+def innermost() -> Flow[Card, []]:
+    work = Step(CountCard(), name="work")
+
+    @flow(name="level")
+    def level() -> Wiring[Card]:
+        return [work.then(END)]
+
+    return level
+
+
+def around(inner: Flow[Card, []]) -> Flow[Card, []]:
+    work = Step(CountCard(), name="work")
+    below = Step(inner, name="below")
+
+    @flow(name="level")
+    def level() -> Wiring[Card]:
+        return [work.then(below), below.then(END)]
+
+    return level
+
+
+def nested(depth: int, times: int) -> Body:
+    top = innermost()
+    for _ in range(depth - 1):
+        top = around(top)
+
+    async def body() -> int:
+        done = 0
+        for _ in range(times):
+            result = await top.run(Card())
+            done += result.state.done
+        return done
+
+    return body
+
+
+def fleet(flows: int, nodes: int) -> Body:
+    row = in_a_row([Step(Count(), name=f"node_{number}") for number in range(nodes)])
+
+    async def body() -> int:
+        done = 0
+
+        async def member() -> None:
+            nonlocal done
+            result = await row.run(Tally())
+            done += result.state.done
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(flows):
+                nursery.start_soon(member)
+        return done
+
+    return body
+
+
+def parked(flows: int, nodes: int, gate: Gate) -> Body:
+    before = nodes // 2
+    names = [f"node_{number}" for number in range(nodes)]
+    steps = [Step(Count(), name=name) for name in names]
+    steps[before] = Step(Halt(gate), name=names[before])
+    row = in_a_row(steps)
+    tallies = [Tally() for _ in range(flows)]
+
+    async def body() -> int:
+        async with trio.open_nursery() as nursery:
+            for tally in tallies:
+                nursery.start_soon(row.run, tally)
+        return flows * nodes
+
+    return body

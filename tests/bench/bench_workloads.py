@@ -1,0 +1,242 @@
+"""The list of workloads: what is run, how large, against which limit, and which figure is the gate.
+
+The gates are promises of the project: `must` is checked by ``--check``, `aim` is what we hope for.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import final
+
+from attrs import frozen
+
+__all__ = ["WORKLOADS", "Bound", "Kind", "Of", "Workload"]
+
+
+@final
+class Of(Enum):
+    """What a bound speaks about."""
+
+    RATIO = "ratio"
+    VALUE = "value"
+    EXCESS = "excess over the limit"
+    DEPTH = "at least"
+
+
+@frozen
+class Bound:
+    """A promise about a figure.
+
+    Attributes:
+        of: which figure.
+        figure: the most it may be; for `Of.DEPTH`, the least. In the unit of the workload unless it is a ratio.
+    """
+
+    of: Of
+    figure: float
+
+    def holds(self, value: float, limit: float | None, ratio: float | None) -> bool:
+        """Whether the figures keep the promise."""
+        match self.of:
+            case Of.RATIO:
+                return ratio is not None and ratio <= self.figure
+            case Of.VALUE:
+                return value <= self.figure
+            case Of.EXCESS:
+                return limit is not None and value - limit <= self.figure
+            case Of.DEPTH:
+                return value >= self.figure
+
+    def told(self, unit: str) -> str:
+        """The promise in short."""
+        match self.of:
+            case Of.RATIO:
+                return f"<= {self.figure:.2f}x"
+            case Of.VALUE:
+                return f"<= {self.figure:g} {unit}"
+            case Of.EXCESS:
+                return f"limit + {self.figure:,.0f} {unit}"
+            case Of.DEPTH:
+                return f">= {self.figure:g} {unit}"
+
+
+@final
+class Kind(Enum):
+    """How a workload is measured."""
+
+    PAIR = "paired rounds"
+    LOOP_MEMORY = "peak of traced memory over growing loops"
+    LOOP_RSS = "peak memory of the process over growing loops"
+    PARKED_BYTES = "traced memory of one waiting flow"
+    PARKED_RSS = "peak memory of the process with a waiting fleet"
+    DEPTH = "whether it works at all"
+    IMPORT = "fresh interpreters in turns"
+
+
+@frozen
+class Workload:
+    """One line of the table.
+
+    Attributes:
+        name: what it is asked for by.
+        title: what it does, in a few words.
+        unit: of the figures.
+        shape: the function of `bench_ours`, and of a peer, that builds it.
+        limit: the function of `bench_limits` that builds its limit; its docstring tells both sides.
+        size: the arguments of both.
+        units: how many units one body does.
+        must: the gate, checked by ``--check``.
+        aim: what we hope for.
+        kind: how it is measured.
+        peers: whether peers are asked, too.
+        default: whether it is run when nothing is named.
+        control: the limit is measured instead of us.
+    """
+
+    name: str
+    title: str
+    unit: str = "us"
+    shape: str = ""
+    limit: str = ""
+    size: tuple[int, ...] = ()
+    units: int = 1
+    must: Bound | None = None
+    aim: Bound | None = None
+    kind: Kind = Kind.PAIR
+    peers: bool = False
+    default: bool = True
+    control: bool = False
+
+
+WORKLOADS = (
+    Workload(
+        "F0",
+        "the limit of F1 against itself: how far this machine can be trusted, 1.00x if it can",
+        shape="chain",
+        limit="chain",
+        size=(1_000,),
+        units=1_000,
+        control=True,
+    ),
+    Workload(
+        "F1",
+        "chain of 1,000 class nodes, one checkpoint in each",
+        shape="chain",
+        limit="chain",
+        size=(1_000,),
+        units=1_000,
+        must=Bound(Of.RATIO, 1.30),
+        aim=Bound(Of.RATIO, 1.20),
+        peers=True,
+    ),
+    Workload(
+        "F1s",
+        "the same with function steps: each on a fork of the state",
+        shape="chain_of_functions",
+        limit="chain",
+        size=(1_000,),
+        units=1_000,
+    ),
+    Workload(
+        "F1n",
+        "chain of 1,000 nodes that never wait, against prep, exec, post by hand",
+        shape="by_hand_quiet",
+        limit="by_hand_quiet",
+        size=(1_000,),
+        units=1_000,
+        must=Bound(Of.VALUE, 1.0),
+        aim=Bound(Of.VALUE, 0.75),
+        peers=True,
+    ),
+    Workload(
+        "F2",
+        "loop of 10,000 routed steps",
+        shape="loop",
+        limit="loop",
+        size=(10_000,),
+        units=10_000,
+        must=Bound(Of.RATIO, 1.30),
+        aim=Bound(Of.RATIO, 1.20),
+        peers=True,
+    ),
+    Workload(
+        "F2m",
+        "memory of a loop: growth of its peak from 10,000 to 1,000,000 steps",
+        unit="KB",
+        shape="loop_quiet",
+        size=(10_000, 100_000, 1_000_000),
+        must=Bound(Of.VALUE, 16),
+        kind=Kind.LOOP_MEMORY,
+    ),
+    Workload(
+        "F2r",
+        "the same as memory of the process",
+        unit="KB",
+        shape="loop_quiet",
+        size=(10_000, 100_000, 1_000_000),
+        must=Bound(Of.VALUE, 512),
+        kind=Kind.LOOP_RSS,
+    ),
+    Workload(
+        "F5",
+        "flows nested 50 deep, a fork of 4 fields each; per level",
+        shape="nested",
+        limit="nested",
+        size=(50, 20),
+        units=1_000,
+        must=Bound(Of.RATIO, 1.60),
+        aim=Bound(Of.RATIO, 1.45),
+        peers=True,
+    ),
+    Workload(
+        "F5d",
+        "flows nested 400 deep",
+        unit="levels",
+        shape="nested",
+        size=(400, 1),
+        units=400,
+        must=Bound(Of.DEPTH, 400),
+        kind=Kind.DEPTH,
+    ),
+    Workload(
+        "F6",
+        "1,000 concurrent flows of 10 nodes; per node",
+        shape="fleet",
+        limit="fleet",
+        size=(1_000, 10),
+        units=10_000,
+        must=Bound(Of.RATIO, 1.50),
+        aim=Bound(Of.RATIO, 1.40),
+        peers=True,
+    ),
+    Workload(
+        "F6m",
+        "memory of one of 1,000 waiting flows",
+        unit="B",
+        shape="parked",
+        limit="parked",
+        size=(1_000, 10),
+        must=Bound(Of.EXCESS, 1_200),
+        kind=Kind.PARKED_BYTES,
+    ),
+    Workload(
+        "F6x",
+        "memory of the process with 100,000 waiting flows",
+        unit="MB",
+        shape="parked",
+        limit="parked",
+        size=(100_000, 10),
+        must=Bound(Of.VALUE, 512),
+        kind=Kind.PARKED_RSS,
+        default=False,
+    ),
+    Workload(
+        "F9",
+        "import agentflow_trio, against import trio",
+        unit="ms",
+        must=Bound(Of.RATIO, 1.25),
+        aim=Bound(Of.RATIO, 1.10),
+        kind=Kind.IMPORT,
+        peers=True,
+    ),
+)

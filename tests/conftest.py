@@ -1,0 +1,103 @@
+"""What holds for every test: how hard Hypothesis tries, and that nothing is left behind.
+
+After every test no thread works on; after an async test no task it started is alive and Trio's
+default thread limiter has all its tokens back. A test that leaves something fails, by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from inspect import iscoroutinefunction
+from typing import ParamSpec
+
+import pytest
+import trio
+from hypothesis import settings
+
+Arguments = ParamSpec("Arguments")
+
+# dev: while writing. ci: the same examples on every run (derandomize leaves no use for the example
+# database, and Hypothesis refuses both). deep: `tox -e deep`, before a release.
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci", max_examples=200, deadline=None, derandomize=True, print_blob=True
+)
+settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
+)
+
+
+def live_tasks() -> list[trio.lowlevel.Task]:
+    """Every task of the running loop, parents before children."""
+    root = trio.lowlevel.current_root_task()
+    found = [root] if root is not None else []
+    for task in found:  # grows while it is walked
+        for nursery in task.child_nurseries:
+            found.extend(sorted(nursery.child_tasks, key=lambda child: child.name))
+    return found
+
+
+def busy_threads() -> dict[int, str]:
+    """The threads inside somebody's function, by identity; Trio's idle workers are not.
+
+    A worker is idle, or about to be, when its innermost frame is Trio's own. (A call straight into
+    C looks the same; the limiter tells of that one.)
+    """
+    frames = sys._current_frames()
+    busy: dict[int, str] = {}
+    for thread in threading.enumerate():
+        frame = frames.get(thread.ident or 0)
+        if frame is not None and thread is not threading.current_thread():
+            module = str(frame.f_globals.get("__name__", ""))
+            if module.partition(".")[0] not in {"outcome", "trio"}:
+                busy[thread.ident or 0] = thread.name
+    return busy
+
+
+def leaves_no_task(
+    test: Callable[Arguments, Awaitable[None]],
+) -> Callable[Arguments, Awaitable[None]]:
+    """Return *test* with a last look around, taken in the loop as soon as its body has ended."""
+
+    @functools.wraps(test)
+    async def watched(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        __tracebackhide__ = True
+        before = live_tasks()
+        await test(*args, **kwargs)
+        left = [task.name for task in live_tasks() if task not in before]
+        assert not left, f"the test left tasks alive: {', '.join(left)}"
+        borrowed = trio.to_thread.current_default_thread_limiter().borrowed_tokens
+        assert not borrowed, f"the test left {borrowed} calls in threads"
+
+    return watched
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Watch every async test, those under ``@given`` included."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        given = getattr(item.obj, "hypothesis", None)
+        if given is None:
+            if iscoroutinefunction(item.obj):
+                item.obj = leaves_no_task(item.obj)
+        elif iscoroutinefunction(given.inner_test) and not hasattr(
+            given.inner_test, "__wrapped__"
+        ):
+            # Parametrised items share one inner test.
+            given.inner_test = leaves_no_task(given.inner_test)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_works_on() -> Iterator[None]:
+    """Fail a test after which a thread still works that did not before."""
+    before = busy_threads()
+    yield
+    left = [name for ident, name in busy_threads().items() if ident not in before]
+    assert not left, f"the test left threads at work: {', '.join(left)}"
