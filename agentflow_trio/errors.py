@@ -6,10 +6,10 @@ Layer: above types. Every error of this package is an `AgentFlowError` or a grou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, final, overload
+from typing import Any, ClassVar, Generic, Self, final, overload
 
 import attrs
-from typing_extensions import Self, TypeVar, override
+from typing_extensions import TypeIs, TypeVar, override
 
 from .types import Phase
 
@@ -43,6 +43,7 @@ __all__ = [
     "StepLimitError",
     "TooManyRunsError",
     "WrongExitError",
+    "is_failed",
 ]
 
 
@@ -575,7 +576,7 @@ class _Tree:
     state: object = None
     marks: tuple[Failure | None, ...] = ()
 
-    def _take_from(
+    def take_from(
         self, tree: _Tree, ours: Sequence[BaseException], theirs: Sequence[BaseException]
     ) -> None:
         known = {id(error): mark for error, mark in zip(theirs, tree.marks, strict=True)}
@@ -587,10 +588,19 @@ def _entries(
     group: BaseExceptionGroup[BaseException],
 ) -> Iterator[tuple[BaseException, Failure | None]]:
     for error, mark in zip(group.exceptions, _marks(group), strict=True):
-        if mark is None and isinstance(error, FlowFailedError | FlowAbortedError):
+        if mark is None and _is_tree(error):
             yield from _entries(error)
         else:
             yield error, mark
+
+
+def _is_tree(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:
+    return isinstance(error, _Tree)
+
+
+def is_failed(error: BaseException | None) -> TypeIs[FlowFailedError[Exception]]:
+    """Whether *error* is a failure tree; ``isinstance`` alone leaves checkers without its leaf type."""
+    return isinstance(error, FlowFailedError)
 
 
 def _marks(group: BaseExceptionGroup[BaseException]) -> tuple[Failure | None, ...]:
@@ -703,5 +713,5 @@ def _derive(
         if len(plain) == len(ours)
         else FlowAbortedError(message, ours)
     )
-    group._take_from(tree, ours, theirs)  # noqa: SLF001 - our own base class
+    group.take_from(tree, ours, theirs)
     return group

@@ -23,9 +23,13 @@ class Observer(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What reports call it."""
+        ...
 
-    def observe(self, event: ExecutionEvent, /) -> None: ...
+    def observe(self, event: ExecutionEvent, /) -> None:
+        """Take note of a fact. Not a checkpoint, for it is synchronous."""
+        ...
 
 
 @runtime_checkable
@@ -33,7 +37,9 @@ class SelectiveObserver(Observer, Protocol):
     """An observer that wants some kinds of events only; the others are counted, not built."""
 
     @property
-    def wants(self) -> Collection[type[ExecutionEvent]]: ...
+    def wants(self) -> Collection[type[ExecutionEvent]]:
+        """The kinds it is told of."""
+        ...
 
 
 class WallClock(Protocol):
@@ -47,7 +53,9 @@ class WallClock(Protocol):
 class Ids(Protocol):
     """Where run ids come from."""
 
-    def run_id(self) -> str: ...
+    def run_id(self) -> str:
+        """A new id, different from all others."""
+        ...
 
 
 @runtime_checkable

@@ -107,11 +107,19 @@ class Trail(Protocol):
     """Where a run has been. Kept cheaply while it runs, told in words when asked."""
 
     @property
-    def run_id(self) -> str: ...
+    def run_id(self) -> str:
+        """The id given, or a UUID."""
+        ...
+
     @property
-    def visits(self) -> Mapping[str, int]: ...
+    def visits(self) -> Mapping[str, int]:
+        """Visits per step, by path without visit numbers."""
+        ...
+
     @property
-    def tail(self) -> tuple[str, ...]: ...
+    def tail(self) -> tuple[str, ...]:
+        """The last places, oldest first."""
+        ...
 
 
 @final
@@ -130,19 +138,19 @@ class RunResult(Generic[State]):
     exit: str | None
     duration: float
     steps: int
-    _trail: Trail = attrs.field(repr=False)
+    trail: Trail = attrs.field(repr=False)
 
     @property
     def run_id(self) -> str:
         """The id given to the run, or a UUID made the first time it is asked for."""
-        return self._trail.run_id
+        return self.trail.run_id
 
     @property
     def visits(self) -> Mapping[str, int]:
         """How often each step was visited, by its path without visit numbers (``editorial/editing/review``)."""
-        return self._trail.visits
+        return self.trail.visits
 
     @property
     def tail(self) -> tuple[str, ...]:
         """The paths of the last 100 visits, oldest first (``editorial/editing/review#2``)."""
-        return self._trail.tail
+        return self.trail.tail

@@ -125,7 +125,8 @@ async def _watched(
         nursery.start_soon(watch, name="agentflow cleanup watch")
         try:
             await cleanup.close(error)
-        except BaseException as failure:  # noqa: BLE001 - raised below, outside the nursery, so that it is not grouped
+        # raised below, outside the nursery, so that it is not grouped
+        except BaseException as failure:  # noqa: ASYNC103, BLE001
             raised = failure
         watching.cancel()
     if raised is not None:

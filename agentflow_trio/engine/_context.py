@@ -9,7 +9,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from random import Random
-from typing import TypeVar, TypeVarTuple, Unpack, final
+from typing import Final, TypeVar, TypeVarTuple, final
 
 import trio
 
@@ -32,18 +32,21 @@ class StepContext:
 
     In the step's own task everything works; in its child tasks everything but `enter` and `on_cleanup`; in a thread
     that it hopped to, `report` and what can be read.
+
+    Attributes:
+        serial: the number of the visit in its run, from 1.
     """
 
-    __slots__ = ("_place", "_random", "_serial", "_strand")
+    __slots__ = ("_place", "_random", "_strand", "serial")
 
     def __init__(self, strand: Strand, /) -> None:
         self._strand = strand
-        self._serial = strand.steps
+        self.serial: Final = strand.steps
         self._place: Place | None = None
         self._random: tuple[int, Random] | None = None
 
     def _live(self) -> Strand:
-        if self._strand.steps != self._serial:
+        if self._strand.steps != self.serial:
             raise StepEndedError(path=self._place.path if self._place else "this step")
         return self._strand
 
@@ -77,7 +80,7 @@ class StepContext:
     def caught(self) -> BaseException | None:
         """The error that a ``.catch`` routed here; None if the step was reached by an exit."""
         strand = self._live()
-        return strand.caught if strand.caught_at == self._serial else None
+        return strand.caught if strand.caught_at == self.serial else None
 
     @property
     def deadline(self) -> float:
@@ -99,7 +102,7 @@ class StepContext:
         if self._random is None or self._random[0] != strand.attempt:
             dice = Random(
                 f"{strand.run.seed}/{place.prefix}{place.step.name}#{place.visit}@{strand.attempt}"
-            )  # noqa: S311 - reproducible on purpose
+            )
             self._random = strand.attempt, dice
         return self._random[1]
 
@@ -155,9 +158,7 @@ class StepContext:
         if strand.run.bus is not None:
             strand.run.bus.emit(Progress, self.path, fraction=float(fraction), text=text)
 
-    async def to_thread(
-        self, fn: Callable[[Unpack[PosArgs]], Value], /, *args: Unpack[PosArgs]
-    ) -> Value:
+    async def to_thread(self, fn: Callable[[*PosArgs], Value], /, *args: *PosArgs) -> Value:
         """Call a blocking function in a thread and wait for it, as ``trio.to_thread.run_sync``. Always a checkpoint.
 
         Cancellation waits for the call to end: a thread cannot be stopped.
@@ -211,7 +212,7 @@ class StepContext:
         return value
 
     def on_cleanup(
-        self, fn: Callable[[Unpack[PosArgs]], Awaitable[object]], /, *args: Unpack[PosArgs]
+        self, fn: Callable[[*PosArgs], Awaitable[object]], /, *args: *PosArgs
     ) -> None:
         """Have ``await fn(*args)`` called when the phase ends, however it ends; order and grace as for `enter`.
 
@@ -250,9 +251,9 @@ async def _leave_async(
     )
 
 
-async def _leave(
+async def _leave(  # noqa: ASYNC124 - awaited like its async sister
     resource: AbstractContextManager[object, bool | None], error: BaseException | None
-) -> None:  # noqa: RUF029
+) -> None:
     resource.__exit__(
         None if error is None else type(error),
         error,
@@ -272,7 +273,7 @@ def current_step() -> StepContext:
     if strand is None or strand.steps <= 0 or not _belongs(strand):
         raise NoStepError
     context = strand.context
-    if context is None or context._serial != strand.steps:  # noqa: SLF001 - the same module
+    if context is None or context.serial != strand.steps:
         context = strand.context = StepContext(strand)
     return context
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, Self, TypeVar, final
 
 import trio
-from typing_extensions import Self
 
 from ..errors import EngineClosedError, ResourceError, TooManyRunsError
 from ..ports import Ids, Observer, WallClock
@@ -37,7 +36,7 @@ class Engine:
     Leaving it waits for its runs; leaving it by an exception or cancellation cancels them and then waits.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, all with a default
         self,
         *,
         observers: Sequence[Observer] = (),
@@ -120,14 +119,13 @@ class Engine:
             for run in [*self._runs]:
                 run.request_cancel(f"the engine was left by {type(exc).__name__}")
         try:
-            with trio.CancelScope(
-                shield=exc is not None
-            ):  # the runs are ending anyway, and a Cancelled here would hide exc
+            # shielded: the runs are ending anyway, and a Cancelled here would hide exc
+            with trio.CancelScope(shield=exc is not None):
                 while self._runs:
-                    await self._ended.park()
+                    await self._ended.park()  # noqa: ASYNC102 - bounded by the runs' cleanup_grace
         finally:
             if self._manager is not None:
-                await self._manager.__aexit__(None, None, None)
+                await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's end
 
     async def run(
         self,
@@ -214,9 +212,11 @@ class Engine:
         seed: int | None,
     ) -> Run[State]:
         """Begin a run in a task of its own; `start` is the way to call it."""
+        nursery = self._nursery
+        if nursery is None:
+            raise EngineClosedError
         run = self._new(flow, state, timeout, run_id, seed, keep=True)
-        assert self._nursery is not None
-        self._nursery.start_soon(run.drive, name=f"agentflow run {run.run_id}")
+        nursery.start_soon(run.drive, name=f"agentflow run {run.run_id}")
         return run
 
 
@@ -252,4 +252,4 @@ class _Started(Generic[State]):
         /,
     ) -> None:
         if self._run is not None:
-            await self._run.leave(exc)
+            await self._run.leave(exc)  # noqa: ASYNC102 - bounded by the run's cleanup_grace

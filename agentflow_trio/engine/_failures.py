@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trio
+from typing_extensions import TypeIs
 
 from ..errors import (
-    DeadlineExceededError,
     Failure,
     FlowAbortedError,
     FlowFailedError,
@@ -38,8 +38,12 @@ __all__ = [
 ]
 
 
+def _is_group(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:
+    return isinstance(error, BaseExceptionGroup)
+
+
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
+    if _is_group(error):
         for one in error.exceptions:
             yield from _leaves(one)
     else:
@@ -49,7 +53,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def brief(error: BaseException) -> dict[str, Any]:
     """An error as events tell it: the name of its class and its text, of a group those of its leaves."""
     leaves = list(_leaves(error))
-    if len(leaves) == 1 and not isinstance(error, BaseExceptionGroup):
+    if len(leaves) == 1 and not _is_group(error):
         return {"error": type(error).__name__, "message": str(error)}
     return {
         "error": type(error).__name__,
@@ -68,7 +72,7 @@ def _passes(error: BaseException) -> bool:
     """Whether it leaves a run as it is: cancellation alone, or a single KeyboardInterrupt, SystemExit or the like."""
     if isinstance(error, Exception):
         return False
-    return not isinstance(error, BaseExceptionGroup) or all(
+    return not _is_group(error) or all(
         isinstance(leaf, trio.Cancelled) for leaf in _leaves(error)
     )
 

@@ -14,15 +14,15 @@ import trio
 from ..errors import (
     CleanupOverrunError,
     CutOff,
-    FlowAbortedError,
     FlowFailedError,
     RunCancelledError,
     SelfWaitError,
+    is_failed,
 )
 from ..types import RunResult, Stream
 from ._bus import Subscription, WhenFull
 from ._live import CURRENT, LiveRun
-from ._run import drive
+from ._run import execute
 from ._streams import StreamReader
 
 __all__ = ["CancelReport", "Run"]
@@ -139,15 +139,14 @@ class Run(Generic[State]):
         return self._report()
 
     def _report(self) -> CancelReport:
-        leaves = (
-            list(self._failure.leaves()) if isinstance(self._failure, FlowFailedError) else []
-        )
+        leaves = list(self._failure.leaves()) if is_failed(self._failure) else []
+        asked = self._reason is not None
         return CancelReport(
             reason=self._reason or "",
-            cut_off=self._cut_off() if self._reason is not None else (),
+            cut_off=self._cut_off() if asked else (),
             overruns=tuple(leaf for leaf in leaves if isinstance(leaf, CleanupOverrunError)),
             failures=tuple(leaf for leaf in leaves if not isinstance(leaf, RunCancelledError)),
-            duration=self._live.clock() - self._requested if self._reason is not None else 0.0,
+            duration=self._live.clock() - self._requested if asked else 0.0,
         )
 
     def _cut_off(self) -> tuple[CutOff, ...]:
@@ -166,26 +165,41 @@ class Run(Generic[State]):
         """Run to the end and keep what came of it; only what must end the program is raised."""
         try:
             with self._scope:
-                self._result = await drive(self._live, self._state, self._timeout)
-        except Exception as error:
+                self._result = await execute(
+                    self._live.plan, self._state, timeout=self._timeout, live=self._live
+                )
+        except Exception as error:  # noqa: BLE001 - kept for whoever asks for the result
             self._failure = error
         except BaseException as error:
-            self._failure = _stopped(error, self._cut_off())
+            reason = f"it was stopped by {type(error).__name__}"
+            self._failure = RunCancelledError(reason=reason, cut_off=self._cut_off())
             raise
         finally:
             if self._scope.cancelled_caught:
-                self._failure = _cancelled(
-                    self._live, self._reason or "", self._cut_off(), self._failure
-                )
+                self._failure = self._cancelled(self._failure)
             self._done.set()
             self._over(self)
 
+    def _cancelled(self, failure: Exception | None) -> Exception:
+        """What a cancelled run raises: alone, or together with what failed while it unwound."""
+        cancelled = RunCancelledError(reason=self._reason or "", cut_off=self._cut_off())
+        if failure is None:
+            return cancelled
+        path = self._live.path
+        group: FlowFailedError[Exception]
+        group = FlowFailedError(f"flow {path!r} was cancelled and failed", [cancelled, failure])
+        group.path, group.marks = path, (None, None)
+        if is_failed(failure):
+            group.state = failure.state
+        return group
+
     def outcome(self) -> RunResult[State]:
         """What came of it, once it is over."""
-        if self._result is not None:
-            return self._result
-        assert self._failure is not None
-        raise self._failure
+        if self._failure is not None:
+            raise self._failure
+        if self._result is None:
+            raise RunCancelledError(reason="it never began")
+        return self._result
 
     async def leave(self, exc: BaseException | None) -> None:
         """End of the body that started it."""
@@ -196,36 +210,8 @@ class Run(Generic[State]):
                 self.outcome()
             return
         self.request_cancel(f"its body was left by {type(exc).__name__}")
+        # not bounded here: the run's own cleanup_grace bounds it, and says so when it does not
         with trio.CancelScope(shield=True):
             await self._done.wait()
-        if (
-            self._failure is not None
-            and not isinstance(self._failure, RunCancelledError)
-            and not self._asked
-        ):
-            text = (
-                self._failure.report()
-                if isinstance(self._failure, FlowFailedError)
-                else str(self._failure)
-            )
-            exc.add_note(f"and run {self.run_id} failed meanwhile:\n{text}")
-
-
-def _stopped(error: BaseException, cut_off: tuple[CutOff, ...]) -> Exception:
-    return RunCancelledError(
-        reason=f"it was stopped by {type(error).__name__}", cut_off=cut_off
-    )
-
-
-def _cancelled(
-    live: LiveRun, reason: str, cut_off: tuple[CutOff, ...], failure: Exception | None
-) -> Exception:
-    """What a cancelled run raises: alone, or together with what failed while it unwound."""
-    cancelled = RunCancelledError(reason=reason, cut_off=cut_off)
-    if failure is None:
-        return cancelled
-    group: FlowFailedError[Exception] = FlowFailedError(
-        f"flow {live.path!r} was cancelled and failed", [cancelled, failure]
-    )
-    group.path, group.marks = live.path, (None, None)
-    return group
+        if not self._asked and is_failed(self._failure):
+            exc.add_note(f"and run {self.run_id} failed meanwhile:\n{self._failure.report()}")

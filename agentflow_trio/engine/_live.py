@@ -20,7 +20,7 @@ from ..types import Phase, Resource
 from ._bus import Bus
 from ._cleanup import Cleanup
 from ._plan import Plan
-from ._private import cancel_reader
+from ._private import find_status
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
 from ._trail import FOLD_ABOVE, Trail
@@ -163,15 +163,15 @@ class Strand:
         self.caught_at = 0
         self.cleanups: list[Cleanup] = []
         self.context: StepContext | None = None
-        self.heartbeats: list[tuple[trio.CancelScope, float]] = []
-        self.spent: list[dict[str, float]] = []
+        self.heartbeats: tuple[tuple[trio.CancelScope, float], ...] = ()
+        self.spent: tuple[dict[str, float], ...] = ()
         self.last: object = None
         self.tree: BaseException | None = None
         self.waited = False
 
     def is_cancelled(self) -> bool:
         """Whether this strand's task, which must be running, is cancelled where it stands."""
-        return cancel_reader()(self.task)
+        return find_status()(self.task).effectively_cancelled
 
     def failure(self, phase: Phase) -> Failure:
         """Where and when something fails that fails now, in *phase*."""

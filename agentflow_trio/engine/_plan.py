@@ -6,7 +6,7 @@ Layer: engine. Rule: a plan is complete before it runs and never changes after t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, final
 
@@ -15,9 +15,22 @@ import attrs
 from ..robustness import Fallback
 from ..types import END, Exit, Resource
 
-__all__ = ["Call", "Catch", "Kind", "Plan", "PlanStep", "Runnable", "link", "way_out"]
+__all__ = [
+    "Call",
+    "Catch",
+    "Kind",
+    "Plan",
+    "PlanStep",
+    "Runnable",
+    "StateValue",
+    "link",
+    "way_out",
+]
 
 State = TypeVar("State")
+
+StateValue: TypeAlias = Any
+"""The user's state. Its type was checked where the flow was wired and given to `run`; here it is passed along."""
 
 Call: TypeAlias = Callable[..., Awaitable[Any]]
 """A phase of a node. Its types were checked where the node was wired; the engine only passes values along."""
@@ -33,7 +46,7 @@ class Kind(Enum):
     WAY_OUT = "nothing: an exit of the plan"
 
 
-async def _no_phase(*_: object) -> NoReturn:  # noqa: RUF029 - stands in for a phase
+def _no_phase(*_: object) -> NoReturn:
     raise AssertionError("this kind of step has no such phase")
 
 
@@ -58,7 +71,7 @@ class PlanStep:
         inner: the plan of a nested flow, with ``enter`` and ``leave`` if it works on a state of another type.
         exits: what ``post`` may return; empty for a step without exits.
         routes: what came back -> where to go.
-        lean: its kind, if only its body is to be done, so that a quiet run does it inline; else None.
+        inline: its kind, if only its body is to be done, so that the sequence may do it itself; else None.
         atomic: a failure may be routed, so everything it writes is written to a fork.
     """
 
@@ -79,7 +92,7 @@ class PlanStep:
     version: str = ""
     routes: dict[object, PlanStep] = attrs.field(factory=dict[object, "PlanStep"], repr=False)
     catches: tuple[Catch, ...] = attrs.field(default=(), repr=False)
-    lean: Kind | None = None
+    inline: Kind | None = None
     atomic: bool = False
 
     @property
@@ -90,7 +103,7 @@ class PlanStep:
 
 def way_out(exit: Exit) -> PlanStep:  # noqa: A002 - our word for it
     """The pseudo-step that leaves a plan by *exit*."""
-    return PlanStep(name=exit.name, kind=Kind.WAY_OUT, exits=(exit,))
+    return PlanStep(name=exit.name, kind=Kind.WAY_OUT, exits=(exit,), inline=Kind.WAY_OUT)
 
 
 def link(step: PlanStep, routes: dict[object, PlanStep], catches: tuple[Catch, ...]) -> None:
@@ -102,7 +115,13 @@ def link(step: PlanStep, routes: dict[object, PlanStep], catches: tuple[Catch, .
     )
     step.atomic = bool(catches)
     if not bounded and step.fallback is None and not (step.atomic and step.kind is Kind.PHASES):
-        step.lean = step.kind
+        step.inline = step.kind
+
+
+def _needs(plan: Plan[Any]) -> tuple[tuple[str, Resource[object]], ...]:
+    own = [(step.name, resource) for step in plan.steps for resource in step.uses]
+    inner = [need for step in plan.steps if step.inner is not None for need in step.inner.needs]
+    return (*own, *inner)
 
 
 @final
@@ -120,17 +139,9 @@ class Plan(Generic[State]):
     name: str
     start: PlanStep
     steps: tuple[PlanStep, ...]
-    needs: tuple[tuple[str, Resource[object]], ...] = attrs.field(init=False)
-
-    @needs.default
-    def _all_needs(self) -> tuple[tuple[str, Resource[object]], ...]:
-        return tuple(self._own_needs())
-
-    def _own_needs(self) -> Iterator[tuple[str, Resource[object]]]:
-        for step in self.steps:
-            yield from ((step.name, resource) for resource in step.uses)
-            if step.inner is not None:
-                yield from step.inner.needs
+    needs: tuple[tuple[str, Resource[object]], ...] = attrs.field(
+        init=False, default=attrs.Factory(_needs, takes_self=True)
+    )
 
     def definition(self) -> str:
         """Names, exits, edges and versions as text: what the definition hash is taken of."""

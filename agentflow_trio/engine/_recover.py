@@ -13,7 +13,7 @@ from ..types import Phase
 from ._cleanup import close_visit
 from ._failures import brief, combined, has_cancelled, in_flow, named, target_of
 from ._live import Strand
-from ._plan import Kind, Plan, PlanStep
+from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT
 
 __all__ = ["Frame", "recover"]
@@ -23,7 +23,7 @@ class Frame(NamedTuple):
     """A nested flow that the loop is inside of: its step, the outer state, when it began, and its path if anybody listens."""
 
     step: PlanStep
-    state: Any
+    state: StateValue
     started: float
     path: str
 
@@ -33,12 +33,12 @@ async def recover(
     plan: Plan[Any],
     frames: list[Frame],
     step: PlanStep,
-    state: Any,
+    state: StateValue,
     error: BaseException,
-) -> tuple[PlanStep, Any]:
+) -> tuple[PlanStep, StateValue]:
     """Return where an edge routes *error*, and the state there; raise what the flow raises if none does."""
     between = strand.phase == "flow"
-    if step.lean is Kind.NESTED and strand.phase == "prep":
+    if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
     phase, errors = strand.phase, [named(step, strand.phase, error)]
     if strand.cleanups:

@@ -1,7 +1,7 @@
 """One run, from its fork of the state to its result: what `Flow.run`, `Step.run` and the engine share.
 
-Layer: engine. Rules: the object passed in never changes; what a run needs is checked before anything runs;
-``run()`` is always a checkpoint; the last event comes after everything was unwound.
+Layer: engine. Rules: the object passed in never changes; what a run needs is checked before
+anything runs; ``run()`` is always a checkpoint; the last event comes after everything was unwound.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..state import fork
 from ..types import END, Exit, RunResult
 from ._failures import brief, flow_failed, has_cancelled
 from ._live import CURRENT, DEFAULT, LiveRun, Settings, Strand
-from ._plan import Plan
+from ._plan import Plan, StateValue
 from ._sequence import MARK, run_plan
 from ._trail import Trail
 from ._visit import bounded
 
-__all__ = ["check_resources", "drive", "execute"]
+__all__ = ["check_resources", "execute"]
 
 State = TypeVar("State")
 
@@ -31,35 +31,18 @@ async def execute(
     plan: Plan[Any],
     state: State,
     *,
-    timeout: float | None,
-    run_id: str | None,
-    seed: int | None,
-    settings: Settings = DEFAULT,
+    timeout: float | None = None,
+    run_id: str | None = None,
+    seed: int | None = None,
+    live: LiveRun | None = None,
 ) -> RunResult[State]:
-    """Run *plan* on a fork of *state* in the caller's task."""
-    mine = fork(state)
-    if plan.needs:
-        check_resources(plan, settings)
-    run = LiveRun(plan, settings, run_id, seed)
-    if settings.observers:
-        run.listen(keep=False)
-    return await drive(run, mine, timeout)
-
-
-def check_resources(plan: Plan[Any], settings: Settings) -> None:
-    """Refuse a run whose steps declare what the engine has not got."""
-    for step, resource in plan.needs:
-        if resource not in settings.resources:
-            name = resource.name.upper()
-            raise ResourceError(
-                resource=resource.name,
-                step=step,
-                reason=f"missing; run it with Engine(resources={{{name}: ...}})",
-            )
-
-
-async def drive(run: LiveRun, state: State, timeout: float | None) -> RunResult[State]:
-    """Run to the end on *state* itself, which is the run's own."""
+    """Run *plan* in the caller's task on a fork of *state*, or as *live* on a fork made before."""
+    run = live
+    if run is None:
+        state = fork(state)
+        if plan.needs:
+            check_resources(plan, DEFAULT)
+        run = LiveRun(plan, DEFAULT, run_id, seed)
     strand = Strand(run)
     token = CURRENT.set(strand)
     begin = run.clock()
@@ -68,7 +51,7 @@ async def drive(run: LiveRun, state: State, timeout: float | None) -> RunResult[
     strand.task.custom_sleep_data = MARK
     try:
         if timeout is None:
-            state, exit_ = await run_plan(strand, run.plan, state)
+            state, exit_ = await run_plan(strand, plan, state)
         else:
             state, exit_ = await _in_time(strand, state, timeout)
     except BaseException as error:
@@ -82,13 +65,15 @@ async def drive(run: LiveRun, state: State, timeout: float | None) -> RunResult[
         _ended(strand, begin, taken, None)
     if not strand.waited and strand.task.custom_sleep_data is MARK:
         await trio.lowlevel.cancel_shielded_checkpoint()
-    return RunResult(
-        state=state,
-        exit=taken,
-        duration=run.clock() - begin,
-        steps=steps,
-        trail=Story(run, strand.trail),
-    )
+    return RunResult(state, taken, run.clock() - begin, steps, Story(run, strand.trail))
+
+
+def check_resources(plan: Plan[Any], settings: Settings) -> None:
+    """Refuse a run whose steps declare what the engine has not got."""
+    for step, resource in plan.needs:
+        if resource not in settings.resources:
+            hint = f"run it with Engine(resources={{{resource.name.upper()}: ...}})"
+            raise ResourceError(resource=resource.name, step=step, reason=f"missing; {hint}")
 
 
 @final
@@ -114,15 +99,18 @@ class Story:
         return self._trail.tail
 
 
-async def _in_time(strand: Strand, state: Any, timeout: float) -> tuple[Any, Exit]:
+async def _in_time(
+    strand: Strand, state: StateValue, timeout: float
+) -> tuple[StateValue, Exit]:
     plan = strand.run.plan
+
+    async def work() -> tuple[StateValue, Exit]:
+        return await run_plan(strand, plan, state)
 
     def conclude(errors: Sequence[Exception]) -> BaseException:
         return flow_failed(strand, plan.name, strand.run.path, strand.last, errors)
 
-    return await bounded(
-        strand, "timeout of the run", timeout, lambda: run_plan(strand, plan, state), conclude
-    )
+    return await bounded(strand, "timeout of the run", timeout, work, conclude)
 
 
 def _identity(run: LiveRun, state: object) -> dict[str, Any]:
@@ -144,7 +132,7 @@ def _ended(
         return
     outcome = "success" if error is None else "cancelled" if has_cancelled(error) else "error"
     text = None if error is None else "{error}: {message}".format_map(brief(error))
-    steps = strand.steps if strand.steps >= 0 else sum(strand.trail.visits.values())
+    steps = sum(strand.trail.visits.values())
     run.bus.emit(
         RunEnded,
         run.path,

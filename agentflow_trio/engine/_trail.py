@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Final, final
+from typing import Any, Final, final
 
 import attrs
 
@@ -60,17 +60,26 @@ class _Level:
 class Trail:
     """The log of one strand. ``entries.append`` is all that the hot path does."""
 
-    __slots__ = ("_levels", "_tail", "_totals", "entries")
+    __slots__ = ("_levels", "_root", "_tail", "_totals", "entries")
 
-    def __init__(self, plan: Plan[object]) -> None:
-        root = f"{plan.name}/" if plan.name else ""
+    def __init__(self, plan: Plan[Any]) -> None:
         self.entries: list[PlanStep] = []
-        self._levels = [_Level(root, root)]
-        self._totals: dict[str, int] = {}
-        self._tail: deque[tuple[str, PlanStep, int]] = deque(maxlen=TAIL)
+        self._root = plan.name
+        # made at the first fold: most runs end before one is needed, and a deque alone is 0.7 KB
+        self._levels: list[_Level] = []
+        self._totals: dict[str, int]
+        self._tail: deque[tuple[str, PlanStep, int]]
+
+    def _unfold(self) -> None:
+        root = f"{self._root}/" if self._root else ""
+        self._levels.append(_Level(root, root))
+        self._totals = {}
+        self._tail = deque(maxlen=TAIL)
 
     def fold(self) -> None:
         """Turn the log into counts. After this, the levels say where the strand is."""
+        if not self._levels:
+            self._unfold()
         level = self._levels[-1]
         counts, tail = level.counts, self._tail
         for step in self.entries:

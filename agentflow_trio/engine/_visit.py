@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import trio
 
-from ..errors import DeadlineExceededError, FlowFailedError, MaxVisitsError
+from ..errors import DeadlineExceededError, MaxVisitsError, is_failed
 from ..events import FallbackUsed, NodeStarted, NodeSucceeded, Routed
 from ..robustness import Fallback
 from ..state import fork
@@ -19,19 +19,21 @@ from ..types import Exit
 from ._cleanup import close_attempt, close_visit
 from ._failures import brief, combined, is_caught, wrong_exit
 from ._live import Strand
-from ._plan import Kind, Plan, PlanStep
+from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT, Place
 
 __all__ = ["RunPlan", "bounded", "closed", "visit"]
 
 Value = TypeVar("Value")
 Conclude: TypeAlias = Callable[[Sequence[Exception]], BaseException]
-RunPlan: TypeAlias = Callable[[Strand, Plan[Any], Any], Awaitable[tuple[Any, Exit]]]
+RunPlan: TypeAlias = Callable[
+    [Strand, Plan[Any], StateValue], Awaitable[tuple[StateValue, Exit]]
+]
 
 
 async def visit(
-    strand: Strand, step: PlanStep, state: Any, run_plan: RunPlan
-) -> tuple[Any, PlanStep]:
+    strand: Strand, step: PlanStep, state: StateValue, run_plan: RunPlan
+) -> tuple[StateValue, PlanStep]:
     """Run one visit of *step*, a nested flow with *run_plan*; return the state after it and where it goes on."""
     run, place = strand.run, strand.trail.here()
     started = strand.started = run.clock()
@@ -66,12 +68,12 @@ def _follow(step: PlanStep, chosen: object) -> PlanStep:
 
 
 async def _phases(
-    strand: Strand, step: PlanStep, state: Any, place: Place
-) -> tuple[Any, object]:
+    strand: Strand, step: PlanStep, state: StateValue, place: Place
+) -> tuple[StateValue, object]:
     mine = fork(state) if step.atomic else state
     prepared: Any = _NOTHING
 
-    async def prepare_and_work() -> Any:
+    async def prepare_and_work() -> object:
         nonlocal prepared
         prepared = await step.prep(mine)
         strand.phase = "exec"
@@ -107,8 +109,8 @@ def _instead(
 
 
 async def _function(
-    strand: Strand, step: PlanStep, state: Any, place: Place
-) -> tuple[Any, object]:
+    strand: Strand, step: PlanStep, state: StateValue, place: Place
+) -> tuple[StateValue, object]:
     mine = state
 
     async def work() -> object:
@@ -122,11 +124,16 @@ async def _function(
 
 
 async def _nested(
-    strand: Strand, step: PlanStep, plan: Plan[Any], state: Any, place: Place, run_plan: RunPlan
-) -> tuple[Any, object]:
+    strand: Strand,
+    step: PlanStep,
+    plan: Plan[Any],
+    state: StateValue,
+    place: Place,
+    run_plan: RunPlan,
+) -> tuple[StateValue, object]:
     started = strand.started
 
-    async def work() -> tuple[Any, Exit]:
+    async def work() -> tuple[StateValue, Exit]:
         try:
             inner = fork(state if step.enter is None else step.enter(state))
             return await run_plan(strand, plan, inner)
@@ -148,10 +155,13 @@ async def attempts(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Valu
     try:
         result = await work()
     except BaseException as error:
-        failures = await close_attempt(strand, error) if strand.cleanups else []
-        if failures:
-            raise combined(strand, [error, *failures], cleanup_from=1)[0] from None
-        raise
+        if not strand.cleanups:
+            raise
+        failures = await close_attempt(strand, error)  # noqa: ASYNC102 - shields what it awaits
+        if not failures:
+            raise
+        # error itself is a member of what is raised
+        raise combined(strand, [error, *failures], cleanup_from=1)[0] from None  # noqa: ASYNC104
     if strand.cleanups:
         await closed(strand, attempt=True)
     return result
@@ -216,10 +226,10 @@ async def bounded(
     """
     scope = trio.CancelScope(deadline=strand.run.clock() + seconds)
     spent: dict[str, float] = {}
-    quiet, strand.quiet = strand.quiet, False
-    strand.spent.append(spent)
+    before = strand.quiet, strand.spent, strand.heartbeats
+    strand.quiet, strand.spent = False, (*strand.spent, spent)
     if heartbeat:
-        strand.heartbeats.append((scope, seconds))
+        strand.heartbeats = (*strand.heartbeats, (scope, seconds))
     left: Exception | None = None
     try:
         with scope:
@@ -229,15 +239,13 @@ async def bounded(
             raise
         left = error
     finally:
-        strand.quiet = quiet
-        strand.spent.pop()
-        if heartbeat:
-            strand.heartbeats.pop()
+        strand.quiet, strand.spent, strand.heartbeats = before
     exceeded = DeadlineExceededError(
         limit=limit,
         seconds=seconds,
         spent=dict(sorted(spent.items(), key=lambda item: -item[1])),
     )
-    if isinstance(left, FlowFailedError):
+    if is_failed(left):
         strand.tree = left  # what Trio left of a group of ours when it took Cancelled out
-    raise conclude([exceeded] if left is None else [exceeded, left])
+    errors: list[Exception] = [exceeded]
+    raise conclude(errors if left is None else [*errors, left])
