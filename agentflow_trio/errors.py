@@ -5,8 +5,9 @@ Layer: above types. Every error of this package is an `AgentFlowError` or a grou
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Self, final, overload
+from typing import Any, ClassVar, Generic, Self, dataclass_transform, final, overload
 
 import attrs
 from typing_extensions import TypeIs, TypeVar, override
@@ -47,21 +48,59 @@ __all__ = [
 ]
 
 
+_NOTHING: Mapping[str, float] = {}
+
+
 def _rebuild(
-    kind: type[BaseException], fields: Mapping[str, object], extra: Mapping[str, object]
-) -> BaseException:
+    kind: type[AgentFlowError], fields: Mapping[str, Any], extra: Mapping[str, Any]
+) -> AgentFlowError:
     error = kind(**fields)
     error.__dict__.update(extra)
     return error
 
 
-@attrs.define(eq=False, kw_only=True)
+@dataclass_transform(eq_default=False, kw_only_default=True)
 class AgentFlowError(Exception):
-    """Base of every single error raised by agentflow_trio. Survives ``copy`` and ``pickle`` with fields and notes."""
+    """Base of every single error raised by agentflow_trio. Survives ``copy`` and ``pickle`` with fields and notes.
+
+    A subclass annotates its fields, with or without a default, and says them in ``__str__``. They are keyword
+    arguments, as with attrs; generating 20 classes with attrs would double the time it takes to import this package.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    @override
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = inspect.get_annotations(cls)
+        cls.fields = (
+            *cls.fields,
+            *(name for name, kind in own.items() if "ClassVar" not in str(kind)),
+        )
+
+    def __init__(self, **fields: object) -> None:
+        """Make an error of its fields.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+        """
+        super().__init__()
+        for name in fields:
+            if name not in self.fields:
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+        for name in self.fields:
+            if name not in fields and not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} needs {name!r}")
+        self.__dict__.update(fields)
+
+    @override
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.fields)
+        return f"{type(self).__name__}({fields})"
 
     @override
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        fields = {name: getattr(self, name) for name in self.fields}
         extra = {name: value for name, value in self.__dict__.items() if name not in fields}
         return _rebuild, (type(self), fields, extra)
 
@@ -91,7 +130,6 @@ class Problem:
         return f"{self.sentence}: {self.hint}" if self.hint else self.sentence
 
 
-@attrs.define(eq=False, kw_only=True)
 class DefinitionError(AgentFlowError):
     """A definition is wrong. Nothing was run.
 
@@ -115,7 +153,6 @@ class DefinitionError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class StepDefinitionError(DefinitionError):
     """A node cannot be made a step, or a policy of the step makes no sense."""
 
@@ -123,7 +160,6 @@ class StepDefinitionError(DefinitionError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class FlowDefinitionError(DefinitionError):
     """A flow is wired wrongly; all its mistakes together."""
 
@@ -134,7 +170,6 @@ class FlowDefinitionError(DefinitionError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class StateTypeError(AgentFlowError, TypeError):
     """The shared state is not of a class that can be forked and merged.
 
@@ -152,7 +187,6 @@ class StateTypeError(AgentFlowError, TypeError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class StateForkError(AgentFlowError, TypeError):
     """A value in the state can be neither shared nor copied.
 
@@ -175,7 +209,6 @@ class StateForkError(AgentFlowError, TypeError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class MergeConflictError(AgentFlowError):
     """Concurrent branches wrote one field that has no rule for it. Nothing was merged.
 
@@ -196,7 +229,6 @@ class MergeConflictError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class StateKeyError(AgentFlowError, KeyError):
     """A `SharedState` has no value under this key.
 
@@ -235,7 +267,6 @@ class Mismatch:
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class CodecError(AgentFlowError, ValueError):
     """Data does not fit the type it is read as, or a value cannot be written.
 
@@ -260,7 +291,6 @@ class CodecError(AgentFlowError, ValueError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class WrongExitError(AgentFlowError):
     """A ``post`` returned something that is not one of its exits.
 
@@ -282,7 +312,6 @@ class WrongExitError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class NotAwaitableError(AgentFlowError, TypeError):
     """A phase returned something that cannot be awaited.
 
@@ -302,7 +331,6 @@ class NotAwaitableError(AgentFlowError, TypeError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class DeadlineExceededError(AgentFlowError):
     """A named time limit ran out.
 
@@ -314,7 +342,7 @@ class DeadlineExceededError(AgentFlowError):
 
     limit: str
     seconds: float
-    spent: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    spent: Mapping[str, float] = _NOTHING
 
     @override
     def __str__(self) -> str:
@@ -327,7 +355,6 @@ class DeadlineExceededError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class MaxVisitsError(AgentFlowError):
     """A step was about to be visited more often than its ``max_visits``.
 
@@ -345,7 +372,6 @@ class MaxVisitsError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class StepLimitError(AgentFlowError):
     """The run made more steps than it was allowed. Never routed by ``.catch``.
 
@@ -366,7 +392,6 @@ class StepLimitError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class CleanupOverrunError(AgentFlowError):
     """A cleanup did not end within the run's ``cleanup_grace``.
 
@@ -391,7 +416,6 @@ class CleanupOverrunError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class ResourceError(AgentFlowError, LookupError):
     """A step and the engine do not agree on a resource.
 
@@ -411,7 +435,6 @@ class ResourceError(AgentFlowError, LookupError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class NoStepError(AgentFlowError, RuntimeError):
     """A step's context was asked for, or used, where no step is running.
 
@@ -427,7 +450,6 @@ class NoStepError(AgentFlowError, RuntimeError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class StepEndedError(AgentFlowError, RuntimeError):
     """A step's context was used after its visit.
 
@@ -443,7 +465,6 @@ class StepEndedError(AgentFlowError, RuntimeError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class SelfWaitError(AgentFlowError, RuntimeError):
     """A run was asked to wait for its own end.
 
@@ -459,7 +480,6 @@ class SelfWaitError(AgentFlowError, RuntimeError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class EngineClosedError(AgentFlowError, RuntimeError):
     """The engine was used before it was entered or after it was left."""
 
@@ -469,7 +489,6 @@ class EngineClosedError(AgentFlowError, RuntimeError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class TooManyRunsError(AgentFlowError):
     """The engine already runs as many flows as it may.
 
@@ -485,7 +504,6 @@ class TooManyRunsError(AgentFlowError):
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class LaggedError(AgentFlowError):
     """A subscriber with ``when_full="fail"`` did not keep up.
 
@@ -519,7 +537,6 @@ class CutOff:
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
 class RunCancelledError(AgentFlowError):
     """The run was cancelled through its handle.
 
