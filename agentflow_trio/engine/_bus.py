@@ -201,13 +201,17 @@ class Subscription:
 
     def put(self, record: Record) -> None:
         """Take a record, or count it as missed."""
-        if len(self._queue) >= RING:
+        if len(self._queue) >= RING or self._lagging:
             self.missed += 1
-            if self._when_full == "fail":
-                return
+            if self._lagging:
+                return  # what was read has no gap: reading ends here
             self._queue.popleft()
         self._queue.append(record)
         self._readers.unpark_all()
+
+    @property
+    def _lagging(self) -> bool:
+        return self._when_full == "fail" and (self.missed > 0 or len(self._queue) >= RING)
 
     @property
     def behind(self) -> bool:
@@ -248,7 +252,7 @@ class Subscription:
         """
         await trio.lowlevel.checkpoint()
         while not self._queue:
-            if self._when_full == "fail" and self.missed:
+            if self._lagging:
                 raise LaggedError(missed=self.missed)
             if self._ended:
                 raise StopAsyncIteration

@@ -186,6 +186,8 @@ class Engine:
     ) -> Run[State]:
         if self._nursery is None:
             raise EngineClosedError
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be a number of seconds > 0, not {timeout!r}")
         if self._max_runs is not None and len(self._runs) >= self._max_runs:
             raise TooManyRunsError(max_runs=self._max_runs)
         mine = fork(state)

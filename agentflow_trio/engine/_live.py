@@ -176,7 +176,9 @@ class Strand:
     def failure(self, phase: Phase) -> Failure:
         """Where and when something fails that fails now, in *phase*."""
         if phase == "flow":
-            return Failure(path=self.trail.flow_path, phase="flow", attempt=1, elapsed=0.0)
+            return Failure(
+                path=self.trail.flow_path or self.run.path, phase="flow", attempt=1, elapsed=0.0
+            )
         elapsed = self.run.clock() - self.started
         return Failure(
             path=self.trail.here().path, phase=phase, attempt=self.attempt, elapsed=elapsed

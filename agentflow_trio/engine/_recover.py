@@ -5,7 +5,7 @@ Layer: engine. Rule: a caught step leaves no trace in the state; a nested flow t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ..errors import CutOff
 from ..events import Caught, NodeCancelled, NodeFailed
@@ -20,12 +20,11 @@ __all__ = ["Frame", "recover"]
 
 
 class Frame(NamedTuple):
-    """A nested flow that the loop is inside of: its step, the outer state, when it began, and its path if anybody listens."""
+    """A nested flow that the loop is inside of: its step, the outer state, and when it began."""
 
     step: PlanStep
     state: StateValue
     started: float
-    path: str
 
 
 async def recover(
@@ -41,26 +40,48 @@ async def recover(
     if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
     phase, errors = strand.phase, [named(step, strand.phase, error)]
-    if strand.cleanups:
+    if strand.cleanups and not isinstance(
+        error, GeneratorExit
+    ):  # a closed coroutine cannot wait
         errors += await close_visit(strand, error)
     outcome, mark = combined(strand, errors, cleanup_from=1)
-    if not between:
-        _tell(strand, strand.trail.here().path, strand.started, phase, outcome)
-    while True:
-        target = None if between else target_of(step, outcome)
-        if target is not None:
-            return _caught(strand, outcome, target), state
-        name = frames[-1].step.inner.name if frames and frames[-1].step.inner else plan.name
-        outcome = in_flow(strand, name, strand.trail.flow_path, state, outcome, mark)
-        strand.last = state
-        if not frames:
-            if outcome is error:
-                raise outcome
-            raise outcome from None
-        strand.trail.entries.append(LEFT)
-        step, state, started, path = frames.pop()
-        mark, between = None, False
-        _tell(strand, path, started, "exec", outcome)
+    try:
+        if not between:
+            _tell(strand, strand.started, phase, outcome)
+        while True:
+            target = None if between else target_of(step, outcome)
+            if target is not None:
+                return _caught(strand, outcome, target), state
+            name = _innermost(plan, frames).name
+            path = strand.trail.flow_path or strand.run.path
+            outcome = in_flow(strand, name, path, state, outcome, mark)
+            strand.last = state
+            if not frames:
+                _reraise(outcome, error)
+            strand.trail.entries.append(LEFT)
+            step, state, started = frames.pop()
+            mark, between = None, False
+            _tell(strand, started, "exec", outcome)
+    finally:
+        del (
+            error,
+            errors,
+            outcome,
+        )  # or each would be kept alive by the frame in its own traceback
+
+
+def _innermost(plan: Plan[Any], frames: list[Frame]) -> Plan[Any]:
+    inner = frames[-1].step.inner if frames else None
+    return plan if inner is None else inner
+
+
+def _reraise(outcome: BaseException, error: BaseException) -> NoReturn:
+    try:
+        if outcome is error:
+            raise outcome
+        raise outcome from None
+    finally:
+        del outcome, error
 
 
 def _caught(strand: Strand, error: BaseException, target: PlanStep) -> PlanStep:
@@ -72,18 +93,19 @@ def _caught(strand: Strand, error: BaseException, target: PlanStep) -> PlanStep:
     return target
 
 
-def _tell(
-    strand: Strand, path: str, started: float, phase: Phase, error: BaseException
-) -> None:
-    """Report a visit that did not end well; a cancelled one is remembered as cut off."""
-    bus, attempt = strand.run.bus, strand.attempt
-    if has_cancelled(error):
+def _tell(strand: Strand, started: float, phase: Phase, error: BaseException) -> None:
+    """Report the last visit, which did not end well; a cancelled one is remembered as cut off."""
+    bus, attempt, cancelled = strand.run.bus, strand.attempt, has_cancelled(error)
+    if bus is None and not cancelled:
+        return
+    path, elapsed = strand.trail.here().path, strand.run.clock() - started
+    if cancelled:
         strand.run.cut_off.append(
-            CutOff(
-                path=path, phase=phase, attempt=attempt, elapsed=strand.run.clock() - started
-            )
+            CutOff(path=path, phase=phase, attempt=attempt, elapsed=elapsed)
         )
-        if bus is not None:
-            bus.emit(NodeCancelled, path, started, phase=phase, attempt=attempt)
-    elif bus is not None:
+    if bus is None:
+        return
+    if cancelled:
+        bus.emit(NodeCancelled, path, started, phase=phase, attempt=attempt)
+    else:
         bus.emit(NodeFailed, path, started, phase=phase, attempt=attempt, **brief(error))

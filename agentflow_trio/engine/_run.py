@@ -37,6 +37,8 @@ async def execute(
     live: LiveRun | None = None,
 ) -> RunResult[State]:
     """Run *plan* in the caller's task on a fork of *state*, or as *live* on a fork made before."""
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be a number of seconds > 0, not {timeout!r}")
     run = live
     if run is None:
         state = fork(state)

@@ -115,7 +115,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 except (KeyError, TypeError):
                     raise wrong_exit(step, chosen) from None
         # recover raises it again unless an edge catches it, and shields what it awaits
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: ASYNC103, BLE001
             step, state = await recover(strand, plan, frames, step, state, error)  # noqa: ASYNC102
             steps = strand.steps
 
@@ -124,25 +124,23 @@ def enter_nested(strand: Strand, step: PlanStep, state: StateValue) -> Frame:
     """Begin a visit of a nested flow, and say so."""
     strand.phase = "prep"
     started = strand.started = strand.run.clock()
-    if strand.run.bus is None:
-        return Frame(step, state, started, "")
-    path = strand.trail.here().path
-    strand.run.bus.emit(NodeStarted, path)
-    return Frame(step, state, started, path)
+    if strand.run.bus is not None:
+        strand.run.bus.emit(NodeStarted, strand.trail.here().path)
+    return Frame(step, state, started)
 
 
 def leave_nested(strand: Strand, frame: Frame, inner: StateValue, exit_: Exit) -> StateValue:
-    """Come back from a nested flow by *exit_*: return the outer state with what became of the *inner* one, and say so."""
-    step, state = frame.step, inner
+    """Come back from a nested flow by *exit_*; return the outer state with what became of the *inner* one."""
+    step, state, bus = frame.step, inner, strand.run.bus
     strand.trail.entries.append(LEFT)
     if step.leave is not None:
         strand.phase, strand.started = "post", frame.started
         state = fork(frame.state) if step.atomic else frame.state
         step.leave(state, inner)
-    if strand.run.bus is not None:
-        taken = exit_.name if step.exits else None
-        strand.run.bus.emit(NodeSucceeded, frame.path, frame.started, exit=taken)
-        strand.run.bus.emit(Routed, frame.path, exit=taken, target=step.routes[exit_].name)
+    if bus is not None:
+        path, taken = strand.trail.here().path, exit_.name if step.exits else None
+        bus.emit(NodeSucceeded, path, frame.started, exit=taken)
+        bus.emit(Routed, path, exit=taken, target=step.routes[exit_].name)
     return state
 
 
