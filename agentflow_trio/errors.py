@@ -45,6 +45,7 @@ __all__ = [
     "TooManyRunsError",
     "WrongExitError",
     "is_failed",
+    "is_tree",
 ]
 
 
@@ -594,24 +595,53 @@ class _Tree:
     marks: tuple[Failure | None, ...] = ()
 
     def take_from(
-        self, tree: _Tree, ours: Sequence[BaseException], theirs: Sequence[BaseException]
+        self, tree: BaseExceptionGroup[BaseException], ours: Sequence[BaseException]
     ) -> None:
-        known = {id(error): mark for error, mark in zip(theirs, tree.marks, strict=True)}
-        self.path, self.state = tree.path, tree.state
-        self.marks = tuple(known.get(id(error)) for error in ours)
+        """Be the part *ours* of *tree*: with its path and state, and the marks of these members."""
+        if isinstance(tree, _Tree):
+            self.path, self.state = tree.path, tree.state
+        known = list(zip(tree.exceptions, _marks(tree), strict=True))
+        self.marks = tuple(_mark_of(error, known) for error in ours)
+
+
+def _mark_of(
+    error: BaseException, known: Sequence[tuple[BaseException, Failure | None]]
+) -> Failure | None:
+    """The mark of *error*, or of the group that it is a part of: splitting makes new objects of all groups."""
+    for one, mark in known:
+        if one is error:
+            return mark
+    leaves = [id(leaf) for leaf in _plain_leaves(error)]
+    for one, mark in known:
+        if leaves[0] in [id(leaf) for leaf in _plain_leaves(one)]:
+            return mark
+    return None
+
+
+def _is_group(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:
+    return isinstance(error, BaseExceptionGroup)
+
+
+def _plain_leaves(error: BaseException) -> Iterator[BaseException]:
+    if _is_group(error):
+        for member in error.exceptions:
+            yield from _plain_leaves(member)
+    else:
+        yield error
 
 
 def _entries(
     group: BaseExceptionGroup[BaseException],
 ) -> Iterator[tuple[BaseException, Failure | None]]:
     for error, mark in zip(group.exceptions, _marks(group), strict=True):
-        if mark is None and _is_tree(error):
+        if mark is None and is_tree(error):
             yield from _entries(error)
         else:
             yield error, mark
 
 
-def _is_tree(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:
+def is_tree(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:
+    """Whether *error* is a group made by a run, of failures alone or with what ended it."""
     return isinstance(error, _Tree)
 
 
@@ -657,7 +687,7 @@ class FlowFailedError(_Tree, ExceptionGroup[Leaf_co], Generic[Leaf_co]):
     def derive(self, excs: Sequence[BaseError], /) -> BaseExceptionGroup[BaseError]: ...
     @override
     def derive(self, excs: Sequence[BaseException], /) -> BaseExceptionGroup[BaseException]:
-        return _derive(self, self.message, self.exceptions, excs)
+        return _derive(self, excs)
 
     def leaves(self) -> Iterator[Exception]:
         """The exceptions that nodes raised, in the order they arose; a group raised by a node is one leaf."""
@@ -705,7 +735,7 @@ class FlowAbortedError(_Tree, BaseExceptionGroup[BaseLeaf_co], Generic[BaseLeaf_
     def derive(self, excs: Sequence[BaseError], /) -> BaseExceptionGroup[BaseError]: ...
     @override
     def derive(self, excs: Sequence[BaseException], /) -> BaseExceptionGroup[BaseException]:
-        return _derive(self, self.message, self.exceptions, excs)
+        return _derive(self, excs)
 
     def leaves(self) -> Iterator[BaseException]:
         """Everything that came back, in the order it arose."""
@@ -721,14 +751,13 @@ class FlowAbortedError(_Tree, BaseExceptionGroup[BaseLeaf_co], Generic[BaseLeaf_
 
 
 def _derive(
-    tree: _Tree, message: str, theirs: Sequence[BaseException], ours: Sequence[BaseException]
+    tree: BaseExceptionGroup[BaseException], ours: Sequence[BaseException]
 ) -> BaseExceptionGroup[BaseException]:
     plain = [error for error in ours if isinstance(error, Exception)]
     group: FlowFailedError[Exception] | FlowAbortedError[BaseException]
-    group = (
-        FlowFailedError(message, plain)
-        if len(plain) == len(ours)
-        else FlowAbortedError(message, ours)
-    )
-    group.take_from(tree, ours, theirs)
+    if len(plain) == len(ours):
+        group = FlowFailedError(tree.message, plain)
+    else:
+        group = FlowAbortedError(tree.message, ours)
+    group.take_from(tree, ours)
     return group

@@ -98,24 +98,28 @@ class Bus:
             for subscription in self._subscriptions:
                 subscription.put(record)
         event: ExecutionEvent | None = None
+        reports: list[tuple[str, str]] = []
         for fold in self._folds:
             if fold.on and (fold.wants is None or kind in fold.wants):
                 event = event or self.build(record)
-                self._tell(fold, event)
+                reason = self._tell(fold, event)
+                if reason is not None:
+                    fold.on = False
+                    reports.append((fold.name, reason))
+        for observer, reason in reports:  # after everybody was told of this event
+            self.emit(ObserverFailed, path, observer=observer, reason=reason)
 
-    def _tell(self, fold: _Fold, event: ExecutionEvent) -> None:
+    def _tell(self, fold: _Fold, event: ExecutionEvent) -> str | None:
+        """Why *fold* is to be switched off after *event*; None if it did well."""
         before = self._clock()
         try:
             fold.observe(event)
         except Exception as error:  # noqa: BLE001 - whatever an observer raises must not reach the run; it is reported
-            reason = f"{type(error).__name__}: {error}"
-        else:
-            took = self._clock() - before
-            if took <= self._budget:
-                return
-            reason = f"took {took:.3g} s for one event; the budget is {self._budget:g} s"
-        fold.on = False
-        self.emit(ObserverFailed, event.path, observer=fold.name, reason=reason)
+            return f"{type(error).__name__}: {error}"
+        took = self._clock() - before
+        if took <= self._budget:
+            return None
+        return f"took {took:.3g} s for one event; the budget is {self._budget:g} s"
 
     def build(self, record: Record) -> ExecutionEvent:
         """Make the event object of a record."""

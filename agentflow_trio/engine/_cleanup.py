@@ -1,12 +1,13 @@
-"""Closing what a step opened: last in, first out, in the step's own task, shielded, within the run's grace.
+"""Closing what a step opened: last in, first out, in the step's own task, within the run's grace.
 
-Layer: engine. Rules: every cleanup is called, whatever the others do. While a run is being cancelled all its
-cleanups share one budget; otherwise each has the whole grace. One that overruns is reported, never waited for in silence.
+Layer: engine. Rules: every cleanup is called, whatever the others do, shielded from cancellation.
+While a run is being cancelled all its cleanups share one budget; otherwise each has the whole grace.
+One that overruns is reported, never waited for in silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, final
 
 import attrs
@@ -66,31 +67,27 @@ async def _close(
 async def _shielded(
     strand: Strand, cleanup: Cleanup, error: BaseException | None
 ) -> list[BaseException]:
-    run, failures, stack = strand.run, list[BaseException](), list[str]()
-    cancelled = strand.is_cancelled()
-    with trio.CancelScope(
-        shield=True, deadline=run.cleanup_deadline(cancelled=cancelled)
-    ) as scope:
-        try:
+    """Close one thing and return what went wrong: what it raised, and that it overran."""
+    run, cancelled = strand.run, strand.is_cancelled()
+    deadline = run.cleanup_deadline(cancelled=cancelled)
+    failures, stack = list[BaseException](), list[str]()
+    scope = trio.CancelScope(shield=True)
+    try:
+        with scope:
             if cancelled or run.bus is not None:
-                await _watched(strand, cleanup, error, scope.deadline, stack)
+                await _watched(strand, cleanup, error, scope, deadline, stack)
             else:
+                scope.deadline = deadline
                 await cleanup.close(error)
-        except trio.Cancelled:
-            raise
-        except BaseException as failure:  # noqa: BLE001 - the others must be closed too; the caller raises it
-            if failure is not error:
-                failures.append(failure)
+    except BaseException as failure:  # noqa: ASYNC103, BLE001 - the others must be closed too; the caller raises it
+        if failure is not error:
+            failures.append(failure)
     if scope.cancel_called:
-        path = strand.trail.here().path
-        failures.append(
-            CleanupOverrunError(
-                path=path,
-                callback=cleanup.what,
-                grace=run.settings.cleanup_grace,
-                stack=tuple(stack),
-            )
+        path, grace = strand.trail.here().path, run.settings.cleanup_grace
+        overrun = CleanupOverrunError(
+            path=path, callback=cleanup.what, grace=grace, stack=tuple(stack)
         )
+        failures.append(overrun)
     return failures
 
 
@@ -98,28 +95,25 @@ async def _watched(
     strand: Strand,
     cleanup: Cleanup,
     error: BaseException | None,
+    scope: trio.CancelScope,
     deadline: float,
     stack: list[str],
 ) -> None:
     """Close it with somebody looking on, who says where it stands when the grace is over, even if it never ends."""
     raised: BaseException | None = None
-    watching = trio.CancelScope(
-        shield=True
-    )  # the scope around it ends at the same moment, and it must still speak
 
     async def watch() -> None:
-        with watching:
-            await trio.sleep_until(deadline)
-            stack.extend(_where(strand.task))
-            if strand.run.bus is not None:
-                grace = strand.run.settings.cleanup_grace
-                strand.run.bus.emit(
-                    CleanupOverrun,
-                    strand.trail.here().path,
-                    callback=cleanup.what,
-                    grace=grace,
-                    stack=tuple(stack),
-                )
+        await trio.sleep_until(deadline)
+        stack.extend(_where(strand.task))
+        scope.cancel()
+        if strand.run.bus is not None:
+            strand.run.bus.emit(
+                CleanupOverrun,
+                strand.trail.here().path,
+                callback=cleanup.what,
+                grace=strand.run.settings.cleanup_grace,
+                stack=tuple(stack),
+            )
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch, name="agentflow cleanup watch")
@@ -128,22 +122,17 @@ async def _watched(
         # raised below, outside the nursery, so that it is not grouped
         except BaseException as failure:  # noqa: ASYNC103, BLE001
             raised = failure
-        watching.cancel()
+        nursery.cancel_scope.cancel()
     if raised is not None:
         raise raised
 
 
-def _where(task: trio.lowlevel.Task) -> list[str]:
-    """Where *task* is waiting, outermost first; the frames of this package and of Trio are left out."""
-    frames = [
-        (frame.f_code.co_name, frame.f_code.co_filename, line)
-        for frame, line in task.iter_await_frames()
-    ]
-    return [
-        f"{name} ({filename}:{line})"
-        for name, filename, line in frames
-        if not filename.startswith((_OURS, _TRIO))
-    ]
+def _where(task: trio.lowlevel.Task) -> Iterator[str]:
+    """Where *task* is waiting, outermost first; frames of this package and of Trio are left out."""
+    for frame, line in task.iter_await_frames():
+        filename = frame.f_code.co_filename
+        if not filename.startswith((_OURS, _TRIO)):
+            yield f"{frame.f_code.co_name} ({filename}:{line})"
 
 
 _OURS = __file__.rpartition("/")[0]

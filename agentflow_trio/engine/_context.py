@@ -18,6 +18,7 @@ from ..events import Progress
 from ..types import Resource, Stream
 from ._cleanup import Cleanup
 from ._live import CURRENT, Strand
+from ._private import PublicStatus, find_status
 from ._trail import Place
 
 __all__ = ["StepContext", "current_step"]
@@ -196,9 +197,12 @@ class StepContext:
         but cannot swallow it. A checkpoint if entering is one.
 
         Raises:
-            NoStepError: called in a child task; use ``async with`` there.
+            NoStepError: called in a child task, or *resource* keeps a nursery or cancel scope open, which only a
+                block in the node's own code can close in order: use ``async with`` there.
         """
         strand = self._owner("enter")
+        find, task = find_status(), strand.task
+        around = find(task)
         if isinstance(resource, AbstractAsyncContextManager):
             value = await resource.__aenter__()
             leave: Callable[[BaseException | None], Awaitable[object]] = functools.partial(
@@ -208,6 +212,9 @@ class StepContext:
             await trio.lowlevel.checkpoint_if_cancelled()
             value = resource.__enter__()
             leave = functools.partial(_leave, resource)
+        if find(task) is not around and find is not PublicStatus:
+            await leave(None)
+            raise NoStepError(reason=_KEEPS_SCOPE.format(type(resource).__name__))
         strand.cleanups.append(Cleanup(strand.phase, type(resource).__name__, leave))
         return value
 
@@ -261,6 +268,12 @@ async def _leave(  # noqa: ASYNC124 - awaited like its async sister
     )
 
 
+_KEEPS_SCOPE = (
+    "enter() cannot keep {} open, for it holds a nursery or cancel scope, and those belong to a block; "
+    "use 'async with' in exec, or lend it to the step as a Resource"
+)
+
+
 def current_step() -> StepContext:
     """The visit that is going on, for the node that calls this. Not a checkpoint.
 
@@ -270,7 +283,7 @@ def current_step() -> StepContext:
         NoStepError: no step is running here.
     """
     strand = CURRENT.get()
-    if strand is None or strand.steps <= 0 or not _belongs(strand):
+    if strand is None or strand.steps <= 0 or strand.converting or not strand.contains_caller():
         raise NoStepError
     context = strand.context
     if context is None or context.serial != strand.steps:
@@ -280,18 +293,3 @@ def current_step() -> StepContext:
 
 def _in_thread() -> bool:
     return not trio.lowlevel.in_trio_task()
-
-
-def _belongs(strand: Strand) -> bool:
-    """Whether the caller is the strand's task, a thread of it, or a task in a nursery that the visit opened."""
-    if _in_thread():
-        return True
-    task = trio.lowlevel.current_task()
-    while task is not strand.task:
-        nursery = task.parent_nursery
-        if nursery is None:
-            return False
-        if nursery.parent_task is strand.task:
-            return nursery in strand.task.child_nurseries[strand.nurseries :]
-        task = nursery.parent_task
-    return True

@@ -115,17 +115,28 @@ class Engine:
     ) -> None:
         """Wait for the runs; cancel them first if the body failed. Always a checkpoint."""
         self._nursery = None
-        if exc is not None:
-            for run in [*self._runs]:
-                run.request_cancel(f"the engine was left by {type(exc).__name__}")
         try:
-            # shielded: the runs are ending anyway, and a Cancelled here would hide exc
-            with trio.CancelScope(shield=exc is not None):
-                while self._runs:
-                    await self._ended.park()  # noqa: ASYNC102 - bounded by the runs' cleanup_grace
+            if exc is not None:
+                self._cancel_all(exc)
+            else:
+                await self._all_ended()  # noqa: ASYNC102 - what is waited for ends by itself
+        except BaseException as cut:
+            self._cancel_all(cut)
+            raise
         finally:
+            # bounded by the runs' cleanup_grace; a Cancelled here would hide what ends the body
+            with trio.CancelScope(shield=True):
+                await self._all_ended()  # noqa: ASYNC102
             if self._manager is not None:
                 await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's end
+
+    def _cancel_all(self, cause: BaseException) -> None:
+        for run in [*self._runs]:
+            run.request_cancel(f"the engine was left by {type(cause).__name__}")
+
+    async def _all_ended(self) -> None:
+        while self._runs:
+            await self._ended.park()
 
     async def run(
         self,

@@ -20,6 +20,7 @@ from ..errors import (
     NotAwaitableError,
     StepLimitError,
     WrongExitError,
+    is_tree,
 )
 from ..types import Exit, Phase
 from ._live import Strand
@@ -33,6 +34,7 @@ __all__ = [
     "in_flow",
     "is_caught",
     "named",
+    "owe",
     "target_of",
     "wrong_exit",
 ]
@@ -102,39 +104,51 @@ def wrong_exit(step: PlanStep, chosen: object) -> WrongExitError:
     )
 
 
+_CALLERS = (f"{__package__}._sequence", f"{__package__}._visit")
+"""The modules that await phases."""
+
+
 def named(step: PlanStep, phase: str, error: BaseException) -> BaseException:
     """Return *error*, or its better name if it is Python's complaint that a phase gave nothing to await."""
     if isinstance(error, TypeError) and "'await' expression" in str(error):
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        if trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
+        if trace is not None and trace.tb_frame.f_globals.get("__name__") in _CALLERS:
             returned = str(error).removeprefix("object ").partition(" ")[0]
             return NotAwaitableError(step=step.name, phase=phase, returned=returned)
     return error
 
 
 def combined(
-    strand: Strand, errors: Sequence[BaseException], *, cleanup_from: int
+    strand: Strand, phase: Phase, error: BaseException, cleanups: Sequence[BaseException]
 ) -> tuple[BaseException, Failure | None]:
-    """Make one exception of what a step raised; those from *cleanup_from* on came from its cleanups.
+    """Make one exception of all that a visit raised: *error*, what goes with it, and its *cleanups*' failures.
 
     Returns:
         The exception, and where it arose; None for a group that the engine made, which knows it for each member.
     """
-    marks: list[Failure | None] = []
-    for index, error in enumerate(errors):
-        phase = "cleanup" if index >= cleanup_from else strand.phase
-        marks.append(None if error is strand.tree else _mark(strand, error, phase))
-    if len(errors) == 1:
-        return errors[0], marks[0]
+    members = [
+        (error, None if error is strand.tree else _mark(strand, error, phase)),
+        *strand.owed,
+        *((failure, _mark(strand, failure, "cleanup")) for failure in cleanups),
+    ]
+    strand.owed = ()
+    if len(members) == 1:
+        return members[0]
     place = strand.trail.here()
-    message = (
-        f"step {place.step.name!r} failed"
-        if cleanup_from
-        else f"cleanups of step {place.step.name!r} failed"
-    )
-    return _group(strand, message, place.path, None, errors, marks), None
+    errors, marks = zip(*members, strict=True)
+    return _group(
+        strand, f"step {place.step.name!r} failed", place.path, None, errors, marks
+    ), None
+
+
+def owe(strand: Strand, errors: Sequence[BaseException], phase: Phase) -> None:
+    """Keep *errors* for the exception that is about to be raised by this visit."""
+    marked = [
+        (error, None if is_tree(error) else _mark(strand, error, phase)) for error in errors
+    ]
+    strand.owed = (*strand.owed, *marked)
 
 
 def in_flow(
@@ -155,7 +169,7 @@ def flow_failed(
     strand: Strand, name: str, path: str, state: object, errors: Sequence[BaseException]
 ) -> BaseException:
     """What a run raises when *errors* concern the whole of it."""
-    marks = [None if error is strand.tree else _mark(strand, error, "flow") for error in errors]
+    marks = [None if is_tree(error) else _mark(strand, error, "flow") for error in errors]
     return _group(strand, _failed(name), path, state, errors, marks)
 
 

@@ -88,9 +88,9 @@ class Run(Generic[State]):
             SelfWaitError: called from inside this very run.
         """
         self._refuse_inside()
-        self._asked = True
         await trio.lowlevel.checkpoint()
         await self._done.wait()
+        self._asked = True
         return self.outcome()
 
     def events(
@@ -132,10 +132,10 @@ class Run(Generic[State]):
             SelfWaitError: called from inside this very run; use `request_cancel` there.
         """
         self._refuse_inside()
-        self._asked = True
         self.request_cancel(reason)
         await trio.lowlevel.checkpoint()
         await self._done.wait()
+        self._asked = True
         return self._report()
 
     def _report(self) -> CancelReport:
@@ -155,7 +155,7 @@ class Run(Generic[State]):
     def _refuse_inside(self) -> None:
         strand = CURRENT.get()
         while strand is not None:
-            if strand.run is self._live and strand.steps >= 0:
+            if strand.run is self._live and strand.steps >= 0 and strand.contains_caller():
                 raise SelfWaitError(run_id=self.run_id)
             strand = strand.outer
 
@@ -203,12 +203,22 @@ class Run(Generic[State]):
 
     async def leave(self, exc: BaseException | None) -> None:
         """End of the body that started it."""
-        if exc is None:
+        if exc is not None:
+            await self._abandon(exc)
+            return
+        try:
             await trio.lowlevel.checkpoint()
             await self._done.wait()
-            if not self._asked:
-                self.outcome()
-            return
+        except (
+            BaseException
+        ) as cut:  # cancelled while waiting: the run must not outlive its body
+            await self._abandon(cut)  # noqa: ASYNC102 - bounded by the run's cleanup_grace
+            raise
+        if not self._asked:
+            self.outcome()
+
+    async def _abandon(self, exc: BaseException) -> None:
+        """Cancel the run because of *exc*, wait for its end, and note its failure there."""
         self.request_cancel(f"its body was left by {type(exc).__name__}")
         # not bounded here: the run's own cleanup_grace bounds it, and says so when it does not
         with trio.CancelScope(shield=True):

@@ -19,7 +19,7 @@ from ..ports import Ids, Observer, WallClock
 from ..types import Phase, Resource
 from ._bus import Bus
 from ._cleanup import Cleanup
-from ._plan import Plan
+from ._plan import Plan, StateValue
 from ._private import find_status
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
@@ -59,6 +59,7 @@ class LiveRun:
     __slots__ = (
         "_run_id",
         "_seed",
+        "began",
         "bus",
         "clock",
         "cut_off",
@@ -74,6 +75,7 @@ class LiveRun:
         self.plan = plan
         self.settings = settings
         self.clock: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self.began = 0.0
         self.bus: Bus | None = None
         self.streams: Streams | None = None
         self.cut_off: list[CutOff] = []
@@ -111,6 +113,10 @@ class LiveRun:
             self._seed = SystemRandom().getrandbits(63)
         return self._seed
 
+    def calm_down(self) -> None:
+        """A cancellation is over that was not the run's own: the next has a budget of its own."""
+        self.grace_ends = math.inf
+
     def cleanup_deadline(self, *, cancelled: bool) -> float:
         """When a cleanup that begins now must have ended; once the run is being cancelled, all share one budget."""
         fresh = self.clock() + self.settings.cleanup_grace
@@ -135,13 +141,38 @@ class Strand:
         heartbeats: the idle limits that a report pushes back.
         spent: seconds per path, while somebody with a time limit wants to know.
         last: the state of the flow that failed last, as its last finished step left it.
+        owed: failures of this visit that go with the one that is being raised, and where they arose.
         tree: the last failure group the engine itself made, to tell it from groups that nodes raise.
+        idle, waited: boundaries since the task last waited, and whether it ever did.
+        converting: a ``within`` is translating the state, which is nobody's visit.
     """
 
     __slots__ = (
-        "attempt", "caught", "caught_at", "cleanups", "context", "heartbeats", "last", "limit", "nurseries", "outer", "phase",
-        "quiet", "run", "spent", "started", "steps", "stop", "task", "trail", "tree", "waited",
-    )  # fmt: skip
+        "attempt",
+        "caught",
+        "caught_at",
+        "cleanups",
+        "context",
+        "converting",
+        "heartbeats",
+        "idle",
+        "last",
+        "limit",
+        "nurseries",
+        "outer",
+        "owed",
+        "phase",
+        "quiet",
+        "run",
+        "spent",
+        "started",
+        "steps",
+        "stop",
+        "task",
+        "trail",
+        "tree",
+        "waited",
+    )
 
     def __init__(self, run: LiveRun) -> None:
         task = trio.lowlevel.current_task()
@@ -166,8 +197,11 @@ class Strand:
         self.heartbeats: tuple[tuple[trio.CancelScope, float], ...] = ()
         self.spent: tuple[dict[str, float], ...] = ()
         self.last: object = None
+        self.owed: tuple[tuple[BaseException, Failure | None], ...] = ()
         self.tree: BaseException | None = None
+        self.idle = 0
         self.waited = False
+        self.converting = False
 
     def is_cancelled(self) -> bool:
         """Whether this strand's task, which must be running, is cancelled where it stands."""
@@ -175,14 +209,34 @@ class Strand:
 
     def failure(self, phase: Phase) -> Failure:
         """Where and when something fails that fails now, in *phase*."""
+        now = self.run.clock()
         if phase == "flow":
-            return Failure(
-                path=self.trail.flow_path or self.run.path, phase="flow", attempt=1, elapsed=0.0
-            )
-        elapsed = self.run.clock() - self.started
-        return Failure(
-            path=self.trail.here().path, phase=phase, attempt=self.attempt, elapsed=elapsed
-        )
+            path = self.trail.flow_path or self.run.path
+            return Failure(path=path, phase="flow", attempt=1, elapsed=now - self.run.began)
+        path = self.trail.here().path
+        return Failure(path=path, phase=phase, attempt=self.attempt, elapsed=now - self.started)
+
+    def convert(self, function: Callable[..., StateValue], *states: StateValue) -> StateValue:
+        """Call *function* of a ``within``, outside of any visit."""
+        self.converting = True
+        try:
+            return function(*states)
+        finally:
+            self.converting = False
+
+    def contains_caller(self) -> bool:
+        """Whether the caller is this task, a thread of it, or a task in a nursery that was opened in the run."""
+        if not trio.lowlevel.in_trio_task():
+            return True
+        task = trio.lowlevel.current_task()
+        while task is not self.task:
+            nursery = task.parent_nursery
+            if nursery is None:
+                return False
+            if nursery.parent_task is self.task:
+                return nursery in self.task.child_nurseries[self.nurseries :]
+            task = nursery.parent_task
+        return True
 
     def spend(self, key: str, seconds: float) -> None:
         """Account *seconds* to the step whose path without visit numbers is *key*."""

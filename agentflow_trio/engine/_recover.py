@@ -39,12 +39,11 @@ async def recover(
     between = strand.phase == "flow"
     if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
-    phase, errors = strand.phase, [named(step, strand.phase, error)]
-    if strand.cleanups and not isinstance(
-        error, GeneratorExit
-    ):  # a closed coroutine cannot wait
-        errors += await close_visit(strand, error)
-    outcome, mark = combined(strand, errors, cleanup_from=1)
+    phase, cleanups = strand.phase, list[BaseException]()
+    # a closed coroutine cannot wait
+    if strand.cleanups and not isinstance(error, GeneratorExit):
+        cleanups = await close_visit(strand, error)
+    outcome, mark = combined(strand, phase, named(step, phase, error), cleanups)
     try:
         if not between:
             _tell(strand, strand.started, phase, outcome)
@@ -63,11 +62,8 @@ async def recover(
             mark, between = None, False
             _tell(strand, started, "exec", outcome)
     finally:
-        del (
-            error,
-            errors,
-            outcome,
-        )  # or each would be kept alive by the frame in its own traceback
+        # or each would be kept alive by the frame in its own traceback
+        del error, cleanups, outcome
 
 
 def _innermost(plan: Plan[Any], frames: list[Frame]) -> Plan[Any]:
@@ -85,7 +81,9 @@ def _reraise(outcome: BaseException, error: BaseException) -> NoReturn:
 
 
 def _caught(strand: Strand, error: BaseException, target: PlanStep) -> PlanStep:
-    strand.caught, strand.caught_at = error, strand.steps + 1
+    strand.tree = None  # should the target raise it again, it is a failure of the target
+    if target.kind is not Kind.WAY_OUT:
+        strand.caught, strand.caught_at = error, strand.steps + 1
     if strand.run.bus is not None:
         strand.run.bus.emit(
             Caught, strand.trail.here().path, **brief(error), target=target.name

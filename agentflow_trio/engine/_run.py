@@ -20,7 +20,7 @@ from ._live import CURRENT, DEFAULT, LiveRun, Settings, Strand
 from ._plan import Plan, StateValue
 from ._sequence import MARK, run_plan
 from ._trail import Trail
-from ._visit import bounded
+from ._visit import Limit, bounded
 
 __all__ = ["check_resources", "execute"]
 
@@ -47,7 +47,7 @@ async def execute(
         run = LiveRun(plan, DEFAULT, run_id, seed)
     strand = Strand(run)
     token = CURRENT.set(strand)
-    begin = run.clock()
+    begin = run.began = run.clock()
     if run.bus is not None:
         run.bus.emit(RunStarted, run.path, **_identity(run, state))
     strand.task.custom_sleep_data = MARK
@@ -109,10 +109,10 @@ async def _in_time(
     async def work() -> tuple[StateValue, Exit]:
         return await run_plan(strand, plan, state)
 
-    def conclude(errors: Sequence[Exception]) -> BaseException:
+    def conclude(errors: Sequence[BaseException]) -> BaseException:
         return flow_failed(strand, plan.name, strand.run.path, strand.last, errors)
 
-    return await bounded(strand, "timeout of the run", timeout, work, conclude)
+    return await bounded(strand, Limit("timeout of the run", timeout), work, conclude)
 
 
 def _identity(run: LiveRun, state: object) -> dict[str, Any]:

@@ -21,9 +21,11 @@ from ._plan import Kind, Plan, PlanStep, StateValue
 from ._private import find_status
 from ._recover import Frame, recover
 from ._trail import FOLD_ABOVE, LEFT
-from ._visit import closed, visit
+from ._visit import closed, follow, visit
 
 __all__ = ["MARK", "run_plan"]
+
+_NOT_INLINE: Final = object()
 
 MARK: Final = object()
 """What the loop leaves in ``task.custom_sleep_data``: Trio resets it whenever the task is rescheduled, so that
@@ -38,10 +40,14 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
     status, patience, mark = find_status()(task), strand.run.settings.patience, MARK
     bus = strand.run.bus
     # what is run inline: nested flows always, the others only if nobody wants to know of them
-    phases, function = (Kind.PHASES, Kind.FUNCTION) if strand.quiet else (None, None)
+    phases, function = (
+        (Kind.PHASES, Kind.FUNCTION) if strand.quiet else (_NOT_INLINE, _NOT_INLINE)
+    )
     nested, way_out = Kind.NESTED, Kind.WAY_OUT
     frames: list[Frame] = []
-    step, steps, idle, waited = plan.start, strand.steps, 0, False
+    step, waited = plan.start, False
+    steps: int = strand.steps
+    idle: int = strand.idle
     while True:
         try:
             while True:
@@ -49,7 +55,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 if body is way_out:
                     exit_ = step.exits[0]
                     if not frames:
-                        strand.waited = strand.waited or waited
+                        strand.idle, strand.waited = idle, strand.waited or waited
                         return state, exit_
                     frame = frames.pop()
                     step, inner, state = frame.step, state, frame.state
@@ -99,16 +105,20 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     chosen = await step.exec(mine)
                     if strand.cleanups:
                         await closed(strand, attempt=False)
-                    state = mine
+                    step, state = follow(step, chosen), mine
+                    continue
                 elif body is nested and step.inner is not None:
                     frame = enter_nested(strand, step, state)
-                    state = fork(state if step.enter is None else step.enter(state))
+                    state = fork(
+                        state if step.enter is None else strand.convert(step.enter, state)
+                    )
                     frames.append(frame)
                     step = step.inner.start
                     continue
                 else:
+                    strand.idle = idle
                     state, step = await visit(strand, step, state, run_plan)
-                    steps = strand.steps
+                    steps, idle = strand.steps, strand.idle
                     continue
                 try:
                     step = step.routes[chosen]
@@ -117,7 +127,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
         # recover raises it again unless an edge catches it, and shields what it awaits
         except BaseException as error:  # noqa: ASYNC103, BLE001
             step, state = await recover(strand, plan, frames, step, state, error)  # noqa: ASYNC102
-            steps = strand.steps
+            steps, idle = strand.steps, strand.idle
 
 
 def enter_nested(strand: Strand, step: PlanStep, state: StateValue) -> Frame:
@@ -136,7 +146,7 @@ def leave_nested(strand: Strand, frame: Frame, inner: StateValue, exit_: Exit) -
     if step.leave is not None:
         strand.phase, strand.started = "post", frame.started
         state = fork(frame.state) if step.atomic else frame.state
-        step.leave(state, inner)
+        strand.convert(step.leave, state, inner)
     if bus is not None:
         path, taken = strand.trail.here().path, exit_.name if step.exits else None
         bus.emit(NodeSucceeded, path, frame.started, exit=taken)

@@ -6,26 +6,27 @@ seam where what repeats or guards exec belongs: ``retry(hedge(guards(attempt_tim
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import trio
 
-from ..errors import DeadlineExceededError, MaxVisitsError, is_failed
+from ..errors import DeadlineExceededError, MaxVisitsError
 from ..events import FallbackUsed, NodeStarted, NodeSucceeded, Routed
 from ..robustness import Fallback
 from ..state import fork
 from ..types import Exit
 from ._cleanup import close_attempt, close_visit
-from ._failures import brief, combined, is_caught, wrong_exit
+from ._failures import brief, is_caught, owe, wrong_exit
 from ._live import Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT, Place
 
-__all__ = ["RunPlan", "bounded", "closed", "visit"]
+__all__ = ["Limit", "RunPlan", "bounded", "closed", "follow", "visit"]
 
 Value = TypeVar("Value")
-Conclude: TypeAlias = Callable[[Sequence[Exception]], BaseException]
+Conclude: TypeAlias = Callable[[Sequence[BaseException]], BaseException]
 RunPlan: TypeAlias = Callable[
     [Strand, Plan[Any], StateValue], Awaitable[tuple[StateValue, Exit]]
 ]
@@ -42,6 +43,8 @@ async def visit(
         run.bus.emit(NodeStarted, place.path)
     try:
         if step.max_visits is not None and place.visit > step.max_visits:
+            if step.inner is not None:
+                strand.trail.entries.append(LEFT)  # logging the visit went in
             raise MaxVisitsError(step=place.key + step.name, max_visits=step.max_visits)
         if step.inner is not None:
             state, chosen = await _nested(strand, step, step.inner, state, place, run_plan)
@@ -52,7 +55,7 @@ async def visit(
     finally:
         if strand.spent and step.inner is None:
             strand.spend(place.key + step.name, run.clock() - started)
-    target = _follow(step, chosen)
+    target = follow(step, chosen)
     if run.bus is not None:
         taken = chosen.name if isinstance(chosen, Exit) and step.exits else None
         run.bus.emit(NodeSucceeded, place.path, started, exit=taken)
@@ -60,7 +63,12 @@ async def visit(
     return state, target
 
 
-def _follow(step: PlanStep, chosen: object) -> PlanStep:
+def follow(step: PlanStep, chosen: object) -> PlanStep:
+    """Where *chosen*, which came back from *step*, leads.
+
+    Raises:
+        WrongExitError: it is none of its exits.
+    """
     try:
         return step.routes[chosen]
     except (KeyError, TypeError):
@@ -82,11 +90,7 @@ async def _phases(
     try:
         result = await _limited(strand, step, place, prepare_and_work)
     except Exception as error:
-        if (
-            step.fallback is None
-            or prepared is _NOTHING
-            or not is_caught(error, step.fallback.on)
-        ):
+        if step.fallback is None or prepared is _NOTHING:
             raise
         result = _instead(strand, step.fallback, place, error)
     strand.phase = "post"
@@ -102,9 +106,15 @@ _NOTHING: Any = object()
 def _instead(
     strand: Strand, fallback: Fallback[object], place: Place, error: Exception
 ) -> object:
+    """What stands in for the failed exec; *error* itself is raised if it or a cleanup's failure is none of its errors."""
+    errors = [error, *(owed for owed, _ in strand.owed)]
+    if not all(is_caught(one, fallback.on) for one in errors):
+        raise error
     result = fallback.instead_of(error)
+    strand.owed = ()
     if strand.run.bus is not None:
-        strand.run.bus.emit(FallbackUsed, place.path, **brief(error))
+        told = error if len(errors) == 1 else BaseExceptionGroup("", errors)
+        strand.run.bus.emit(FallbackUsed, place.path, **brief(told))
     return result
 
 
@@ -135,7 +145,7 @@ async def _nested(
 
     async def work() -> tuple[StateValue, Exit]:
         try:
-            inner = fork(state if step.enter is None else step.enter(state))
+            inner = fork(state if step.enter is None else strand.convert(step.enter, state))
             return await run_plan(strand, plan, inner)
         finally:
             strand.trail.entries.append(LEFT)
@@ -146,7 +156,7 @@ async def _nested(
         return inner, exit_
     strand.phase = "post"
     outer = fork(state) if step.atomic else state
-    step.leave(outer, inner)
+    strand.convert(step.leave, outer, inner)
     return outer, exit_
 
 
@@ -155,13 +165,10 @@ async def attempts(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Valu
     try:
         result = await work()
     except BaseException as error:
-        if not strand.cleanups:
-            raise
-        failures = await close_attempt(strand, error)  # noqa: ASYNC102 - shields what it awaits
-        if not failures:
-            raise
-        # error itself is a member of what is raised
-        raise combined(strand, [error, *failures], cleanup_from=1)[0] from None  # noqa: ASYNC104
+        if strand.cleanups and not isinstance(error, GeneratorExit):
+            failures = await close_attempt(strand, error)  # noqa: ASYNC102 - shields what it awaits
+            owe(strand, failures, "cleanup")
+        raise
     if strand.cleanups:
         await closed(strand, attempt=True)
     return result
@@ -172,80 +179,81 @@ async def closed(strand: Strand, *, attempt: bool) -> None:
     failures = await (close_attempt if attempt else close_visit)(strand)
     if failures:
         strand.phase = "cleanup"
-        raise combined(strand, failures, cleanup_from=0)[0]
+        owe(strand, failures[1:], "cleanup")
+        raise failures[0]
 
 
 # ---------------------------------------------------------------- limits
 
 
+class Limit(NamedTuple):
+    """A named time limit.
+
+    Attributes:
+        name: what the error calls it.
+        seconds: how long it is.
+        account: to whom all the time is booked; None if what is inside books its own.
+        heartbeat: whether every report of progress starts it anew.
+    """
+
+    name: str
+    seconds: float
+    account: str | None = None
+    heartbeat: bool = False
+
+
 async def _limited(
     strand: Strand, step: PlanStep, place: Place, work: Callable[[], Awaitable[Value]]
 ) -> Value:
+    account = None if step.inner is not None else place.key + step.name
+    limits: list[Limit] = []
+    if step.timeout is not None:
+        limits.append(Limit(f"timeout of {place.path}", step.timeout, account))
     if step.idle_timeout is not None:
-        work = _idle(strand, step.idle_timeout, place, work)
-    if step.timeout is None:
-        return await work()
-    return await bounded(
-        strand, f"timeout of {place.path}", step.timeout, work, _step_failed(strand)
-    )
+        name = f"idle_timeout of {place.path}"
+        limits.append(Limit(name, step.idle_timeout, account, heartbeat=True))
 
+    def conclude(errors: Sequence[BaseException]) -> BaseException:
+        owe(strand, errors[1:], strand.phase)
+        return errors[0]
 
-def _idle(
-    strand: Strand, seconds: float, place: Place, work: Callable[[], Awaitable[Value]]
-) -> Callable[[], Awaitable[Value]]:
-    async def limited() -> Value:
-        return await bounded(
-            strand,
-            f"idle_timeout of {place.path}",
-            seconds,
-            work,
-            _step_failed(strand),
-            heartbeat=True,
-        )
-
-    return limited
-
-
-def _step_failed(strand: Strand) -> Conclude:
-    return lambda errors: combined(strand, errors, cleanup_from=len(errors))[0]
+    for limit in reversed(limits):
+        work = functools.partial(bounded, strand, limit, work, conclude)
+    return await work()
 
 
 async def bounded(
-    strand: Strand,
-    limit: str,
-    seconds: float,
-    work: Callable[[], Awaitable[Value]],
-    conclude: Conclude,
-    *,
-    heartbeat: bool = False,
+    strand: Strand, limit: Limit, work: Callable[[], Awaitable[Value]], conclude: Conclude
 ) -> Value:
-    """Do *work* within *seconds*; with *heartbeat*, every report of progress starts them anew.
+    """Do *work* within *limit*.
 
     When this very limit cuts it off, raise what *conclude* makes of the DeadlineExceededError and of what failed
     while the work unwound.
     """
-    scope = trio.CancelScope(deadline=strand.run.clock() + seconds)
+    run, begun = strand.run, strand.run.clock()
+    scope = trio.CancelScope(deadline=begun + limit.seconds)
     spent: dict[str, float] = {}
-    before = strand.quiet, strand.spent, strand.heartbeats
+    before, cut_before = (strand.quiet, strand.spent, strand.heartbeats), len(run.cut_off)
     strand.quiet, strand.spent = False, (*strand.spent, spent)
-    if heartbeat:
-        strand.heartbeats = (*strand.heartbeats, (scope, seconds))
-    left: Exception | None = None
+    if limit.heartbeat:
+        strand.heartbeats = (*strand.heartbeats, (scope, limit.seconds))
+    left: list[BaseException] = []
     try:
         with scope:
             return await work()
-    except Exception as error:
+    # raised below, together with the limit
+    except BaseException as error:  # noqa: ASYNC103
         if not scope.cancelled_caught:
             raise
-        left = error
+        left = [error]
     finally:
         strand.quiet, strand.spent, strand.heartbeats = before
-    exceeded = DeadlineExceededError(
-        limit=limit,
-        seconds=seconds,
-        spent=dict(sorted(spent.items(), key=lambda item: -item[1])),
-    )
-    if is_failed(left):
-        strand.tree = left  # what Trio left of a group of ours when it took Cancelled out
-    errors: list[Exception] = [exceeded]
-    raise conclude(errors if left is None else [*errors, left])
+    if not strand.is_cancelled():
+        # it was this limit alone: what it cut off is a failure, and the next cancellation has a grace of its own
+        del run.cut_off[cut_before:]
+        run.calm_down()
+    if limit.account is not None:
+        spent[limit.account] = run.clock() - begun
+    most_first = dict(sorted(spent.items(), key=lambda item: -item[1]))
+    exceeded = DeadlineExceededError(limit=limit.name, seconds=limit.seconds, spent=most_first)
+    raise conclude([exceeded, *left])
