@@ -33,6 +33,7 @@ __all__ = [
     "has_cancelled",
     "in_flow",
     "is_caught",
+    "mark_once",
     "named",
     "owe",
     "target_of",
@@ -129,11 +130,11 @@ def combined(
         The exception, and where it arose; None for a group that the engine made, which knows it for each member.
     """
     members = [
-        (error, None if error is strand.tree else _mark(strand, error, phase)),
+        (error, None if error is strand.tree else mark_once(strand, error, phase)),
         *strand.owed,
         *((failure, _mark(strand, failure, "cleanup")) for failure in cleanups),
     ]
-    strand.owed = ()
+    strand.owed, strand.marked = (), None
     if len(members) == 1:
         return members[0]
     place = strand.trail.here()
@@ -141,6 +142,13 @@ def combined(
     return _group(
         strand, f"step {place.step.name!r} failed", place.path, None, errors, marks
     ), None
+
+
+def mark_once(strand: Strand, error: BaseException, phase: Phase) -> Failure:
+    """Note where *error* arises, unless that was noted before what it opened was closed."""
+    if strand.marked is None or strand.marked[0] is not error:
+        strand.marked = error, _mark(strand, error, phase)
+    return strand.marked[1]
 
 
 def owe(strand: Strand, errors: Sequence[BaseException], phase: Phase) -> None:
@@ -177,7 +185,7 @@ def _failed(name: str) -> str:
     return f"flow {name!r} failed" if name else "the step failed"
 
 
-def _mark(strand: Strand, error: BaseException, phase: Phase) -> Failure | None:
+def _mark(strand: Strand, error: BaseException, phase: Phase) -> Failure:
     mark = strand.failure(phase)
     if not _passes(error):
         with contextlib.suppress(

@@ -141,6 +141,7 @@ class Strand:
         heartbeats: the idle limits that a report pushes back.
         spent: seconds per path, while somebody with a time limit wants to know.
         last: the state of the flow that failed last, as its last finished step left it.
+        marked: the error that is being raised and where it arose, once that was noted.
         owed: failures of this visit that go with the one that is being raised, and where they arose.
         tree: the last failure group the engine itself made, to tell it from groups that nodes raise.
         idle, waited: boundaries since the task last waited, and whether it ever did.
@@ -158,6 +159,7 @@ class Strand:
         "idle",
         "last",
         "limit",
+        "marked",
         "nurseries",
         "outer",
         "owed",
@@ -199,7 +201,8 @@ class Strand:
         self.last: object = None
         self.owed: tuple[tuple[BaseException, Failure | None], ...] = ()
         self.tree: BaseException | None = None
-        self.idle = 0
+        self.idle: int = 0
+        self.marked: tuple[BaseException, Failure] | None = None
         self.waited = False
         self.converting = False
 
@@ -215,6 +218,14 @@ class Strand:
             return Failure(path=path, phase="flow", attempt=1, elapsed=now - self.run.began)
         path = self.trail.here().path
         return Failure(path=path, phase=phase, attempt=self.attempt, elapsed=now - self.started)
+
+    def counts(self) -> tuple[int, int]:
+        """Visits begun, and boundaries since the task last waited: what the loop keeps in locals."""
+        return self.steps, self.idle
+
+    def forget(self) -> None:
+        """Let go of what would tie the strand, its errors and their frames into a cycle."""
+        self.caught = self.last = self.tree = self.marked = self.context = None
 
     def convert(self, function: Callable[..., StateValue], *states: StateValue) -> StateValue:
         """Call *function* of a ``within``, outside of any visit."""

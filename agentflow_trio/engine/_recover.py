@@ -11,7 +11,7 @@ from ..errors import CutOff
 from ..events import Caught, NodeCancelled, NodeFailed
 from ..types import Phase
 from ._cleanup import close_visit
-from ._failures import brief, combined, has_cancelled, in_flow, named, target_of
+from ._failures import brief, combined, has_cancelled, in_flow, mark_once, named, target_of
 from ._live import Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT
@@ -40,10 +40,13 @@ async def recover(
     if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
     phase, cleanups = strand.phase, list[BaseException]()
+    error = named(step, phase, error)
     # a closed coroutine cannot wait
     if strand.cleanups and not isinstance(error, GeneratorExit):
+        if error is not strand.tree:
+            mark_once(strand, error, phase)
         cleanups = await close_visit(strand, error)
-    outcome, mark = combined(strand, phase, named(step, phase, error), cleanups)
+    outcome, mark = combined(strand, phase, error, cleanups)
     try:
         if not between:
             _tell(strand, strand.started, phase, outcome)

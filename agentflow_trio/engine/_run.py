@@ -52,6 +52,7 @@ async def execute(
         run.bus.emit(RunStarted, run.path, **_identity(run, state))
     strand.task.custom_sleep_data = MARK
     try:
+        await trio.lowlevel.checkpoint_if_cancelled()
         if timeout is None:
             state, exit_ = await run_plan(strand, plan, state)
         else:
@@ -62,6 +63,7 @@ async def execute(
     finally:
         CURRENT.reset(token)
         steps, strand.steps = strand.steps, -1
+        strand.forget()
     taken = None if exit_ is END else exit_.name
     if run.bus is not None:
         _ended(strand, begin, taken, None)

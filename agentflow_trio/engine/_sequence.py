@@ -46,8 +46,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
     nested, way_out = Kind.NESTED, Kind.WAY_OUT
     frames: list[Frame] = []
     step, waited = plan.start, False
-    steps: int = strand.steps
-    idle: int = strand.idle
+    steps, idle = strand.counts()
     while True:
         try:
             while True:
@@ -118,7 +117,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 else:
                     strand.idle = idle
                     state, step = await visit(strand, step, state, run_plan)
-                    steps, idle = strand.steps, strand.idle
+                    steps, idle = strand.counts()
                     continue
                 try:
                     step = step.routes[chosen]
@@ -127,7 +126,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
         # recover raises it again unless an edge catches it, and shields what it awaits
         except BaseException as error:  # noqa: ASYNC103, BLE001
             step, state = await recover(strand, plan, frames, step, state, error)  # noqa: ASYNC102
-            steps, idle = strand.steps, strand.idle
+            steps, idle = strand.counts()
 
 
 def enter_nested(strand: Strand, step: PlanStep, state: StateValue) -> Frame:

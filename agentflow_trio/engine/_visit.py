@@ -18,7 +18,7 @@ from ..robustness import Fallback
 from ..state import fork
 from ..types import Exit
 from ._cleanup import close_attempt, close_visit
-from ._failures import brief, is_caught, owe, wrong_exit
+from ._failures import brief, is_caught, mark_once, owe, wrong_exit
 from ._live import Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT, Place
@@ -166,6 +166,7 @@ async def attempts(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Valu
         result = await work()
     except BaseException as error:
         if strand.cleanups and not isinstance(error, GeneratorExit):
+            mark_once(strand, error, strand.phase)
             failures = await close_attempt(strand, error)  # noqa: ASYNC102 - shields what it awaits
             owe(strand, failures, "cleanup")
         raise
