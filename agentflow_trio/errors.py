@@ -211,22 +211,27 @@ class StateForkError(AgentFlowError, TypeError):
 
 @final
 class MergeConflictError(AgentFlowError):
-    """Concurrent branches wrote one field that has no rule for it. Nothing was merged.
+    """Concurrent branches wrote one field in a way that cannot be put together. Nothing was merged.
 
     Attributes:
         field: the field (or key), as ``Article.draft``.
         branches: who wrote it, in declared order.
+        reason: what the field's rule has against it; empty if there is no rule.
     """
 
     field: str
     branches: tuple[str, ...]
+    reason: str = ""
 
     @override
     def __str__(self) -> str:
-        return (
-            f"{self.field} was changed by {' and '.join(self.branches)} at once; "
+        both = f"{self.field} was changed by {' and '.join(self.branches)} at once"
+        if self.reason:
+            return f"{both}, and its rule refuses: {self.reason}"
+        rule = (
             "give it a rule, as in field(metadata=merged_by(added)), or let one of them write"
         )
+        return f"{both}; {rule}"
 
 
 @final

@@ -349,7 +349,9 @@ def _source(kind: type) -> str:
     new = {make}
     if not ({_all_plain(kind)}):
         memo = {{}} if memo is None else memo
-        memo[id(old)] = new{parts}{writes}
+        memo[id(old)] = new{parts}
+    elif memo is not None:
+        memo[id(old)] = new{writes}
     return new
 """
 

@@ -147,9 +147,7 @@ def _settled(place: str, rule: Rule | None, before: Part, writers: Branches) -> 
         # The rule is the user's: it gets a copy, or it could hand the base's own list on to the new state.
         return combined(rule, fork_part(before, {}, place), values)
     except UnmergeableError as error:
-        conflict = _conflict(place, writers)
-        conflict.add_note(str(error))
-        raise conflict from None
+        raise _conflict(place, writers, reason=str(error)) from None
     except Exception as error:
         error.add_note(
             f"in the merge of {place}, written by {', '.join(name for name, _ in writers)}"
@@ -157,5 +155,6 @@ def _settled(place: str, rule: Rule | None, before: Part, writers: Branches) -> 
         raise
 
 
-def _conflict(place: str, writers: Branches) -> MergeConflictError:
-    return MergeConflictError(field=place, branches=tuple(name for name, _ in writers))
+def _conflict(place: str, writers: Branches, *, reason: str = "") -> MergeConflictError:
+    branches = tuple(name for name, _ in writers)
+    return MergeConflictError(field=place, branches=branches, reason=reason)

@@ -120,9 +120,9 @@ def _alone(rule: Rule, base: Part, theirs: Part, mine: Part) -> Part:
     try:
         return combined(rule, base, (theirs, mine))
     except UnmergeableError as error:
-        conflict = MergeConflictError(field="the value", branches=("theirs", "mine"))
-        conflict.add_note(str(error))
-        raise conflict from None
+        raise MergeConflictError(
+            field="the value", branches=("theirs", "mine"), reason=str(error)
+        ) from None
 
 
 _JOIN: Mapping[type, Callable[[Iterable[Any]], Any]] = {

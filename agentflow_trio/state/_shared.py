@@ -9,7 +9,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Generic, Self, TypeGuard, TypeVar, final, get_origin, overload
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Self,
+    TypeGuard,
+    TypeVar,
+    Union,
+    final,
+    get_origin,
+    overload,
+)
 
 import attrs
 from typing_extensions import override
@@ -57,11 +69,15 @@ class StateKey(Generic[Value]):
         kind = _class_of(self.kind)
         if kind is float:
             return type(value) is int or isinstance(value, float)
-        return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        if kind is int and isinstance(value, bool):
+            return False
+        return isinstance(kind, type) and isinstance(value, kind)
 
 
-def _class_of(kind: type) -> type:
-    return get_origin(kind) or kind
+def _class_of(kind: object) -> object:
+    """The class to check values against; *kind* itself, which is none then, if it is a union or the like."""
+    origin: object = get_origin(kind)
+    return kind if origin in {None, Annotated, Union, UnionType} else origin
 
 
 class _Lock:
@@ -90,19 +106,6 @@ def _declared_rules(state: SharedState) -> dict[str, Rule]:
     return {key.name: key.rule for key in _declared(type(state)) if key.rule is not None}
 
 
-def _merged_rules(base: SharedState, branches: Branches, _memo: Memo) -> dict[str, Rule]:
-    rules = dict(base._rules)
-    for _, state in branches:
-        rules.update(state._rules)
-    return rules
-
-
-def _merged_values(base: SharedState, branches: Branches, memo: Memo) -> dict[str, object]:
-    rules = _merged_rules(base, branches, memo)
-    values = [(name, state._values) for name, state in branches]
-    return merged_mapping(type(base).__name__, rules, base._values, values, memo)
-
-
 @attrs.define
 class SharedState:
     """Values under typed keys, for those who want a blackboard instead of fields.
@@ -117,6 +120,17 @@ class SharedState:
     Every method may be called from the threads a node hops to. None is a checkpoint.
     """
 
+    def _merged_values(self, branches: Branches, memo: Memo) -> dict[str, object]:
+        rules = self._merged_rules(branches, memo)
+        values = [(name, state.__agentflow_values__()) for name, state in branches]
+        return merged_mapping(type(self).__name__, rules, self._values, values, memo)
+
+    def _merged_rules(self, branches: Branches, _memo: Memo) -> dict[str, Rule]:
+        rules = dict(self._rules)
+        for _, state in branches:
+            rules.update(state.__agentflow_rules__())
+        return rules
+
     _values: dict[str, object] = attrs.field(
         init=False, factory=dict[str, object], metadata={WHOLE: _merged_values}
     )
@@ -129,6 +143,7 @@ class SharedState:
     )
     _lock: _Lock = attrs.field(init=False, factory=_Lock, eq=False, repr=False)
 
+    @override
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         _declared(cls)
@@ -220,6 +235,9 @@ class SharedState:
         with self._lock:
             return f"{type(self).__name__}({self._values!r})"
 
+    def __agentflow_rules__(self) -> Mapping[str, Rule]:
+        return self._rules
+
     def __agentflow_fork__(self) -> Self:
         try:
             with self._lock:
@@ -259,7 +277,9 @@ def _declared(kind: type[SharedState]) -> tuple[StateKey[Any], ...]:
     """The keys a subclass declares, inherited ones first."""
     keys: dict[str, StateKey[Any]] = {}
     for parent in reversed(kind.__mro__):
-        own = [value for value in vars(parent).values() if isinstance(value, StateKey)]
+        own: list[StateKey[Any]] = [
+            value for value in vars(parent).values() if isinstance(value, StateKey)
+        ]
         for key in own:
             if sum(other.name == key.name for other in own) > 1:
                 raise TypeError(f"{parent.__name__} declares two keys named {key.name!r}")
