@@ -62,7 +62,7 @@ class _SeenByMypy(Protocol):
 
 
 class _SeenByPyright(Protocol):
-    """dataclass_transform makes pyright synthesise ``__dataclass_fields__``; ``run`` refuses dataclasses."""
+    """dataclass_transform makes pyright synthesise ``__dataclass_fields__``. Lets dataclasses in; ``run`` refuses them."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 

@@ -65,7 +65,7 @@ class Bus:
         budget: float,
         keep: bool,
     ) -> None:
-        self.seq = 0
+        self.seq: int = 0
         self._run_id = run_id
         self._clock = clock
         self._folds = [_Fold(observer) for observer in observers]
@@ -201,7 +201,7 @@ class Subscription:
         self._readers = trio.lowlevel.ParkingLot()
         self._writers = trio.lowlevel.ParkingLot()
         self._ended = False
-        self.missed = 0
+        self.missed: int = 0
 
     def put(self, record: Record) -> None:
         """Take a record, or count it as missed."""

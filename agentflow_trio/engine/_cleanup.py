@@ -7,10 +7,13 @@ One that overruns is reported, never waited for in silence.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, final
 
 import attrs
+import outcome
 import trio
 
 from ..errors import CleanupOverrunError
@@ -69,71 +72,96 @@ async def _shielded(
 ) -> list[BaseException]:
     """Close one thing and return what went wrong: what it raised, and that it overran."""
     run, cancelled = strand.run, strand.is_cancelled()
-    deadline = run.cleanup_deadline(cancelled=cancelled)
-    failures, stack = list[BaseException](), list[str]()
+    begun, deadline = run.clock(), run.cleanup_deadline(cancelled=cancelled)
     scope = trio.CancelScope(shield=True)
+    overrun = _Overrun(strand, cleanup, scope, deadline)
+    failures = list[BaseException]()
     try:
         with scope:
-            if cancelled or run.bus is not None:
-                await _watched(strand, cleanup, error, scope, deadline, stack)
-            else:
-                scope.deadline = deadline
-                await cleanup.close(error)
-    except BaseException as failure:  # noqa: ASYNC103, BLE001 - the others must be closed too; the caller raises it
+            await (overrun.watched if cancelled or run.bus is not None else overrun.alone)(
+                error
+            )
+    # the others must be closed too; the caller raises it
+    except BaseException as failure:  # noqa: ASYNC103, BLE001
         if failure is not error:
             failures.append(failure)
-    if scope.cancel_called:
-        path, grace = strand.trail.here().path, run.settings.cleanup_grace
-        overrun = CleanupOverrunError(
-            path=path, callback=cleanup.what, grace=grace, stack=tuple(stack)
-        )
-        failures.append(overrun)
+    if overrun.error is not None or run.clock() >= deadline > begun:
+        failures.append(overrun.told())
     return failures
 
 
-async def _watched(
-    strand: Strand,
-    cleanup: Cleanup,
-    error: BaseException | None,
-    scope: trio.CancelScope,
-    deadline: float,
-    stack: list[str],
-) -> None:
-    """Close it with somebody looking on, who says where it stands when the grace is over, even if it never ends."""
-    raised: BaseException | None = None
+@final
+class _Overrun:
+    """One closing with a deadline, and the report that it was not kept.
 
-    async def watch() -> None:
-        await trio.sleep_until(deadline)
-        stack.extend(_where(strand.task))
-        scope.cancel()
-        if strand.run.bus is not None:
-            strand.run.bus.emit(
-                CleanupOverrun,
-                strand.trail.here().path,
-                callback=cleanup.what,
-                grace=strand.run.settings.cleanup_grace,
-                stack=tuple(stack),
+    Attributes:
+        error: the report, once it was made.
+    """
+
+    def __init__(
+        self, strand: Strand, cleanup: Cleanup, scope: trio.CancelScope, deadline: float
+    ) -> None:
+        self._strand = strand
+        self._cleanup = cleanup
+        self._scope = scope
+        self._deadline = deadline
+        self.error: CleanupOverrunError | None = None
+
+    def told(self, stack: Iterable[str] = ()) -> CleanupOverrunError:
+        """The error that reports it; the first call is an event too."""
+        if self.error is None:
+            run, path, what = (
+                self._strand.run,
+                self._strand.trail.here().path,
+                self._cleanup.what,
             )
+            grace, where = run.settings.cleanup_grace, tuple(stack)
+            self.error = CleanupOverrunError(
+                path=path, callback=what, grace=grace, stack=where
+            )
+            if run.bus is not None:
+                run.bus.emit(CleanupOverrun, path, callback=what, grace=grace, stack=where)
+        return self.error
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch, name="agentflow cleanup watch")
+    async def alone(self, error: BaseException | None) -> None:
+        """Close it with nobody looking on; if it is cut off, its own traceback says where it stood."""
+        self._scope.deadline = self._deadline
         try:
-            await cleanup.close(error)
-        # raised below, outside the nursery, so that it is not grouped
-        except BaseException as failure:  # noqa: ASYNC103, BLE001
-            raised = failure
-        nursery.cancel_scope.cancel()
-    if raised is not None:
-        raise raised
+            await self._cleanup.close(error)
+        except BaseException as failure:
+            if self._scope.cancel_called:
+                self.told(_places(traceback.walk_tb(failure.__traceback__)))
+            raise
+
+    async def watched(self, error: BaseException | None) -> None:
+        """Close it with somebody looking on, who speaks when the grace is over, even if it never ends."""
+        raised: BaseException | None = None
+
+        async def watch() -> None:
+            await trio.sleep_until(self._deadline)
+            self.told(_places(self._strand.task.iter_await_frames()))
+            self._scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, name="agentflow cleanup watch")
+            try:
+                await self._cleanup.close(error)
+            # raised below, outside the nursery, so that it is not grouped
+            except BaseException as failure:  # noqa: ASYNC103, BLE001
+                raised = failure
+            nursery.cancel_scope.cancel()
+        if raised is not None:
+            raise raised
 
 
-def _where(task: trio.lowlevel.Task) -> Iterator[str]:
-    """Where *task* is waiting, outermost first; frames of this package and of Trio are left out."""
-    for frame, line in task.iter_await_frames():
+def _places(frames: Iterable[tuple[FrameType, int]]) -> Iterator[str]:
+    """Where *frames* are, outermost first; those of this package, of Trio and of outcome are left out."""
+    for frame, line in frames:
         filename = frame.f_code.co_filename
-        if not filename.startswith((_OURS, _TRIO)):
+        if not filename.startswith(_NOT_THEIRS):
             yield f"{frame.f_code.co_name} ({filename}:{line})"
 
 
-_OURS = __file__.rpartition("/")[0]
-_TRIO = trio.__file__.rpartition("/")[0]
+_NOT_THEIRS = tuple(
+    str(path).rpartition("/")[0] for path in (__file__, trio.__file__, outcome.__file__)
+)

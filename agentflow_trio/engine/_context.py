@@ -42,7 +42,7 @@ class StepContext:
 
     def __init__(self, strand: Strand, /) -> None:
         self._strand = strand
-        self.serial: Final = strand.steps
+        self.serial: Final[int] = strand.steps
         self._place: Place | None = None
         self._random: tuple[int, Random] | None = None
 
@@ -283,7 +283,7 @@ def current_step() -> StepContext:
         NoStepError: no step is running here.
     """
     strand = CURRENT.get()
-    if strand is None or strand.steps <= 0 or strand.converting or not strand.contains_caller():
+    if strand is None or strand.steps <= 0 or not strand.contains_caller():
         raise NoStepError
     context = strand.context
     if context is None or context.serial != strand.steps:

@@ -72,14 +72,14 @@ class LiveRun:
     def __init__(
         self, plan: Plan[Any], settings: Settings, run_id: str | None, seed: int | None
     ) -> None:
-        self.plan = plan
-        self.settings = settings
+        self.plan: Plan[Any] = plan
+        self.settings: Settings = settings
         self.clock: Callable[[], float] = trio.lowlevel.current_clock().current_time
-        self.began = 0.0
+        self.began: float = 0.0
         self.bus: Bus | None = None
         self.streams: Streams | None = None
         self.cut_off: list[CutOff] = []
-        self.grace_ends = math.inf
+        self.grace_ends: float = math.inf
         self._run_id = run_id
         self._seed = seed
 
@@ -133,7 +133,7 @@ class Strand:
         outer: the strand of the run that this one is inside of, if a node started it.
         quiet: nobody listens and no time is accounted for, so plain steps may be run inline.
         limit: ``max_steps``.
-        steps: how many visits were begun; negative once the strand is over. Tells visits apart.
+        steps: how many visits were begun; negative between visits and once the strand is over. Tells visits apart.
         stop: the value of ``steps`` at which something must be looked at.
         phase, started, attempt: of the visit that goes on.
         caught: the error that ``.catch`` routed to the visit with that number.
@@ -145,7 +145,6 @@ class Strand:
         owed: failures of this visit that go with the one that is being raised, and where they arose.
         tree: the last failure group the engine itself made, to tell it from groups that nodes raise.
         idle, waited: boundaries since the task last waited, and whether it ever did.
-        converting: a ``within`` is translating the state, which is nobody's visit.
     """
 
     __slots__ = (
@@ -154,7 +153,6 @@ class Strand:
         "caught_at",
         "cleanups",
         "context",
-        "converting",
         "heartbeats",
         "idle",
         "last",
@@ -178,22 +176,21 @@ class Strand:
 
     def __init__(self, run: LiveRun) -> None:
         task = trio.lowlevel.current_task()
-        self.run = run
-        self.task = task
-        self.outer = CURRENT.get()
-        self.quiet = run.bus is None
-        self.nurseries = len(task.child_nurseries)
-        self.trail = Trail(run.plan)
-        self.steps = 0
-        self.limit: float = (
-            math.inf if run.settings.max_steps is None else run.settings.max_steps
-        )
+        limit = run.settings.max_steps
+        self.run: LiveRun = run
+        self.task: trio.lowlevel.Task = task
+        self.outer: Strand | None = CURRENT.get()
+        self.quiet: bool = run.bus is None
+        self.nurseries: int = len(task.child_nurseries)
+        self.trail: Trail = Trail(run.plan)
+        self.steps: int = 0
+        self.limit: float = math.inf if limit is None else limit
         self.stop: float = min(self.limit + 1, FOLD_ABOVE)
         self.phase: Phase = "flow"
-        self.started = 0.0
-        self.attempt = 1
+        self.started: float = 0.0
+        self.attempt: int = 1
         self.caught: BaseException | None = None
-        self.caught_at = 0
+        self.caught_at: int = 0
         self.cleanups: list[Cleanup] = []
         self.context: StepContext | None = None
         self.heartbeats: tuple[tuple[trio.CancelScope, float], ...] = ()
@@ -203,8 +200,7 @@ class Strand:
         self.tree: BaseException | None = None
         self.idle: int = 0
         self.marked: tuple[BaseException, Failure] | None = None
-        self.waited = False
-        self.converting = False
+        self.waited: bool = False
 
     def is_cancelled(self) -> bool:
         """Whether this strand's task, which must be running, is cancelled where it stands."""
@@ -228,12 +224,12 @@ class Strand:
         self.caught = self.last = self.tree = self.marked = self.context = None
 
     def convert(self, function: Callable[..., StateValue], *states: StateValue) -> StateValue:
-        """Call *function* of a ``within``, outside of any visit."""
-        self.converting = True
+        """Call *function* of a ``within``: between two visits, so that no step's context works in it."""
+        self.steps = -self.steps
         try:
             return function(*states)
         finally:
-            self.converting = False
+            self.steps = -self.steps
 
     def contains_caller(self) -> bool:
         """Whether the caller is this task, a thread of it, or a task in a nursery that was opened in the run."""

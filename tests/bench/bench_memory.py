@@ -15,7 +15,7 @@ from bench_limits import Body, Gate
 
 __all__ = ["import_rounds", "loop_memory", "loop_rss", "parked_bytes", "parked_rss"]
 
-IMPORT = "import time; t = time.perf_counter_ns(); import {}; print(time.perf_counter_ns() - t)"
+IMPORT = "import time; now = time.{}; t = now(); import {}; print(now() - t)"
 
 
 def peak_rss() -> int:
@@ -102,7 +102,7 @@ def parked_rss(parked: Callable[[int, int, Gate], Body], flows: int, nodes: int)
 
 
 def import_rounds(
-    base: str, other: str, rounds: int, environment: Mapping[str, str]
+    base: str, other: str, rounds: int, clock: str, environment: Mapping[str, str]
 ) -> tuple[list[int], list[int]]:
     """Nanoseconds to import each of two modules, each time in a fresh interpreter, in turns.
 
@@ -110,7 +110,7 @@ def import_rounds(
     """
 
     def one(module: str) -> int:
-        code = IMPORT.format(module)
+        code = IMPORT.format(clock, module)
         done = subprocess.run(
             [sys.executable, "-c", code],
             check=True,

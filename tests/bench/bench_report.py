@@ -24,7 +24,7 @@ __all__ = [
 
 OURS = "agentflow_trio"
 COLUMNS = (
-    "",
+    "workload",
     "side",
     "limit",
     "takes",
@@ -35,7 +35,7 @@ COLUMNS = (
     "must",
     "aim",
     "verdict",
-    "",
+    "note",
 )
 RIGHT = {2, 3, 5, 6, 7}
 
