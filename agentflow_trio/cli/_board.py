@@ -91,6 +91,7 @@ class Board:
         self.ended: float | None = None
         self.visits = 0
         self.outcome: Status = "waiting"
+        self.exit: str | None = None
         self._rows = {place: Row(place) for place in _places(flow, flow.name)}
 
     @property
@@ -102,10 +103,14 @@ class Board:
         """Take note of *event*."""
         match event:
             case RunStarted():
-                self.run_id, self.started, self.outcome = event.run_id, event.timestamp, "running"
+                self.run_id, self.started, self.outcome = (
+                    event.run_id,
+                    event.timestamp,
+                    "running",
+                )
             case RunEnded():
                 self.ended = event.timestamp
-                self.outcome = _OUTCOMES[event.outcome]
+                self.outcome, self.exit = _OUTCOMES[event.outcome], event.exit
             case NodeStarted():
                 self._begin(event)
             case NodeSucceeded():
@@ -126,7 +131,8 @@ class Board:
 
     def elapsed(self, now: float) -> float:
         """Seconds since the run began, until it ended."""
-        return (now if self.ended is None else self.ended) - self.started
+        until = now if self.ended is None else self.ended
+        return 0.0 if self.outcome == "waiting" else until - self.started
 
     def _begin(self, event: NodeStarted) -> None:
         row = self._row(event)
@@ -136,9 +142,11 @@ class Board:
             row.since, row.status, row.text, row.fraction = event.timestamp, "running", "", None
         row.running += 1
 
-    def _end(self, event: NodeSucceeded | NodeFailed | NodeCancelled, status: Status, text: str) -> None:
+    def _end(
+        self, event: NodeSucceeded | NodeFailed | NodeCancelled, status: Status, text: str
+    ) -> None:
         row = self._row(event)
-        row.running -= 1
+        row.running = max(0, row.running - 1)  # an observer may have joined late
         if not row.running:
             row.spent += event.timestamp - row.since
             row.status, row.text, row.fraction = status, text or row.text, None
@@ -155,7 +163,11 @@ class Board:
         """Add a row at the end of those of the flow it belongs to."""
         above = place.rpartition("/")[0]
         places = [*self._rows]
-        ends = [number for number, known in enumerate(places, 1) if f"{known}/".startswith(f"{above}/")]
+        ends = [
+            number
+            for number, known in enumerate(places, 1)
+            if f"{known}/".startswith(f"{above}/")
+        ]
         places.insert(ends[-1] if ends else len(places), place)
         self._rows = {known: self._rows.get(known) or Row(known) for known in places}
 

@@ -5,7 +5,6 @@ by statement: one that defines a wrong flow or step is noted, and what uses it i
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -13,7 +12,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any, final
 
@@ -22,7 +21,15 @@ import attrs
 from ..errors import DefinitionError, Problem
 from ..flow import Flow, Step
 from ._exit import UsageError
-from ._loading import Target, did_you_mean, find_module, flows_in, readable_errors, shown, user_frames
+from ._loading import (
+    Target,
+    did_you_mean,
+    find_module,
+    flows_in,
+    readable_errors,
+    shown,
+    user_frames,
+)
 
 __all__ = ["Checked", "Finding", "check"]
 
@@ -74,52 +81,73 @@ def check(text: str) -> Checked:
         spec = find_module(target)
         source = _source(spec)
         if source is None or spec.name in sys.modules:
-            module, findings, passed_over = importlib.import_module(spec.name), (), ()
+            ran = _Ran(importlib.import_module(spec.name))
         else:
-            module, findings, passed_over = _run(spec, source)
-    flows = flows_in(module)
+            ran = _run(spec, source)
+    flows = flows_in(ran.module)
+    findings, passed_over = tuple(ran.findings), tuple(ran.passed_over)
     wrong = {finding.definition for finding in findings}
-    if target.flow and target.flow not in flows and target.flow not in passed_over and f"flow {target.flow!r}" not in wrong:
-        raise UsageError(problem=f"there is no flow {target.flow!r} in {target.place}{did_you_mean(target.flow, flows)}")
+    if (
+        target.flow
+        and target.flow not in flows
+        and target.flow not in passed_over
+        and f"flow {target.flow!r}" not in wrong
+    ):
+        raise UsageError(
+            problem=f"there is no flow {target.flow!r} in {target.place}{did_you_mean(target.flow, flows)}"
+        )
     if not flows and not findings:
-        raise UsageError(problem=f"there is no flow in {target.place}", hint="A flow is made with @flow.")
+        raise UsageError(
+            problem=f"there is no flow in {target.place}", hint="A flow is made with @flow."
+        )
     if target.flow:
         flows = {name: flow for name, flow in flows.items() if name == target.flow}
     return Checked(target.place, flows, findings, passed_over)
 
 
+@final
+@attrs.frozen
+class _Ran:
+    """A module as far as it could be run, what was wrong, and the names that depend on it."""
+
+    module: ModuleType
+    findings: list[Finding] = attrs.field(factory=list[Finding])
+    passed_over: list[str] = attrs.field(factory=list[str])
+
+
 def _source(spec: ModuleSpec) -> str | None:
-    loader = spec.loader
-    return loader.get_source(spec.name) if isinstance(loader, importlib.machinery.SourceFileLoader) else None
+    return (
+        spec.loader.get_source(spec.name) if isinstance(spec.loader, SourceFileLoader) else None
+    )
 
 
-def _run(spec: ModuleSpec, source: str) -> tuple[ModuleType, tuple[Finding, ...], tuple[str, ...]]:
+def _run(spec: ModuleSpec, source: str) -> _Ran:
     tree = ast.parse(source, str(spec.origin))
     flags = _future_flags(tree)
-    module = importlib.util.module_from_spec(spec)
-    findings: list[Finding] = []
+    ran = _Ran(importlib.util.module_from_spec(spec))
     lost: list[str] = []
-    passed_over: list[str] = []
-    sys.modules[spec.name] = module
+    sys.modules[spec.name] = ran.module
     try:
         for statement in tree.body:
-            code = compile(ast.Module([statement], []), str(spec.origin), "exec", flags, dont_inherit=True)
+            code = compile(
+                ast.Module([statement], []), str(spec.origin), "exec", flags, dont_inherit=True
+            )
             try:
-                exec(code, vars(module))  # noqa: S102 - what an import does, one statement at a time
+                exec(code, vars(ran.module))  # noqa: S102 - what an import does, one statement at a time
             except DefinitionError as error:
-                findings.extend(_findings(error, statement, module))
+                ran.findings.extend(_findings(error, statement, ran.module))
                 lost.extend(_defined(statement))
             except NameError as error:
                 if error.name not in lost:
                     raise
                 lost.extend(_defined(statement))
-                passed_over.extend(_defined(statement))
+                ran.passed_over.extend(_defined(statement))
     except BaseException:
         del sys.modules[spec.name]
         raise
-    if findings:  # whoever imports it next is to hear of them too
+    if ran.findings:  # whoever imports it next is to hear of them too
         del sys.modules[spec.name]
-    return module, tuple(findings), tuple(passed_over)
+    return ran
 
 
 def _future_flags(tree: ast.Module) -> int:
@@ -143,7 +171,9 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
                 yield node.id
 
 
-def _findings(error: DefinitionError, statement: ast.stmt, module: ModuleType) -> Iterator[Finding]:
+def _findings(
+    error: DefinitionError, statement: ast.stmt, module: ModuleType
+) -> Iterator[Finding]:
     frame = user_frames(error)[-1]
     line = frame.lineno or statement.lineno
     for problem in error.problems:
@@ -155,7 +185,11 @@ def _findings(error: DefinitionError, statement: ast.stmt, module: ModuleType) -
 
 def _wiring_line(function: ast.FunctionDef, step: str, module: ModuleType) -> int | None:
     """The first line of *function* that wires the step called *step*."""
-    names = {name for name, value in vars(module).items() if isinstance(value, Step) and value.name == step}
+    names = {
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, Step) and value.name == step
+    }
     lines = [
         node.lineno
         for node in ast.walk(function)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
-from typing import TextIO, final
+from typing import final
 
 from ..events import ExecutionEvent
 from ..ports import Observer
@@ -20,7 +21,7 @@ __all__ = ["EventLog", "event_log"]
 
 
 @contextmanager
-def event_log(path: Path | None) -> Iterator[tuple[Observer, ...]]:
+def event_log(path: Path | None) -> Generator[tuple[Observer, ...]]:
     """Open the file at *path*, emptied, and give the observer that fills it; none without a path.
 
     Raises:
@@ -30,7 +31,7 @@ def event_log(path: Path | None) -> Iterator[tuple[Observer, ...]]:
         yield ()
         return
     try:
-        file = path.open("w", encoding="utf-8")
+        file = path.open("wb", buffering=0)
     except OSError as error:
         raise UsageError(problem=f"{path} cannot be written: {error.strerror}") from error
     log = EventLog(file)
@@ -50,12 +51,12 @@ class EventLog:
 
     name = "events"
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: RawIOBase) -> None:
         self.failure: OSError | None = None
         self._file = file
 
     def observe(self, event: ExecutionEvent) -> None:
-        """Write *event*; after a failure nothing more, so that what is there is whole."""
+        """Write *event*; after a failure nothing more, so that no gap is hidden."""
         record = {
             "event_type": event.event_type,
             "seq": event.seq,
@@ -68,7 +69,6 @@ class EventLog:
         }
         if self.failure is None:
             try:
-                self._file.write(json.dumps(record) + "\n")
-                self._file.flush()
+                self._file.write(json.dumps(record).encode() + b"\n")
             except OSError as error:
                 self.failure = error

@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, final
+from typing import Any, TextIO, TypeAlias, TypeVar, final
 
 import attrs
 
@@ -23,9 +23,12 @@ from ._loading import did_you_mean
 __all__ = ["make_state"]
 
 State = TypeVar("State")
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 
-def make_state(kind: type[State], source: str | None, settings: Sequence[str], stdin: TextIO) -> State:
+def make_state(
+    kind: type[State], source: str | None, settings: Sequence[str], stdin: TextIO
+) -> State:
     """Return the *kind* described by a JSON file and settings.
 
     Args:
@@ -37,12 +40,14 @@ def make_state(kind: type[State], source: str | None, settings: Sequence[str], s
     Raises:
         UsageError: with every mistake found: fields that are missing, unknown or of another type, with path, expected, got.
     """
-    data = {} if source is None else _read(source, stdin)
+    data: dict[str, Json] = {} if source is None else _read(source, stdin)
     problems = [problem for setting in settings if (problem := _set(data, kind, setting))]
-    if problems:
-        raise UsageError(problem=problems[0]) if len(problems) == 1 else UsageError(
+    if len(problems) > 1:
+        raise UsageError(
             problem=f"{len(problems)} settings are wrong:", details=tuple(problems)
         )
+    if problems:
+        raise UsageError(problem=problems[0])
     try:
         return from_data(kind, data)
     except CodecError as error:
@@ -53,14 +58,14 @@ def make_state(kind: type[State], source: str | None, settings: Sequence[str], s
         ) from error
 
 
-def _read(source: str, stdin: TextIO) -> dict[str, Any]:
+def _read(source: str, stdin: TextIO) -> dict[str, Json]:
     name = "standard input" if source == "-" else source
     try:
         text = stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(problem=f"{name} cannot be read: {error}") from error
     try:
-        data: object = json.loads(text)
+        data: Json = json.loads(text)
     except ValueError as error:
         raise UsageError(problem=f"{name} is not JSON: {error}") from error
     if not isinstance(data, dict):
@@ -68,8 +73,14 @@ def _read(source: str, stdin: TextIO) -> dict[str, Any]:
     return data
 
 
-def _json_kind(value: object) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+def _json_kind(value: Json) -> str:
+    names: dict[type, str] = {
+        list: "an array",
+        str: "a string",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+    }
     return names.get(type(value), "null")
 
 
@@ -81,11 +92,11 @@ def _json_kind(value: object) -> str:
 class _Parts:
     """What a value of some type consists of: named parts, and the type of all others (None: there are no others)."""
 
-    named: Mapping[str, object] = attrs.field(factory=dict[str, object])
-    others: object = None
+    named: Mapping[str, type[Any]] = attrs.field(factory=dict[str, type[Any]])
+    others: type[Any] | None = None
 
 
-def _set(data: dict[str, Any], kind: object, setting: str) -> str:
+def _set(data: dict[str, Json], kind: type[Any], setting: str) -> str:
     """Apply one ``key=value`` to *data*; return what is wrong with it, or nothing."""
     key, equals, text = setting.partition("=")
     if not equals or not key:
@@ -94,11 +105,14 @@ def _set(data: dict[str, Any], kind: object, setting: str) -> str:
     place = data
     for number, name in enumerate(names, 1):
         parts = _parts(kind)
-        kind = parts.named.get(name, parts.others)
-        if kind is None:
+        part = parts.named.get(name, parts.others)
+        if part is None:
             return f"--set {key}: {_no_part('.'.join(names[: number - 1]), name, parts)}"
+        kind = part
         if number < len(names):
-            below = place[name] = place.get(name) or {}
+            below = place.setdefault(name, {})
+            if below is None:
+                below = place[name] = {}
             if not isinstance(below, dict):
                 return f"--set {key}: {'.'.join(names[:number])} is {_json_kind(below)} in the input"
             place = below
@@ -113,37 +127,41 @@ def _no_part(owner: str, name: str, parts: _Parts) -> str:
     return f"{owner or 'the state'} has no field {name!r}{known}"
 
 
-def _parts(kind: object) -> _Parts:
-    origin = typing.get_origin(kind)
+def _parts(kind: type[Any]) -> _Parts:
+    """What a value of *kind* consists of, as the codec writes it."""
+    origin, options = typing.get_origin(kind), typing.get_args(kind)
     if origin in {typing.Union, types.UnionType}:
-        several = [_parts(option) for option in typing.get_args(kind)]
+        several = [_parts(option) for option in options]
         named = {name: part for parts in several for name, part in parts.named.items()}
-        return _Parts(named, next((parts.others for parts in several if parts.others is not None), None))
+        return _Parts(named, next((parts.others for parts in several if parts.others), None))
     plain = origin or kind
-    if kind in {Any, object}:
-        return _Parts(others=Any)
-    if not isinstance(plain, type):
-        return _Parts()
-    if issubclass(plain, Keyed):
-        return _Parts(plain.__agentflow_keys__())
-    if attrs.has(plain):
-        hints = typing.get_type_hints(plain)
-        return _Parts({field.alias or field.name: hints[field.name] for field in attrs.fields(plain) if field.init})
-    if issubclass(plain, Mapping):
-        return _Parts(others=(*typing.get_args(kind), Any, Any)[1])
+    if plain in {Any, object}:
+        return _Parts(others=object)
+    return _parts_of_class(plain, options) if isinstance(plain, type) else _Parts()
+
+
+def _parts_of_class(kind: type[Any], options: tuple[Any, ...]) -> _Parts:
+    if issubclass(kind, Keyed):
+        return _Parts(kind.__agentflow_keys__())
+    if attrs.has(kind):
+        hints = typing.get_type_hints(kind)
+        fields = (field for field in attrs.fields(kind) if field.init)
+        return _Parts({field.alias or field.name: hints[field.name] for field in fields})
+    if issubclass(kind, Mapping):
+        return _Parts(others=(*options, object, object)[1])
     return _Parts()
 
 
-def _value(kind: object, text: str) -> object:
+def _value(kind: type[Any], text: str) -> Json:
     """*text* as JSON if it is JSON that fits *kind*, else as a string if that fits, else whatever it is, to be refused."""
     try:
-        value: object = json.loads(text)
+        value: Json = json.loads(text)
     except ValueError:
         return text
     return text if not _fits(kind, value) and _fits(kind, text) else value
 
 
-def _fits(kind: Any, value: object) -> bool:
+def _fits(kind: type[Any], value: object) -> bool:
     try:
         from_data(kind, value)
     except CodecError:

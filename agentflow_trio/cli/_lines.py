@@ -5,6 +5,7 @@ Layer: cli.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TextIO, final
 
@@ -20,8 +21,6 @@ from ..events import (
     NodeStarted,
     NodeSucceeded,
     ObserverFailed,
-    Progress,
-    Routed,
     RunEnded,
     RunStarted,
 )
@@ -77,30 +76,61 @@ class Lines:
         await trio.lowlevel.checkpoint()
 
 
-def _said(event: ExecutionEvent) -> str:
-    match event:
-        case RunStarted():
-            return f"started, run {event.run_id}, seed {event.seed}"
-        case RunEnded():
-            return f"ended: {event.outcome}{_by(event.exit)}{_took(event)}, {event.steps} steps"
-        case NodeStarted():
-            return "started"
-        case NodeSucceeded():
-            return f"done{_by(event.exit)}{_took(event)}"
-        case NodeFailed():
-            return f"failed in {event.phase}{_took(event)}: {event.error}: {event.message}"
-        case NodeCancelled():
-            return f"cancelled in {event.phase}{_took(event)}"
-        case Caught():
-            return f"caught {event.error}, goes to {event.target}"
-        case FallbackUsed():
-            return f"fell back after {event.error}: {event.message}"
-        case CleanupOverrun():
-            return f"cleanup {event.callback} did not end within {event.grace:g} s"
-        case ObserverFailed():
-            return f"observer {event.observer} was switched off: {event.reason}"
-        case Progress() | Routed():
-            return ""
+@functools.singledispatch
+def _said(_: ExecutionEvent) -> str:
+    """What there is to say of an event: nothing, unless its kind is registered below."""
+    return ""
+
+
+@_said.register
+def _(event: RunStarted) -> str:
+    return f"started, run {event.run_id}, seed {event.seed}"
+
+
+@_said.register
+def _(event: RunEnded) -> str:
+    steps = f"{event.steps} step{'s' * (event.steps != 1)}"
+    return f"ended: {event.outcome}{_by(event.exit)}{_took(event)}, {steps}"
+
+
+@_said.register
+def _(_: NodeStarted) -> str:
+    return "started"
+
+
+@_said.register
+def _(event: NodeSucceeded) -> str:
+    return f"done{_by(event.exit)}{_took(event)}"
+
+
+@_said.register
+def _(event: NodeFailed) -> str:
+    return f"failed in {event.phase}{_took(event)}: {event.error}: {event.message}"
+
+
+@_said.register
+def _(event: NodeCancelled) -> str:
+    return f"cancelled in {event.phase}{_took(event)}"
+
+
+@_said.register
+def _(event: Caught) -> str:
+    return f"caught {event.error}, goes to {event.target}"
+
+
+@_said.register
+def _(event: FallbackUsed) -> str:
+    return f"fell back after {event.error}: {event.message}"
+
+
+@_said.register
+def _(event: CleanupOverrun) -> str:
+    return f"cleanup {event.callback} did not end within {event.grace:g} s"
+
+
+@_said.register
+def _(event: ObserverFailed) -> str:
+    return f"observer {event.observer} was switched off: {event.reason}"
 
 
 def _by(exit_: str | None) -> str:

@@ -12,7 +12,7 @@ import importlib.util
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -20,10 +20,20 @@ from typing import Any, final
 
 import attrs
 
+from ..errors import DefinitionError
 from ..flow import Flow
 from ._exit import UsageError
 
-__all__ = ["Target", "did_you_mean", "find_flow", "find_module", "flows_in", "readable_errors", "shown", "user_frames"]
+__all__ = [
+    "Target",
+    "did_you_mean",
+    "find_flow",
+    "find_module",
+    "flows_in",
+    "readable_errors",
+    "shown",
+    "user_frames",
+]
 
 
 @final
@@ -59,7 +69,9 @@ def find_flow(text: str) -> Flow[Any, ...]:
     if target.flow:
         return _named(module, flows, target)
     if not flows:
-        raise UsageError(problem=f"there is no flow in {target.place}", hint="A flow is made with @flow.")
+        raise UsageError(
+            problem=f"there is no flow in {target.place}", hint="A flow is made with @flow."
+        )
     if len(flows) > 1:
         raise UsageError(
             problem=f"{target.place} has {len(flows)} flows; say which one:",
@@ -71,18 +83,27 @@ def find_flow(text: str) -> Flow[Any, ...]:
 def flows_in(module: ModuleType) -> dict[str, Flow[Any, ...]]:
     """The flows of *module*, each by the first name it has there, in the order written."""
     found: dict[str, Flow[Any, ...]] = {}
-    for name, value in vars(module).items():
-        if isinstance(value, Flow) and not any(value is other for other in found.values()):
-            found[name] = value
+    for name, flow in _all_flows(module).items():
+        if not any(flow is other for other in found.values()):
+            found[name] = flow
     return found
 
 
-def _named(module: ModuleType, flows: dict[str, Flow[Any, ...]], target: Target) -> Flow[Any, ...]:
+def _all_flows(module: ModuleType) -> dict[str, Flow[Any, ...]]:
+    return {name: value for name, value in vars(module).items() if isinstance(value, Flow)}
+
+
+def _named(
+    module: ModuleType, flows: dict[str, Flow[Any, ...]], target: Target
+) -> Flow[Any, ...]:
+    flow = _all_flows(module).get(target.flow)
+    if flow is not None:
+        return flow
     value: object = vars(module).get(target.flow)
-    if isinstance(value, Flow):
-        return value
     if value is None:
-        problem = f"there is no {target.flow!r} in {target.place}{did_you_mean(target.flow, flows)}"
+        problem = (
+            f"there is no {target.flow!r} in {target.place}{did_you_mean(target.flow, flows)}"
+        )
     else:
         problem = f"{target.flow!r} in {target.place} is a {type(value).__name__}, not a flow"
     raise UsageError(problem=problem, details=tuple(f"{target.place}:{name}" for name in flows))
@@ -145,14 +166,20 @@ def _put_on_path(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def readable_errors(target: Target) -> Iterator[None]:
+def readable_errors(target: Target) -> Generator[None]:
     """Turn whatever a module raises while it is imported into an error that shows the user's own lines."""
     try:
         yield
     except UsageError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is somebody else's code that runs here
-        raise UsageError(problem=f"{target.place} cannot be imported:", details=tuple(_told(error))) from error
+    except (Exception, SystemExit) as error:
+        hint = (
+            f"agentflow check {target.place}  lists every mistake."
+            if isinstance(error, DefinitionError)
+            else ""
+        )
+        problem = f"{target.place} cannot be imported:"
+        raise UsageError(problem=problem, details=tuple(_told(error)), hint=hint) from error
 
 
 def _told(error: BaseException) -> Iterator[str]:
@@ -166,8 +193,16 @@ def _told(error: BaseException) -> Iterator[str]:
 def user_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """Where *error* passed through code that is neither ours nor installed, outermost first."""
     paths = sysconfig.get_paths()
-    others = ("<", str(Path(__file__).parents[1]), *(paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")))
-    return [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
+    others = (
+        "<",
+        str(Path(__file__).parents[1]),
+        *(paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")),
+    )
+    return [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(others)
+    ]
 
 
 def shown(file: str) -> str:

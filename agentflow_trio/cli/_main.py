@@ -22,7 +22,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         tokens: what stands after ``agentflow``; from ``sys.argv`` by default.
     """
     try:
-        from .app import dispatch
+        from .app import dispatch  # noqa: PLC0415 - cyclopts and rich may be missing
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package not in _NEEDED:

@@ -55,7 +55,14 @@ def _leaf(error: BaseException, mark: Failure | None) -> Data:
 
 def usage_as_data(error: UsageError) -> Data:
     """A command that was not carried out."""
-    return {"error": {"type": "UsageError", "message": error.problem, "details": list(error.details)}}
+    return {
+        "error": {
+            "type": "UsageError",
+            "message": error.problem,
+            "details": list(error.details),
+            "hint": error.hint,
+        }
+    }
 
 
 def checks_as_data(checks: Iterable[Checked], problems: Iterable[UsageError]) -> Data:
@@ -68,10 +75,17 @@ def checks_as_data(checks: Iterable[Checked], problems: Iterable[UsageError]) ->
             for name, flow in checked.flows.items()
         ],
         "problems": [
-            {"file": finding.file, "line": finding.line, "definition": finding.definition, **attrs.asdict(finding.problem)}
+            {
+                "file": finding.file,
+                "line": finding.line,
+                "definition": finding.definition,
+                **attrs.asdict(finding.problem),
+            }
             for checked in checks
             for finding in checked.findings
         ],
-        "not_checked": [f"{checked.place}:{name}" for checked in checks for name in checked.passed_over],
+        "not_checked": [
+            f"{checked.place}:{name}" for checked in checks for name in checked.passed_over
+        ],
         "errors": [str(problem) for problem in problems],
     }

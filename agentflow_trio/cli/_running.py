@@ -13,7 +13,13 @@ import attrs
 import trio
 
 from ..engine import Engine, Run
-from ..errors import AgentFlowError, DeadlineExceededError, FlowAbortedError, FlowFailedError, RunCancelledError
+from ..errors import (
+    AgentFlowError,
+    DeadlineExceededError,
+    FlowAbortedError,
+    FlowFailedError,
+    RunCancelledError,
+)
 from ..flow import Flow
 from ..ports import Observer
 from ..types import AttrsState, RunResult
@@ -89,36 +95,60 @@ async def carry_out(
     Raises:
         UsageError: the run was refused before anything ran.
     """
+    await trio.lowlevel.checkpoint()
     everybody = (view.observer, *observers)
+    outcome: Outcome[State] | None = None
     try:
-        with view:
-            async with (
-                Engine(observers=everybody, observer_budget=A_DAY) as engine,
-                engine.start(flow, state, timeout=timeout, seed=seed) as run,
-            ):
-                return await _watched(run, view, kill)
+        async with (
+            Engine(observers=everybody, observer_budget=A_DAY) as engine,
+            engine.start(flow, state, timeout=timeout, seed=seed) as run,
+        ):
+            outcome = await _watched(run, view, kill)
     except AgentFlowError as error:
         raise UsageError(problem=str(error)) from error
+    except BaseExceptionGroup as group:
+        if outcome is None or group.subgroup((SystemExit, KeyboardInterrupt)) is None:
+            raise
+        # A node wanted to end the program. It has ended the run, which the outcome says.
+    return outcome
 
 
-async def _watched(run: Run[State], view: View, kill: Callable[[int], object]) -> Outcome[State]:
+async def _watched(
+    run: Run[State], view: View, kill: Callable[[int], object]
+) -> Outcome[State]:
     def ask(signal: str) -> None:
         view.say(f"{signal}: cancelling the run; once more ends it at once")
         run.request_cancel(signal)
 
-    with Interrupts(ask, restore=view.restore, kill=kill) as interrupts:
+    outcome = Outcome[State](run_id=run.run_id, code=ExitCode.FAILED)
+    # Shielded: a node that raises SystemExit cancels this task, and there is still something to say then.
+    with (
+        Interrupts(ask, restore=view.restore, kill=kill) as interrupts,
+        trio.CancelScope(shield=True),
+        view,
+    ):
         async with trio.open_nursery() as drawing:
             drawing.start_soon(view.keep_drawing)
-            try:
-                result = await run.result()
-            except (FlowFailedError, FlowAbortedError, RunCancelledError) as error:
-                return Outcome(run_id=run.run_id, code=interrupts.code or _code(error), error=error)
-            finally:
-                drawing.cancel_scope.cancel()
-        return Outcome(run_id=run.run_id, code=ExitCode.SUCCESS, result=result)
+            outcome = await _ended(run)
+            drawing.cancel_scope.cancel()
+    if outcome.error is not None and interrupts.code is not None:
+        return attrs.evolve(outcome, code=interrupts.code)
+    return outcome
+
+
+async def _ended(run: Run[State]) -> Outcome[State]:
+    await trio.lowlevel.checkpoint()
+    try:
+        result = await run.result()
+    except (FlowFailedError, FlowAbortedError, RunCancelledError) as error:
+        return Outcome(run_id=run.run_id, code=_code(error), error=error)
+    return Outcome(run_id=run.run_id, code=ExitCode.SUCCESS, result=result)
 
 
 def _code(error: BaseException) -> ExitCode:
     leaves = error.leaves() if isinstance(error, FlowFailedError) else ()
-    timed_out = any(isinstance(leaf, DeadlineExceededError) and leaf.limit == "timeout of the run" for leaf in leaves)
+    timed_out = any(
+        isinstance(leaf, DeadlineExceededError) and leaf.limit == "timeout of the run"
+        for leaf in leaves
+    )
     return ExitCode.TIMEOUT if timed_out else ExitCode.FAILED

@@ -35,7 +35,11 @@ class Interrupts:
     """
 
     def __init__(
-        self, ask: Callable[[str], object], *, restore: Callable[[], object] = bool, kill: Callable[[int], object] = os._exit
+        self,
+        ask: Callable[[str], object],
+        *,
+        restore: Callable[[], object] = bool,
+        kill: Callable[[int], object] = os._exit,
     ) -> None:
         self.code: ExitCode | None = None
         self._ask = ask
@@ -53,11 +57,15 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _handle(self, number: int, frame: FrameType | None, /) -> None:
+    def _handle(self, number: int, _frame: FrameType | None, /) -> None:
         code = _CODES[signal.Signals(number)]
         if self.code is None:
             self.code = code
-            self._token.run_sync_soon(self._ask, "Ctrl-C" if code is ExitCode.INTERRUPTED else "SIGTERM")
+            self._token.run_sync_soon(
+                self._ask, "Ctrl-C" if code is ExitCode.INTERRUPTED else "SIGTERM"
+            )
         else:
-            self._restore()
-            self._kill(code)
+            try:
+                self._restore()
+            finally:  # also if the terminal was just being written to
+                self._kill(code)

@@ -54,7 +54,9 @@ def tell(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:
     try:
         data = result_as_data(outcome.result)
     except CodecError as error:
-        return _tell_failure(attrs.evolve(outcome, code=ExitCode.FAILED, error=error), answer, as_json=True)
+        return _tell_failure(
+            attrs.evolve(outcome, code=ExitCode.FAILED, error=error), answer, as_json=True
+        )
     write_json(answer, data)
     return outcome.code
 
@@ -70,10 +72,9 @@ def _tell_failure(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> Ex
 def _report(error: BaseException | None) -> str:
     if isinstance(error, FlowFailedError | FlowAbortedError):
         return error.report()
-    if isinstance(error, RunCancelledError):
-        where = (f"  {cut.phase} of {cut.path}, after {cut.elapsed:.3g} s" for cut in error.cut_off)
-        return "\n".join((str(error), *where))
-    return str(error)
+    cut_off = error.cut_off if isinstance(error, RunCancelledError) else ()
+    where = (f"  {cut.phase} of {cut.path}, after {cut.elapsed:.3g} s" for cut in cut_off)
+    return "\n".join((str(error), *where))
 
 
 def _complain(text: str) -> None:
@@ -81,18 +82,36 @@ def _complain(text: str) -> None:
     _err().print(Text.assemble(("error: ", "bold red"), first, line_break, rest))
 
 
-def list_checks(checks: Iterable[Checked], errors: Iterable[UsageError], answer: TextIO) -> None:
+def list_checks(
+    checks: Iterable[Checked], errors: Iterable[UsageError], answer: TextIO
+) -> None:
     """Print what is right and what is wrong: a line for each flow and for each mistake."""
     console = Console(file=answer, soft_wrap=True, highlight=False)
     for checked in checks:
         for finding in checked.findings:
             where = f"{finding.file}:{finding.line}: "
-            console.print(Text.assemble((where, "bold"), (finding.definition, "red"), f": {finding.problem}"))
+            console.print(
+                Text.assemble(
+                    (where, "bold"), (finding.definition, "red"), f": {finding.problem}"
+                )
+            )
         for name in checked.passed_over:
-            console.print(Text.assemble((f"{checked.place}: ", "bold"), (f"{name} was not checked", "yellow"), "; it uses something wrong"))
+            console.print(
+                Text.assemble(
+                    (f"{checked.place}: ", "bold"),
+                    (f"{name} was not checked", "yellow"),
+                    "; it uses something wrong",
+                )
+            )
         for name, flow in checked.flows.items():
             count = len(flow.edges)
-            console.print(Text.assemble((f"{checked.place}:{name}: ", "bold"), ("ok", "green"), f", {count} step{'s' * (count > 1)}"))
+            console.print(
+                Text.assemble(
+                    (f"{checked.place}:{name}: ", "bold"),
+                    ("ok", "green"),
+                    f", {count} step{'s' * (count > 1)}",
+                )
+            )
     for error in errors:
         _complain(str(error))
 

@@ -11,7 +11,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TextIO
+from typing import Annotated, Any, Final, Literal, TextIO, TypeAlias
 
 import trio
 from cyclopts import App, CycloptsError, Parameter
@@ -19,8 +19,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from ..errors import StateTypeError
-from ..flow import Flow
-from ..flow._render import to_dot, to_mermaid, to_text
+from ..flow import Flow, to_dot, to_mermaid, to_text
 from ._board import Board
 from ._checking import Checked
 from ._checking import check as check_target
@@ -36,17 +35,22 @@ from .progress import Display
 
 __all__ = ["app", "dispatch"]
 
-_PICTURES: Final[Mapping[str, Callable[[Flow[Any, ...]], str]]] = {"mermaid": to_mermaid, "dot": to_dot, "text": to_text}
+_PICTURES: Final[Mapping[str, Callable[[Flow[Any, ...]], str]]] = {
+    "mermaid": to_mermaid,
+    "dot": to_dot,
+    "text": to_text,
+}
 
 _EXAMPLES: Final = """\
 Examples:
-  agentflow check editorial.py                     is it wired rightly?
-  agentflow graph editorial.py --format mermaid    a picture for your README
+  agentflow check editorial.py                    is it wired rightly?
+  agentflow graph editorial.py --format mermaid   a picture for the README
   agentflow run editorial.py:editorial --set topic=trio --set author.name=Ada
-  agentflow run newsroom.flows:editorial --input article.json --json | jq .state
-  echo '{"topic": "trio"}' | agentflow run editorial.py --input - --timeout 60 --events run.jsonl
+  agentflow run news.flows:editorial --input article.json --json | jq .state
+  agentflow run editorial.py --input - --timeout 60 --events run.jsonl
 
-TARGET is a module (newsroom.flows) or a file (editorial.py), with :name if it has several flows.
+A target is a module (news.flows) or a file (editorial.py), with :name if it
+has several flows.
 
 Exit codes:
 """
@@ -63,10 +67,12 @@ app = App(
     name="agentflow",
     help="Run, check and draw flows made with agentflow_trio.",
     help_format="plaintext",
-    help_epilogue=_EXAMPLES + "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANING.items()),
+    help_epilogue=_EXAMPLES
+    + "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANING.items()),
     version=_version,
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=()),
 )
 
@@ -81,47 +87,72 @@ def _view(flow: Flow[Any, ...]) -> View:
 
 def dispatch(tokens: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:  # what the terminal cannot spell is escaped, as on stderr
+        reconfigure(errors="backslashreplace")
     try:
-        code = app(tokens, exit_on_error=False, console=Console(), error_console=Console(stderr=True))
+        code = app(
+            tokens, exit_on_error=False, console=Console(), error_console=Console(stderr=True)
+        )
     except CycloptsError:
         return ExitCode.USAGE
     except KeyboardInterrupt:  # while a module was imported; a run has its own handler
+        sys.stderr.write("Ctrl-C: nothing was run\n")
         return ExitCode.INTERRUPTED
     return code if isinstance(code, int) else ExitCode.SUCCESS
 
 
+_Target: TypeAlias = Annotated[
+    str, Parameter(help="Module or file, with :name if it has several flows.")
+]
+_Json: TypeAlias = Annotated[bool, Parameter("--json")]
+
+
 @app.command
 def run(
-    target: str,
+    target: _Target,
     /,
     *,
-    source: Annotated[str | None, Parameter("--input")] = None,
-    settings: Annotated[tuple[str, ...], Parameter("--set")] = (),
-    timeout: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    seed: int | None = None,
-    as_json: Annotated[bool, Parameter("--json")] = False,
-    events: Path | None = None,
+    source: Annotated[
+        str | None,
+        Parameter(
+            "--input",
+            help="JSON file with the state to begin with; - reads standard input.",
+            metavar="FILE",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(
+            "--set",
+            help="key=value, laid over the input; may be repeated. The value is read as JSON if that fits the field, "
+            "otherwise as text. Dots reach into nested fields.",
+            metavar="KEY=VALUE",
+            show_default=False,
+        ),
+    ] = (),
+    timeout: Annotated[
+        float | None,
+        Parameter(help="Seconds for the whole run.", metavar="SECONDS", validator=Number(gt=0)),
+    ] = None,
+    seed: Annotated[
+        int | None, Parameter(help="Seed of the run's dice, to repeat its draws.")
+    ] = None,
+    as_json: Annotated[
+        _Json,
+        Parameter(
+            help="Print one JSON object: run_id, exit, state, duration, steps, visits; or error."
+        ),
+    ] = False,
+    events: Annotated[
+        Path | None,
+        Parameter(help="Write every event to this file, a JSON object a line.", metavar="FILE"),
+    ] = None,
 ) -> ExitCode:
-    """Run a flow and print its final state on stdout; progress goes to stderr.
+    """Run a flow; its final state goes to stdout, progress to stderr.
 
-    The first Ctrl-C (or SIGTERM) cancels the run, cleanups included; the second ends the process at once.
-
-    Parameters
-    ----------
-    target
-        Module or file, with :name if it has several flows.
-    source
-        JSON file with the state to begin with; - reads standard input.
-    settings
-        key=value, laid over the input; may be repeated. The value is read as JSON if that fits the field, otherwise as text. Dots reach into nested fields.
-    timeout
-        Seconds for the whole run.
-    seed
-        Seed of the run's dice, to repeat its draws.
-    as_json
-        Print one JSON object: run_id, exit, state, duration, steps, visits; or run_id and error.
-    events
-        Write every event to this file, one JSON object a line.
+    The first Ctrl-C or SIGTERM cancels the run, cleanups included; the second ends the process at once.
     """
 
     def work(answer: TextIO) -> ExitCode:
@@ -132,7 +163,10 @@ def run(
             raise UsageError(problem=str(error)) from error
         state = make_state(kind, source, settings, sys.stdin)
         with event_log(events) as observers:
-            job = functools.partial(carry_out, flow, state, _view(flow), timeout=timeout, seed=seed, observers=observers)
+            view = _view(flow)
+            job = functools.partial(
+                carry_out, flow, state, view, timeout=timeout, seed=seed, observers=observers
+            )
             outcome = trio.run(job)
         return tell(outcome, answer, as_json=as_json)
 
@@ -140,16 +174,17 @@ def run(
 
 
 @app.command
-def check(targets: Annotated[tuple[str, ...], Parameter(negative=())], /, *, as_json: Annotated[bool, Parameter("--json")] = False) -> ExitCode:
-    """Import modules or files and report every mistake in their flows, with the line; else list the flows.
-
-    Parameters
-    ----------
-    targets
-        Modules or files, each with :name for one flow of it.
-    as_json
-        Print one JSON object: flows, problems, not_checked, errors.
-    """
+def check(
+    targets: Annotated[
+        tuple[str, ...], Parameter(help="Modules or files, each with :name for one flow of it.")
+    ],
+    /,
+    *,
+    as_json: Annotated[
+        _Json, Parameter(help="Print one JSON object: flows, problems, not_checked, errors.")
+    ] = False,
+) -> ExitCode:
+    """Report every mistake in the flows of modules or files, with its line; list the flows that are right."""
 
     def work(answer: TextIO) -> ExitCode:
         checks: list[Checked] = []
@@ -165,40 +200,39 @@ def check(targets: Annotated[tuple[str, ...], Parameter(negative=())], /, *, as_
             list_checks(checks, errors, answer)
         if errors:
             return ExitCode.USAGE
-        return ExitCode.FAILED if any(checked.findings for checked in checks) else ExitCode.SUCCESS
+        return (
+            ExitCode.FAILED if any(checked.findings for checked in checks) else ExitCode.SUCCESS
+        )
 
     return answering(work, as_json=as_json)
 
 
 @app.command
 def graph(
-    target: str,
+    target: _Target,
     /,
     *,
-    format: Literal["mermaid", "dot", "text"] = "text",  # noqa: A002 - the option's name
-    output: Path | None = None,
+    picture: Annotated[
+        Literal["mermaid", "dot", "text"],
+        Parameter(
+            "--format", help="mermaid for Markdown pages, dot for Graphviz, text for terminals."
+        ),
+    ] = "text",
+    output: Annotated[
+        Path | None, Parameter(help="Write to this file instead of stdout.", metavar="FILE")
+    ] = None,
 ) -> ExitCode:
-    """Draw a flow, nested flows and policies included.
-
-    Parameters
-    ----------
-    target
-        Module or file, with :name if it has several flows.
-    format
-        mermaid for Markdown pages, dot for Graphviz, text for terminals.
-    output
-        Write to this file instead of stdout.
-    """
+    """Draw a flow, with nested flows, caught errors and policies."""
 
     def work(answer: TextIO) -> ExitCode:
-        text = _PICTURES[format](find_flow(target))
+        text = _PICTURES[picture](find_flow(target))
         if output is None:
             answer.write(text)
-        else:
-            try:
-                output.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise UsageError(problem=f"{output} cannot be written: {error.strerror}") from error
+            return ExitCode.SUCCESS
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(problem=f"{output} cannot be written: {error.strerror}") from error
         return ExitCode.SUCCESS
 
     return answering(work, as_json=False)

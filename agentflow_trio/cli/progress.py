@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, final
 
 import trio
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions, OverflowMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -61,7 +61,12 @@ class Display:
 
     def draw(self) -> None:
         """Draw the table as things stand. Not a checkpoint."""
-        table = picture(self._board, trio.current_time(), height=self._console.height, ascii_only=self._console.options.ascii_only)
+        table = picture(
+            self._board,
+            trio.current_time(),
+            size=self._console.size,
+            ascii_only=self._console.options.ascii_only,
+        )
         self._live.update(table, refresh=True)
 
     def restore(self) -> None:
@@ -75,14 +80,19 @@ class Display:
             await trio.sleep(PERIOD)
 
 
-def picture(board: Board, now: float, *, height: int, ascii_only: bool) -> Table:
-    """The table of *board* at *now*, in at most *height* lines; what happens comes before what has happened."""
+def picture(board: Board, now: float, *, size: ConsoleDimensions, ascii_only: bool) -> Table:
+    """The table of *board* at *now* for a terminal of *size*; what happens comes before what has happened.
+
+    The last columns stay empty: there a terminal puts its ``^C``, which would otherwise move the cursor on a line.
+    """
     rows = board.rows
-    shown = _most_interesting(rows, max(1, height - 3))
+    shown = _most_interesting(rows, max(1, size.height - 3))
+    cut: OverflowMethod = "crop" if ascii_only else "ellipsis"
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
+    table.width = max(20, size.width - 4)
+    table.add_column(no_wrap=True, overflow=cut, max_width=max(8, size.width // 2))
     table.add_column(no_wrap=True, justify="right")
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, overflow=cut, ratio=1)
     table.add_column(no_wrap=True, justify="right")
     table.add_row(*_head(board, now, ascii_only=ascii_only))
     for row in shown:
@@ -95,14 +105,18 @@ def picture(board: Board, now: float, *, height: int, ascii_only: bool) -> Table
 def _most_interesting(rows: Sequence[Row], room: int) -> list[Row]:
     if len(rows) <= room:
         return [*rows]
-    ranked = sorted(rows, key=lambda row: (row.running == 0, row.status != "failed", -row.changed))
+    ranked = sorted(
+        rows, key=lambda row: (row.running == 0, row.status != "failed", -row.changed)
+    )
     chosen = {row.place for row in ranked[: max(1, room - 1)]}
     return [row for row in rows if row.place in chosen]
 
 
 def _head(board: Board, now: float, *, ascii_only: bool) -> tuple[Text, Text, Text, Text]:
     sign, style = _sign(board.outcome, now, ascii_only=ascii_only)
-    visits = f"{board.visits} visit{'' if board.visits == 1 else 's'}"
+    visits = f"{board.visits} visit{'s' * (board.visits != 1)}" + (
+        f", exit {board.exit}" if board.exit else ""
+    )
     return (
         Text.assemble((f"{sign} ", style), (one_line(board.flow), "bold")),
         Text(),
@@ -115,10 +129,15 @@ def _cells(row: Row, now: float, *, ascii_only: bool) -> tuple[Text, Text, Text,
     sign, style = _sign(row.status, now, ascii_only=ascii_only)
     name_style = "dim" if row.status == "waiting" else ""
     return (
-        Text.assemble("  " * (row.depth + 1), (f"{sign} ", style), (one_line(row.name), name_style)),
+        Text.assemble(
+            "  " * (row.depth + 1), (f"{sign} ", style), (one_line(row.name), name_style)
+        ),
         Text(f"x{row.visits}" if row.visits > 1 else "", style="dim"),
         _status(row, ascii_only=ascii_only),
-        Text(f"{row.elapsed(now):.1f} s" if row.visits else "", style="dim" if not row.running else ""),
+        Text(
+            f"{row.elapsed(now):.1f} s" if row.visits else "",
+            style="dim" if not row.running else "",
+        ),
     )
 
 
@@ -140,4 +159,9 @@ def _status(row: Row, *, ascii_only: bool) -> Text:
         return Text(several + (said or "running"), style="cyan")
     full = round(row.fraction * _WIDTH)
     done, left = ("#", ".") if ascii_only else ("━", "─")
-    return Text.assemble(several, (done * full, "cyan"), (left * (_WIDTH - full), "dim"), f" {row.fraction:4.0%} {said}")
+    return Text.assemble(
+        several,
+        (done * full, "cyan"),
+        (left * (_WIDTH - full), "dim"),
+        f" {row.fraction:4.0%} {said}",
+    )

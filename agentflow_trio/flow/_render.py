@@ -6,7 +6,6 @@ Rules: the same flow gives the same text, byte for byte; no character of a name 
 
 from __future__ import annotations
 
-import html
 import itertools
 import re
 from collections.abc import Iterator, Mapping
@@ -57,7 +56,7 @@ def to_text(flow: Flow[Any, ...], /) -> str:
 
     For terminals and for comparing two versions. Not a checkpoint.
     """
-    return "\n".join(_text(flow)) + "\n"
+    return "\n".join(map(_plain, _text(flow))) + "\n"
 
 
 # ---------------------------------------------------------------- what a picture shows
@@ -122,7 +121,11 @@ def _draw(flow: Flow[Any, ...]) -> _Picture:
 
 
 def _cluster(
-    flow: Flow[Any, ...], words: tuple[str, ...], notes: tuple[str, ...], ids: _Ids, arrows: list[_Arrow]
+    flow: Flow[Any, ...],
+    words: tuple[str, ...],
+    notes: tuple[str, ...],
+    ids: _Ids,
+    arrows: list[_Arrow],
 ) -> _Cluster:
     """Draw *flow*, found under the steps *words*; its arrows and those of flows in it are added to *arrows*."""
     own = ids.new(*words) if words else "flow"
@@ -133,10 +136,14 @@ def _cluster(
     arrows.append(_arrow(start, steps[flow.start]))
     for edge in flow.edges:
         arrows.extend(_arrows(edge, steps, doors))
-    return _Cluster(own, words[-1] if words else flow.name, notes, start, tuple(steps.values()), doors)
+    return _Cluster(
+        own, words[-1] if words else flow.name, notes, start, tuple(steps.values()), doors
+    )
 
 
-def _member(step: Step[Any, ...], words: tuple[str, ...], ids: _Ids, arrows: list[_Arrow]) -> _Box | _Cluster:
+def _member(
+    step: Step[Any, ...], words: tuple[str, ...], ids: _Ids, arrows: list[_Arrow]
+) -> _Box | _Cluster:
     notes = _notes(step)
     if step.flow is None:
         return _Box(ids.new(*words, step.name), "step", step.name, notes)
@@ -150,20 +157,31 @@ def _arrows(
     """The arrows of one line of wiring."""
     member = steps[edge.source]
     goals = {name: _goal(target, steps, doors) for name, target in edge.targets.items()}
-    caught = [(_errors(catching.errors), _goal(catching.target, steps, doors)) for catching in edge.catches]
+    caught = [
+        (_errors(catching.errors), _goal(catching.target, steps, doors))
+        for catching in edge.catches
+    ]
     if isinstance(member, _Box):
         yield from (_arrow(member, goal, label=name) for name, goal in goals.items())
         yield from (_arrow(member, goal, "dashed", label=errors) for errors, goal in caught)
         return
     # The exits of a nested flow are boxes of their own: arrows begin there and need no label.
-    yield from (_arrow(member.doors[name], goal, within=member) for name, goal in goals.items())
+    yield from (
+        _arrow(member.doors[name], goal, exit_of=member) for name, goal in goals.items()
+    )
     last = list(member.doors.values())[-1]
-    yield from (_arrow(last, goal, "dashed", label=errors, within=member, all_of_it=True) for errors, goal in caught)
+    yield from (
+        _arrow(last, goal, "dashed", label=errors, leaves=member) for errors, goal in caught
+    )
+    # Where a caught error leads is put below every exit: beside the nested flow its label would lie on the border.
     order = [*steps.values(), *doors.values()]
-    reached = [*goals.values(), *(goal for _, goal in caught)]
-    for later in order[order.index(member) + 1 :]:
-        if later in reached:  # below every exit then, not beside the nested flow, where labels would lie on its border
-            yield from (_arrow(door, later, "hidden", within=member) for door in member.doors.values())
+    later = order[order.index(member) + 1 :]
+    for goal in dict.fromkeys(
+        goal.start if isinstance(goal, _Cluster) else goal
+        for _, goal in caught
+        if goal in later
+    ):
+        yield from (_arrow(door, goal, "hidden") for door in member.doors.values())
 
 
 def _goal(
@@ -180,15 +198,18 @@ def _arrow(
     look: _Look = "solid",
     *,
     label: str = "",
-    within: _Cluster | None = None,
-    all_of_it: bool = False,
+    exit_of: _Cluster | None = None,
+    leaves: _Cluster | None = None,
 ) -> _Arrow:
-    """An arrow to *goal*; *within* is the nested flow that *source* is an exit of, whose border it may begin at."""
+    """An arrow to *goal*; from an exit of a nested flow, or from the border of it as a whole.
+
+    One that leads back to the nested flow it comes from stays inside: it crosses no border.
+    """
     if isinstance(goal, _Box):
-        return _Arrow(source.id, goal.id, look, label, within.id if within and all_of_it else "")
-    if goal is within:
+        return _Arrow(source.id, goal.id, look, label, leaves.id if leaves else "")
+    if goal is exit_of or goal is leaves:
         return _Arrow(source.id, goal.start.id, look, label)
-    return _Arrow(source.id, goal.start.id, look, label, within.id if within and all_of_it else "", goal.id)
+    return _Arrow(source.id, goal.start.id, look, label, leaves.id if leaves else "", goal.id)
 
 
 def _joined(arrows: list[_Arrow]) -> Iterator[_Arrow]:
@@ -196,7 +217,11 @@ def _joined(arrows: list[_Arrow]) -> Iterator[_Arrow]:
     labels: dict[_Arrow, list[str]] = {}
     for arrow in arrows:
         labels.setdefault(attrs.evolve(arrow, label=""), []).append(arrow.label)
-    seen = {(arrow.source, arrow.target) for arrow in labels if arrow.look != "hidden" and not arrow.leaves}
+    seen = {
+        (arrow.source, arrow.target)
+        for arrow in labels
+        if arrow.look != "hidden" and not arrow.leaves
+    }
     for arrow, found in labels.items():
         if arrow.look != "hidden" or (arrow.source, arrow.target) not in seen:
             yield attrs.evolve(arrow, label=", ".join(filter(None, found)))
@@ -209,14 +234,21 @@ def _errors(kinds: tuple[type[Exception], ...]) -> str:
 def _notes(step: Step[Any, ...]) -> tuple[str, ...]:
     """What the step's policies say, one phrase each."""
     policies = step.policies
+    fallback = None if policies.fallback is None else policies.fallback.name
     said = (
-        ("timeout", None if policies.timeout is None else f"{policies.timeout:g} s"),
-        ("idle_timeout", None if policies.idle_timeout is None else f"{policies.idle_timeout:g} s"),
-        ("max_visits", policies.max_visits),
-        ("fallback", None if policies.fallback is None else policies.fallback.name.removeprefix("fallback")),
-        ("uses", ", ".join(resource.name for resource in policies.uses) or None),
+        policies.timeout is not None and f"timeout {policies.timeout:g} s",
+        policies.idle_timeout is not None and f"idle_timeout {policies.idle_timeout:g} s",
+        policies.max_visits is not None and f"max_visits {policies.max_visits}",
+        fallback is not None
+        and ("fallback" if fallback == "fallback" else f"fallback {fallback}"),
+        policies.uses and f"uses {', '.join(resource.name for resource in policies.uses)}",
     )
-    return tuple(f"{policy} {value}".strip() for policy, value in said if value is not None)
+    return tuple(phrase for phrase in said if isinstance(phrase, str))
+
+
+def _plain(text: str) -> str:
+    """*text* with the replacement character for what is no character: controls and lone surrogates."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
 
 
 # Keywords of Mermaid and of Graphviz, and what JavaScript finds in every object.
@@ -230,20 +262,30 @@ class _Ids:
     """Readable names that no format trips over, never the same one twice, whatever the case of its letters."""
 
     def __init__(self) -> None:
-        self._taken = set(_RESERVED.split())
+        self._taken: set[str] = set(_RESERVED.split())
 
     def new(self, *words: str) -> str:
+        """Return a name made of *words* that was not given before."""
         plain = re.sub(r"[^A-Za-z0-9]+", "_", "_".join(words)).strip("_") or "step"
         plain = f"n{plain}" if plain[0].isdigit() else plain
         numbered = (f"{plain}_{number}" for number in itertools.count(2))
-        found = next(name for name in itertools.chain([plain], numbered) if name.lower() not in self._taken)
+        found = next(
+            name
+            for name in itertools.chain([plain], numbered)
+            if name.lower() not in self._taken
+        )
         self._taken.add(found.lower())
         return found
 
 
 # ---------------------------------------------------------------- Mermaid
 
-_MERMAID_SHAPES = {"start": ("((", "))"), "step": ("[", "]"), "exit": ("([", "])"), "end": ("(((", ")))")}
+_MERMAID_SHAPES = {
+    "start": ("((", "))"),
+    "step": ("[", "]"),
+    "exit": ("([", "])"),
+    "end": ("(((", ")))"),
+}
 _MERMAID_ARROWS = {"solid": "-->", "dashed": "-.->", "hidden": "~~~"}
 # Anything but plain words, underscores that could be Markdown, and "direction TB", which Mermaid finds even in quotes.
 _MERMAID_ODD = re.compile(r"[^\w ,-]|(?<![^\W_])_|_(?![^\W_])|d(?=irection\s)|^-")
@@ -253,12 +295,15 @@ _MERMAID_LATE = re.compile(r"\\(?=n)|:(?=fa-)|\$(?=\$)")
 
 def _mermaid(text: str) -> str:
     """*text* within a quoted label; every character that could be more than itself goes in as its code point."""
-    text = _MERMAID_LATE.sub(lambda found: f"{found[0]}\u2060", text)
+    text = _MERMAID_LATE.sub(lambda found: f"{found[0]}\u2060", _plain(text))
     return _MERMAID_ODD.sub(lambda found: f"#{ord(found[0])};", text)
 
 
 def _mermaid_label(name: str, notes: tuple[str, ...]) -> str:
-    return "<br/>".join((_mermaid(name), *(f"<small>{_mermaid(note)}</small>" for note in notes)))
+    return "<br/>".join((
+        _mermaid(name),
+        *(f"<small>{_mermaid(note)}</small>" for note in notes),
+    ))
 
 
 def _mermaid_cluster(cluster: _Cluster, indent: str) -> Iterator[str]:
@@ -300,21 +345,30 @@ _DOT_LOOKS = {
 }
 
 
+# Graphviz 2.43 stumbles over a "]" alone between tags.
+_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "]": "&#93;"})
+
+
 def _markup(text: str) -> str:
-    """*text* for Graphviz's markup; what XML has no place for becomes the replacement character."""
-    text = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
-    return html.escape(text).replace("]", "&#93;")  # Graphviz 2.43 stumbles over a lone one
+    """*text* for Graphviz's markup."""
+    return _plain(text).translate(_MARKUP)
 
 
 def _dot_label(name: str, notes: tuple[str, ...]) -> str:
-    small = "".join(f'<br/><font point-size="9" color="#57606a">{_markup(note)}</font>' for note in notes)
+    small = "".join(
+        f'<br/><font point-size="9" color="#57606a">{_markup(note)}</font>' for note in notes
+    )
     return f"<<b>{_markup(name)}</b>{small}>"
 
 
 def _dot_cluster(cluster: _Cluster, indent: str) -> Iterator[str]:
     for member in (cluster.start, *cluster.steps, *cluster.doors.values()):
         if isinstance(member, _Box):
-            label = '""' if member.kind in {"start", "end"} else _dot_label(member.name, member.notes)
+            label = (
+                '""'
+                if member.kind in {"start", "end"}
+                else _dot_label(member.name, member.notes)
+            )
             yield f"{indent}{member.id} [label={label}{_DOT_SHAPES[member.kind]}]"
         else:
             yield f"{indent}subgraph cluster_{member.id} {{"
@@ -340,7 +394,9 @@ def _text(flow: Flow[Any, ...]) -> Iterator[str]:
     for edge in flow.edges:
         step = edge.source
         notes = ", ".join(_notes(step))
-        yield f"{'*' if step is flow.start else ' '} {step.name}" + (f"  [{notes}]" if notes else "")
+        yield f"{'*' if step is flow.start else ' '} {step.name}" + (
+            f"  [{notes}]" if notes else ""
+        )
         if step.flow is not None:
             yield from (f"    | {line}" for line in _text(step.flow))
         for name, target in edge.targets.items():

@@ -1,0 +1,410 @@
+"""What a run looks like while it goes on: the rows folded from its events, and the pictures of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import attrs
+import pytest
+import trio
+from attrs import define
+from rich.console import Console, ConsoleDimensions
+from trio.testing import MockClock
+
+from agentflow_trio.cli._board import Board, Row, place_of
+from agentflow_trio.cli._lines import Lines, one_line
+from agentflow_trio.cli.progress import Display, picture
+from agentflow_trio.events import (
+    Caught,
+    CleanupOverrun,
+    ExecutionEvent,
+    FallbackUsed,
+    NodeCancelled,
+    NodeFailed,
+    NodeStarted,
+    NodeSucceeded,
+    ObserverFailed,
+    Progress,
+    Routed,
+    RunEnded,
+    RunStarted,
+)
+from agentflow_trio.flow import Step, Wiring, flow, step
+from agentflow_trio.ports import Observer
+from agentflow_trio.types import END, Next
+
+
+@define
+class Nothing:
+    pass
+
+
+@step
+async def write(nothing: Nothing) -> None: ...
+
+
+@step
+async def review(nothing: Nothing, *, good: Next, bad: Next) -> Next:
+    await trio.lowlevel.checkpoint()
+    return good
+
+
+@step
+async def archive(nothing: Nothing) -> None: ...
+
+
+@flow
+def editing(*, done: Next) -> Wiring[Nothing]:
+    return [write.then(review), review.to(good=done, bad=write)]
+
+
+edit = Step(editing, name="edit")
+
+
+@flow
+def news() -> Wiring[Nothing]:
+    return [edit.to(done=archive), archive.then(END)]
+
+
+class Teller:
+    """Makes events of one run, numbered, and tells them to an observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.seq = 0
+
+    def __call__(
+        self, kind: Callable[..., ExecutionEvent], path: str, at: float, **fields: object
+    ) -> None:
+        event = kind(run_id="r1", seq=self.seq, path=path, timestamp=at, **fields)
+        self.seq += 1
+        self.observer.observe(event)
+
+
+def begin(observer: Observer) -> Teller:
+    tell = Teller(observer)
+    tell(
+        RunStarted,
+        "news",
+        10.0,
+        flow="news",
+        definition_hash="h",
+        seed=7,
+        schema_version=1,
+        wall_time=0.0,
+    )
+    return tell
+
+
+def end(tell: Teller, at: float, outcome: str, exit_: str | None = None) -> None:
+    tell(RunEnded, "news", at, flow="news", outcome=outcome, exit=exit_, steps=3, error=None)
+
+
+def rows(board: Board) -> dict[str, Row]:
+    return {row.place: row for row in board.rows}
+
+
+# ---------------------------------------------------------------- rows
+
+
+def test_every_step_has_a_row_before_anything_runs() -> None:
+    assert [(row.place, row.name, row.depth, row.status) for row in Board(news).rows] == [
+        ("news/edit", "edit", 0, "waiting"),
+        ("news/edit/write", "write", 1, "waiting"),
+        ("news/edit/review", "review", 1, "waiting"),
+        ("news/archive", "archive", 0, "waiting"),
+    ]
+
+
+def test_a_row_counts_visits_and_adds_up_their_time() -> None:
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/edit/write", 11.0)
+    tell(NodeSucceeded, "news/edit/write", 13.0, exit=None)
+    tell(NodeStarted, "news/edit/write#2", 20.0)
+    row = rows(board)["news/edit/write"]
+    assert (row.visits, row.status, row.elapsed(20.5)) == (2, "running", 2.5)
+    tell(NodeSucceeded, "news/edit/write#2", 21.0, exit=None)
+    assert (row.visits, row.status, row.elapsed(99.0)) == (2, "done", 3.0)
+    assert (board.visits, board.run_id, board.elapsed(25.0)) == (2, "r1", 15.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "status", "text"),
+    [
+        (NodeSucceeded, {"exit": "good"}, "done", "→ good"),
+        (NodeSucceeded, {"exit": None}, "done", ""),
+        (
+            NodeFailed,
+            {"phase": "exec", "attempt": 1, "error": "ValueError", "message": "no"},
+            "failed",
+            "ValueError: no",
+        ),
+        (NodeCancelled, {"phase": "post", "attempt": 1}, "cancelled", "in post"),
+    ],
+)
+def test_a_row_says_how_its_last_visit_ended(
+    kind: type[ExecutionEvent], fields: dict[str, object], status: str, text: str
+) -> None:
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/archive", 11.0)
+    tell(kind, "news/archive", 12.0, **fields)
+    row = rows(board)["news/archive"]
+    assert (row.status, row.text, row.fraction, row.running) == (status, text, None, 0)
+
+
+def test_a_row_shows_the_last_progress_until_a_new_visit_begins() -> None:
+    board = Board(news)
+    tell = begin(board)
+    row = rows(board)["news/archive"]
+    tell(NodeStarted, "news/archive", 11.0)
+    tell(Progress, "news/archive", 11.5, fraction=0.5, text="half")
+    assert (row.fraction, row.text) == (0.5, "half")
+    tell(NodeSucceeded, "news/archive", 12.0, exit=None)
+    assert (row.fraction, row.text) == (None, "half")
+    tell(NodeStarted, "news/archive#2", 13.0)
+    assert (row.fraction, row.text) == (None, "")
+
+
+def test_a_row_says_what_was_caught_and_what_fell_back() -> None:
+    board = Board(news)
+    tell = begin(board)
+    row = rows(board)["news/archive"]
+    tell(NodeStarted, "news/archive", 11.0)
+    tell(FallbackUsed, "news/archive", 12.0, error="OSError", message="gone")
+    assert row.text == "fallback for OSError"
+    tell(Caught, "news/archive", 12.0, error="ValueError", message="no", target="write")
+    assert row.text == "ValueError → write"
+    tell(Routed, "news/archive", 12.0, exit=None, target="end")
+    assert row.text == "ValueError → write"
+
+
+def test_several_visits_at_once_are_one_row_that_runs_until_the_last_has_ended() -> None:
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/archive[0]", 11.0)
+    tell(NodeStarted, "news/archive[1]", 12.0)
+    tell(NodeSucceeded, "news/archive[0]", 13.0, exit=None)
+    row = rows(board)["news/archive"]
+    assert (row.running, row.status, row.elapsed(14.0)) == (1, "running", 3.0)
+
+
+def test_what_the_wiring_does_not_show_gets_a_row_where_it_belongs() -> None:
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/edit/extra", 11.0)
+    tell(NodeStarted, "news/later", 11.0)
+    tell(NodeStarted, "elsewhere/deep", 11.0)
+    assert [row.place for row in board.rows] == [
+        "news/edit",
+        "news/edit/write",
+        "news/edit/review",
+        "news/edit/extra",
+        "news/archive",
+        "news/later",
+        "elsewhere/deep",
+    ]
+
+
+def test_visits_attempts_and_items_are_no_part_of_a_place() -> None:
+    assert place_of("news/edit#2@3/write[17]/deep") == "news/edit/write/deep"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [("success", "done"), ("error", "failed"), ("cancelled", "cancelled")],
+)
+def test_the_board_knows_how_and_when_the_run_ended(outcome: str, status: str) -> None:
+    board = Board(news)
+    tell = begin(board)
+    assert (board.outcome, board.exit, board.ended) == ("running", None, None)
+    end(tell, 12.5, outcome, "done")
+    assert (board.outcome, board.exit, board.elapsed(99.0)) == (status, "done", 2.5)
+
+
+# ---------------------------------------------------------------- the table
+
+
+def drawn(
+    board: Board, now: float, *, width: int = 60, height: int = 20, ascii_only: bool = False
+) -> list[str]:
+    """The table as lines of text."""
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+    table = picture(board, now, size=ConsoleDimensions(width, height), ascii_only=ascii_only)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def half_way() -> Board:
+    """A board in the middle of a run."""
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/edit", 10.0)
+    tell(NodeStarted, "news/edit/write", 10.0)
+    tell(NodeSucceeded, "news/edit/write", 11.0, exit=None)
+    tell(NodeStarted, "news/edit/review", 11.0)
+    tell(NodeSucceeded, "news/edit/review", 11.5, exit="bad")
+    tell(NodeStarted, "news/edit/write#2", 11.5)
+    tell(Progress, "news/edit/write#2", 12.0, fraction=0.25, text="a\nfirst   draft")
+    return board
+
+
+def test_the_table_shows_the_tree_of_steps_with_progress_and_times() -> None:
+    assert drawn(half_way(), 12.0) == [
+        "⠋ news          4 visits                           2.0 s",
+        "  ⠋ edit        running                            2.0 s",
+        "    ⠋ write  x2 ━━━━────────────  25% a first   d… 1.5 s",
+        "    ✓ review    → bad                              0.5 s",
+        "  · archive",
+    ]
+
+
+def test_before_the_run_begins_no_time_has_passed() -> None:
+    assert (
+        drawn(Board(news), 5e6)[0] == "· news        0 visits                             0.0 s"
+    )
+
+
+def test_the_table_can_do_with_ascii() -> None:
+    lines = drawn(half_way(), 12.0, ascii_only=True)
+    assert all(line.isascii() for line in lines)
+    assert "####............  25%" in lines[2]
+    assert "-> bad" in lines[3]
+
+
+def test_every_status_has_its_sign() -> None:
+    board = half_way()
+    tell = Teller(board)
+    tell(NodeCancelled, "news/edit/write#2", 12.0, phase="exec", attempt=1)
+    tell(NodeCancelled, "news/edit", 12.0, phase="exec", attempt=1)
+    tell(
+        NodeFailed,
+        "news/archive",
+        12.0,
+        phase="exec",
+        attempt=1,
+        error="E",
+        message="[b]no[/b]",
+    )
+    end(tell, 12.0, "error")
+    signs = [line.strip()[0] for line in drawn(board, 12.0)]
+    assert signs == ["✗", "◌", "◌", "✓", "✗"]
+    assert "E: [b]no[/b]" in drawn(board, 12.0)[4]
+
+
+def test_the_head_says_which_exit_was_taken() -> None:
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/archive", 10.0)
+    end(tell, 11.0, "success", "done")
+    assert "1 visit, exit done" in drawn(board, 12.0)[0]
+
+
+def test_visits_at_once_are_counted() -> None:
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/archive[0]", 10.0)
+    tell(NodeStarted, "news/archive[1]", 10.0)
+    assert "2 at once running" in drawn(board, 10.0)[4]
+    tell(Progress, "news/archive[1]", 10.0, fraction=1.0, text="")
+    assert "2 at once ━━━━━━━━━━━━━━━━ 100%" in drawn(board, 10.0)[4]
+
+
+@pytest.mark.parametrize("width", [20, 30, 44, 60, 200])
+def test_no_line_is_as_wide_as_the_terminal(width: int) -> None:
+    board = half_way()
+    Teller(board)(Progress, "news/edit/write#2", 12.0, fraction=0.5, text="long " * 100)
+    assert max(map(len, drawn(board, 12.0, width=width))) <= max(20, width - 4)
+
+
+@pytest.mark.parametrize("height", [1, 4, 5, 6])
+def test_a_low_terminal_shows_what_runs_and_counts_the_rest(height: int) -> None:
+    lines = drawn(half_way(), 12.0, height=height)
+    assert "news" in lines[0]
+    assert any("write" in line for line in lines)
+    shown = len(lines) - 2
+    assert lines[-1] == f"  {4 - shown} more steps"
+    assert len(lines) <= max(3, height)
+
+
+async def test_the_display_redraws_ten_times_a_second_and_leaves_the_final_table(
+    autojump_clock: MockClock,
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, height=20, color_system=None)
+    board = Board(news)
+    display = Display(board, console)
+    assert display.observer is board
+    with display:
+        tell = begin(board)
+        with trio.move_on_after(1.05):
+            await display.keep_drawing()
+        assert out.getvalue().count("archive") == 11
+        display.say("a word")
+        display.restore()
+        end(tell, 11.0, "success")
+    assert "a word" in out.getvalue()
+    assert "✓ news" in out.getvalue().rpartition("news")[0].rpartition("\n")[2] + "news"
+    assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l")
+
+
+# ---------------------------------------------------------------- lines
+
+
+def test_lines_say_everything_but_routes_and_progress() -> None:
+    out = io.StringIO()
+    lines = Lines(out)
+    assert lines.observer is lines
+    tell = begin(lines)
+    tell(NodeStarted, "news/edit", 10.5)
+    tell(Progress, "news/edit", 10.5, fraction=0.5, text="half")
+    tell(FallbackUsed, "news/edit", 10.5, error="OSError", message="gone")
+    tell(Caught, "news/edit", 10.5, error="OSError", message="gone", target="archive")
+    tell(Routed, "news/edit", 10.5, exit=None, target="archive")
+    tell(
+        NodeFailed,
+        "news/edit",
+        11.0,
+        duration_ms=500.0,
+        phase="prep",
+        attempt=2,
+        error="E",
+        message="a\x1b[31m\nb",
+    )
+    tell(NodeCancelled, "news/edit#2", 11.0, duration_ms=250.0, phase="exec", attempt=1)
+    tell(CleanupOverrun, "news/edit#2", 11.0, callback="close", grace=5.0, stack=())
+    tell(ObserverFailed, "news", 11.0, observer="spy", reason="slow")
+    tell(
+        RunEnded,
+        "news",
+        12.0,
+        duration_ms=2000.0,
+        flow="news",
+        outcome="cancelled",
+        exit=None,
+        steps=1,
+        error=None,
+    )
+    lines.restore()
+    assert out.getvalue().splitlines() == [
+        "    0.000  news started, run r1, seed 7",
+        "    0.500  news/edit started",
+        "    0.500  news/edit fell back after OSError: gone",
+        "    0.500  news/edit caught OSError, goes to archive",
+        "    1.000  news/edit failed in prep after 0.500 s: E: a [31m b",
+        "    1.000  news/edit#2 cancelled in exec after 0.250 s",
+        "    1.000  news/edit#2 cleanup close did not end within 5 s",
+        "    1.000  news observer spy was switched off: slow",
+        "    2.000  news ended: cancelled after 2.000 s, 1 step",
+    ]
+
+
+def test_a_line_stays_a_line() -> None:
+    assert one_line(" a\r\nb\x1b\x9bc\t") == "a b c"
+
+
+def test_rows_are_plain_data() -> None:
+    assert attrs.asdict(Row("news/edit"))["place"] == "news/edit"
