@@ -6,9 +6,10 @@ Layer: above events. Nothing here runs; adapters live above.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
-from .events import ExecutionEvent
+if TYPE_CHECKING:
+    from .events import ExecutionEvent
 
 __all__ = ["Forkable", "Ids", "Keyed", "Observer", "SelectiveObserver", "WallClock"]
 

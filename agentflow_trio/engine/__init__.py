@@ -1,12 +1,12 @@
 """The machine: runs plans, in nurseries, on Trio's clock, and leaves nothing behind."""
 
-from ._bus import Subscription
 from ._context import StepContext, current_step
 from ._engine import Engine
 from ._handle import CancelReport, Run
 from ._plan import Catch, Kind, Plan, PlanStep, Runnable, link, way_out
 from ._run import execute
 from ._streams import StreamReader
+from ._subscription import Subscription
 
 __all__ = [
     "CancelReport",

@@ -1,28 +1,37 @@
 """The stream of a run's events: numbered, told to observers at once, kept for subscribers.
 
-Layer: engine. Rules: `emit` is synchronous, never a checkpoint and never raises. Records are slim tuples;
-an event object is built only when somebody reads it. A failing or slow observer is switched off and reported once.
+Layer: engine. Rules: telling is synchronous, never a checkpoint and never raises. Records are slim
+tuples; an event object is built only when somebody reads it. A failing or slow observer is switched
+off and reported once. Imported when somebody listens: the events' classes take 8 ms to make.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import final
 
-import trio
-
-from ..errors import LaggedError
-from ..events import ExecutionEvent, ObserverFailed
+from ..events import (
+    Caught,
+    CleanupOverrun,
+    ExecutionEvent,
+    FallbackUsed,
+    NodeCancelled,
+    NodeFailed,
+    NodeStarted,
+    NodeSucceeded,
+    ObserverFailed,
+    Progress,
+    Routed,
+    RunEnded,
+    RunStarted,
+)
 from ..ports import Observer, SelectiveObserver
+from ..types import Phase
+from ._failures import brief
+from ._subscription import RING, Record, Subscription, WhenFull
 
-__all__ = ["RING", "Bus", "Subscription", "WhenFull"]
-
-RING: Final = 1000
-"""How many events are kept for subscribers that come late, and at most wait for one that is slow."""
-
-Record: TypeAlias = tuple[type[ExecutionEvent], int, str, float, float | None, dict[str, Any]]
-WhenFull: TypeAlias = Literal["drop_oldest", "fail"]
+__all__ = ["Bus"]
 
 
 @final
@@ -75,23 +84,71 @@ class Bus:
         self._subscriptions: list[Subscription] = []
         self._closed = False
 
-    def emit(
+    def run_started(self, path: str, **identity: object) -> None:
+        """The first of all events."""
+        self._emit(RunStarted, path, flow=path, **identity)
+
+    def run_ended(
+        self,
+        path: str,
+        begun: float,
+        outcome: str,
+        taken: str | None,
+        steps: int,
+        error: str | None,
+    ) -> None:
+        """The last of all events."""
+        fields = {"outcome": outcome, "exit": taken, "steps": steps, "error": error}
+        self._emit(RunEnded, path, begun, flow=path, **fields)
+
+    def node_started(self, path: str) -> None:
+        """A visit began."""
+        self._emit(NodeStarted, path)
+
+    def node_succeeded(self, path: str, begun: float, taken: str | None, target: str) -> None:
+        """A visit ended well, and its exit was followed."""
+        self._emit(NodeSucceeded, path, begun, exit=taken)
+        self._emit(Routed, path, exit=taken, target=target)
+
+    def node_failed(
+        self, path: str, begun: float, phase: Phase, attempt: int, error: BaseException
+    ) -> None:
+        """A visit ended with an error."""
+        self._emit(NodeFailed, path, begun, phase=phase, attempt=attempt, **brief(error))
+
+    def node_cancelled(self, path: str, begun: float, phase: Phase, attempt: int) -> None:
+        """A visit was cut off."""
+        self._emit(NodeCancelled, path, begun, phase=phase, attempt=attempt)
+
+    def caught(self, path: str, error: BaseException, target: str) -> None:
+        """An error was routed."""
+        self._emit(Caught, path, target=target, **brief(error))
+
+    def fallback_used(self, path: str, error: BaseException) -> None:
+        """A fallback stood in for a result."""
+        self._emit(FallbackUsed, path, **brief(error))
+
+    def progress(self, path: str, fraction: float, text: str) -> None:
+        """A step reported how far it is."""
+        self._emit(Progress, path, fraction=fraction, text=text)
+
+    def cleanup_overran(
+        self, path: str, what: str, grace: float, stack: tuple[str, ...]
+    ) -> None:
+        """A cleanup used up the grace."""
+        self._emit(CleanupOverrun, path, callback=what, grace=grace, stack=stack)
+
+    def _emit(
         self,
         kind: type[ExecutionEvent],
         path: str,
-        started: float | None = None,
+        begun: float | None = None,
+        /,
         **fields: object,
     ) -> None:
-        """Tell everybody that something happened at *path*; *started* if it has a duration."""
         now = self._clock()
-        record: Record = (
-            kind,
-            self.seq,
-            path,
-            now,
-            None if started is None else (now - started) * 1000.0,
-            fields,
-        )
+        duration_ms = None if begun is None else (now - begun) * 1000.0
+        record: Record = (kind, self.seq, path, now, duration_ms, fields)
         self.seq += 1
         if self._keep:
             self._ring.append(record)
@@ -107,7 +164,7 @@ class Bus:
                     fold.on = False
                     reports.append((fold.name, reason))
         for observer, reason in reports:  # after everybody was told of this event
-            self.emit(ObserverFailed, path, observer=observer, reason=reason)
+            self._emit(ObserverFailed, path, observer=observer, reason=reason)
 
     def _tell(self, fold: _Fold, event: ExecutionEvent) -> str | None:
         """Why *fold* is to be switched off after *event*; None if it did well."""
@@ -169,99 +226,3 @@ class Bus:
         for subscription in self._subscriptions:
             subscription.end()
         self._subscriptions.clear()
-
-
-@final
-class Subscription:
-    """The events of a run, one by one: ``async for event in run.events():``. Ends with the run.
-
-    Leave early with ``close()`` or ``with run.events() as events:``; a subscription that sets the pace and is
-    neither read nor closed holds the run at its next step boundary.
-
-    Attributes:
-        missed: how many events were dropped because they were not read in time, or had left the ring before.
-    """
-
-    __slots__ = (
-        "_bus",
-        "_ended",
-        "_pace",
-        "_queue",
-        "_readers",
-        "_when_full",
-        "_writers",
-        "missed",
-    )
-
-    def __init__(self, bus: Bus, *, when_full: WhenFull, pace: bool) -> None:
-        self._bus = bus
-        self._when_full = when_full
-        self._pace = pace
-        self._queue: deque[Record] = deque()
-        self._readers = trio.lowlevel.ParkingLot()
-        self._writers = trio.lowlevel.ParkingLot()
-        self._ended = False
-        self.missed: int = 0
-
-    def put(self, record: Record) -> None:
-        """Take a record, or count it as missed."""
-        if len(self._queue) >= RING or self._lagging:
-            self.missed += 1
-            if self._lagging:
-                return  # what was read has no gap: reading ends here
-            self._queue.popleft()
-        self._queue.append(record)
-        self._readers.unpark_all()
-
-    @property
-    def _lagging(self) -> bool:
-        return self._when_full == "fail" and (self.missed > 0 or len(self._queue) >= RING)
-
-    @property
-    def behind(self) -> bool:
-        """Whether it sets the pace and more than half of its queue is unread."""
-        return self._pace and len(self._queue) > RING // 2
-
-    async def caught_up(self) -> None:
-        """Wait while it is behind. A checkpoint only if it waits."""
-        while self.behind:
-            await self._writers.park()
-
-    def end(self) -> None:
-        """No more events come."""
-        self._ended = True
-        self._readers.unpark_all()
-
-    def close(self) -> None:
-        """Stop reading. Not a checkpoint."""
-        self._bus.drop(self)
-        self._queue.clear()
-        self.end()
-        self._writers.unpark_all()
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __aiter__(self) -> Subscription:
-        return self
-
-    async def __anext__(self) -> ExecutionEvent:
-        """The next event. Always a checkpoint.
-
-        Raises:
-            LaggedError: with ``when_full="fail"``, after the events that did fit.
-        """
-        await trio.lowlevel.checkpoint()
-        while not self._queue:
-            if self._lagging:
-                raise LaggedError(missed=self.missed)
-            if self._ended:
-                raise StopAsyncIteration
-            await self._readers.park()
-        record = self._queue.popleft()
-        if not self.behind:
-            self._writers.unpark_all()
-        return self._bus.build(record)

@@ -17,7 +17,6 @@ import outcome
 import trio
 
 from ..errors import CleanupOverrunError
-from ..events import CleanupOverrun
 from ..types import Phase
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ __all__ = ["Cleanup", "close_attempt", "close_visit"]
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Cleanup:
     """Something to be closed.
 
@@ -116,11 +115,9 @@ class _Overrun:
                 self._cleanup.what,
             )
             grace, where = run.settings.cleanup_grace, tuple(stack)
-            self.error = CleanupOverrunError(
-                path=path, callback=what, grace=grace, stack=where
-            )
+            self.error = CleanupOverrunError(path=path, callback=what, grace=grace, stack=where)
             if run.bus is not None:
-                run.bus.emit(CleanupOverrun, path, callback=what, grace=grace, stack=where)
+                run.bus.cleanup_overran(path, what, grace, where)
         return self.error
 
     async def alone(self, error: BaseException | None) -> None:

@@ -14,7 +14,6 @@ from typing import Final, TypeVar, TypeVarTuple, final
 import trio
 
 from ..errors import NoStepError, ResourceError, StepEndedError
-from ..events import Progress
 from ..types import Resource, Stream
 from ._cleanup import Cleanup
 from ._live import CURRENT, Strand
@@ -157,7 +156,7 @@ class StepContext:
         for scope, seconds in strand.heartbeats:
             scope.deadline = now + seconds
         if strand.run.bus is not None:
-            strand.run.bus.emit(Progress, self.path, fraction=float(fraction), text=text)
+            strand.run.bus.progress(self.path, float(fraction), text)
 
     async def to_thread(self, fn: Callable[[*PosArgs], Value], /, *args: *PosArgs) -> Value:
         """Call a blocking function in a thread and wait for it, as ``trio.to_thread.run_sync``. Always a checkpoint.

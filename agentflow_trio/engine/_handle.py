@@ -20,10 +20,10 @@ from ..errors import (
     is_failed,
 )
 from ..types import RunResult, Stream
-from ._bus import Subscription, WhenFull
 from ._live import CURRENT, LiveRun
 from ._run import execute
 from ._streams import StreamReader
+from ._subscription import Subscription, WhenFull
 
 __all__ = ["CancelReport", "Run"]
 

@@ -17,7 +17,6 @@ import trio
 from ..errors import CutOff, Failure
 from ..ports import Ids, Observer, WallClock
 from ..types import Phase, Resource
-from ._bus import Bus
 from ._cleanup import Cleanup
 from ._plan import Plan, StateValue
 from ._private import find_status
@@ -26,6 +25,7 @@ from ._system import RandomIds, SystemClock
 from ._trail import FOLD_ABOVE, Trail
 
 if TYPE_CHECKING:
+    from ._bus import Bus
     from ._context import StepContext
 
 __all__ = ["CURRENT", "DEFAULT", "LiveRun", "Settings", "Strand"]
@@ -85,6 +85,8 @@ class LiveRun:
 
     def listen(self, *, keep: bool) -> None:
         """Have events told to the observers, and kept for subscribers if *keep*. Before the run begins."""
+        from ._bus import Bus  # noqa: PLC0415 - 8 ms of import that most programs need not pay
+
         settings = self.settings
         self.bus = Bus(
             self.run_id,

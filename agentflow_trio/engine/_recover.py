@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple, NoReturn
 
 from ..errors import CutOff
-from ..events import Caught, NodeCancelled, NodeFailed
 from ..types import Phase
 from ._cleanup import close_visit
-from ._failures import brief, combined, has_cancelled, in_flow, mark_once, named, target_of
+from ._failures import combined, has_cancelled, in_flow, mark_once, named, target_of
 from ._live import Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT
@@ -20,22 +19,23 @@ __all__ = ["Frame", "recover"]
 
 
 class Frame(NamedTuple):
-    """A nested flow that the loop is inside of: its step, the outer state, and when it began."""
+    """A nested flow that the loop is inside of: its step, the outer state, when it began, and the flow around."""
 
     step: PlanStep
     state: StateValue
     started: float
+    outer: Frame | None
 
 
 async def recover(
     strand: Strand,
     plan: Plan[Any],
-    frames: list[Frame],
+    frame: Frame | None,
     step: PlanStep,
     state: StateValue,
     error: BaseException,
-) -> tuple[PlanStep, StateValue]:
-    """Return where an edge routes *error*, and the state there; raise what the flow raises if none does."""
+) -> tuple[PlanStep, StateValue, Frame | None]:
+    """Return where an edge routes *error*, the state there and its frame; raise what the flow raises if none does."""
     between = strand.phase == "flow"
     if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
@@ -53,15 +53,15 @@ async def recover(
         while True:
             target = None if between else target_of(step, outcome)
             if target is not None:
-                return _caught(strand, outcome, target), state
-            name = _innermost(plan, frames).name
+                return _caught(strand, outcome, target), state, frame
+            name = _innermost(plan, frame).name
             path = strand.trail.flow_path or strand.run.path
             outcome = in_flow(strand, name, path, state, outcome, mark)
             strand.last = state
-            if not frames:
+            if frame is None:
                 _reraise(outcome, error)
             strand.trail.entries.append(LEFT)
-            step, state, started = frames.pop()
+            step, state, started, frame = frame
             mark, between = None, False
             _tell(strand, started, "exec", outcome)
     finally:
@@ -69,8 +69,8 @@ async def recover(
         del error, cleanups, outcome
 
 
-def _innermost(plan: Plan[Any], frames: list[Frame]) -> Plan[Any]:
-    inner = frames[-1].step.inner if frames else None
+def _innermost(plan: Plan[Any], frame: Frame | None) -> Plan[Any]:
+    inner = None if frame is None else frame.step.inner
     return plan if inner is None else inner
 
 
@@ -88,9 +88,7 @@ def _caught(strand: Strand, error: BaseException, target: PlanStep) -> PlanStep:
     if target.kind is not Kind.WAY_OUT:
         strand.caught, strand.caught_at = error, strand.steps + 1
     if strand.run.bus is not None:
-        strand.run.bus.emit(
-            Caught, strand.trail.here().path, **brief(error), target=target.name
-        )
+        strand.run.bus.caught(strand.trail.here().path, error, target.name)
     return target
 
 
@@ -107,6 +105,6 @@ def _tell(strand: Strand, started: float, phase: Phase, error: BaseException) ->
     if bus is None:
         return
     if cancelled:
-        bus.emit(NodeCancelled, path, started, phase=phase, attempt=attempt)
+        bus.node_cancelled(path, started, phase, attempt)
     else:
-        bus.emit(NodeFailed, path, started, phase=phase, attempt=attempt, **brief(error))
+        bus.node_failed(path, started, phase, attempt, error)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar, final
 import trio
 
 from ..errors import ResourceError
-from ..events import RunEnded, RunStarted
 from ..state import fork
 from ..types import END, Exit, RunResult
 from ._failures import brief, flow_failed, has_cancelled
@@ -46,10 +45,10 @@ async def execute(
             check_resources(plan, DEFAULT)
         run = LiveRun(plan, DEFAULT, run_id, seed)
     strand = Strand(run)
-    token = CURRENT.set(strand)
+    CURRENT.set(strand)
     begin = run.began = run.clock()
     if run.bus is not None:
-        run.bus.emit(RunStarted, run.path, **_identity(run, state))
+        run.bus.run_started(run.path, **_identity(run, state))
     strand.task.custom_sleep_data = MARK
     try:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -61,7 +60,9 @@ async def execute(
         _ended(strand, begin, None, error)
         raise
     finally:
-        CURRENT.reset(token)
+        CURRENT.set(
+            strand.outer
+        )  # not a token, which would be 64 bytes for each flow that waits
         steps, strand.steps = strand.steps, -1
         strand.forget()
     taken = None if exit_ is END else exit_.name
@@ -119,7 +120,6 @@ async def _in_time(
 
 def _identity(run: LiveRun, state: object) -> dict[str, Any]:
     return {
-        "flow": run.path,
         "definition_hash": run.plan.definition_hash(type(state)),
         "seed": run.seed,
         "schema_version": getattr(type(state), "__schema_version__", 1),
@@ -137,16 +137,7 @@ def _ended(
     outcome = "success" if error is None else "cancelled" if has_cancelled(error) else "error"
     text = None if error is None else "{error}: {message}".format_map(brief(error))
     steps = sum(strand.trail.visits.values())
-    run.bus.emit(
-        RunEnded,
-        run.path,
-        begin,
-        flow=run.path,
-        outcome=outcome,
-        exit=taken,
-        steps=steps,
-        error=text,
-    )
+    run.bus.run_ended(run.path, begin, outcome, taken, steps, text)
     run.bus.close()
     if run.streams is not None:
         run.streams.close()

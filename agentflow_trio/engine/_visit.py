@@ -13,12 +13,11 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import trio
 
 from ..errors import DeadlineExceededError, MaxVisitsError
-from ..events import FallbackUsed, NodeStarted, NodeSucceeded, Routed
 from ..robustness import Fallback
 from ..state import fork
 from ..types import Exit
 from ._cleanup import close_attempt, close_visit
-from ._failures import brief, is_caught, mark_once, owe, wrong_exit
+from ._failures import is_caught, mark_once, owe, wrong_exit
 from ._live import Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT, Place
@@ -40,7 +39,7 @@ async def visit(
     started = strand.started = run.clock()
     strand.phase = "prep"
     if run.bus is not None:
-        run.bus.emit(NodeStarted, place.path)
+        run.bus.node_started(place.path)
     try:
         if step.max_visits is not None and place.visit > step.max_visits:
             if step.inner is not None:
@@ -58,8 +57,7 @@ async def visit(
     target = follow(step, chosen)
     if run.bus is not None:
         taken = chosen.name if isinstance(chosen, Exit) and step.exits else None
-        run.bus.emit(NodeSucceeded, place.path, started, exit=taken)
-        run.bus.emit(Routed, place.path, exit=taken, target=target.name)
+        run.bus.node_succeeded(place.path, started, taken, target.name)
     return state, target
 
 
@@ -114,7 +112,7 @@ def _instead(
     strand.owed = ()
     if strand.run.bus is not None:
         told = error if len(errors) == 1 else BaseExceptionGroup("", errors)
-        strand.run.bus.emit(FallbackUsed, place.path, **brief(told))
+        strand.run.bus.fallback_used(place.path, told)
     return result
 
 
