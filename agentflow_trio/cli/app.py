@@ -19,7 +19,8 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from ..errors import StateTypeError
-from ..flow import Flow, to_dot, to_mermaid, to_text
+from ..flow import Flow
+from ..flow.pictures import to_dot, to_mermaid, to_text
 from ._board import Board
 from ._checking import Checked
 from ._checking import check as check_target

@@ -1,7 +1,18 @@
-"""The language: nodes, steps, wiring, definition checks. Compiles a flow to a plan; the engine runs plans."""
+"""The language: nodes, steps, wiring and its checks. A flow is compiled to a plan for the engine."""
 
 from ._flow import Flow, Wiring, flow
+from ._function import step
 from ._node import Node, Work, exits_of
-from ._step import Edge, Step, step
+from ._step import Edge, Step
 
-__all__ = ["Edge", "Flow", "Node", "Step", "Wiring", "Work", "exits_of", "flow", "step"]
+__all__ = [
+    "Edge",
+    "Flow",
+    "Node",
+    "Step",
+    "Wiring",
+    "Work",
+    "exits_of",
+    "flow",
+    "step",
+]

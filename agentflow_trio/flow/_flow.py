@@ -1,11 +1,12 @@
 """Flows: a checked graph of steps, which is a node again.
 
-Layer: flow. A flow is compiled once, where it is defined; running hands the plan down to the engine.
+Layer: flow. A flow is compiled once, where it is defined; running hands the plan to the engine.
 """
 
 from __future__ import annotations
 
-import typing
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, final, overload
 
@@ -13,16 +14,19 @@ import attrs
 from typing_extensions import override
 
 from ..engine import Catch, Kind, Plan, PlanStep, execute, link, way_out
-from ..errors import FlowDefinitionError, Problem, StateTypeError
+from ..errors import FlowDefinitionError, Problem
 from ..state import fork
-from ..types import END, AttrsState, Exit, Next, RunResult
-from ._check_core import check
-from ._inspect import bind_exits, ways_out, wiring_problems
-from ._node import BuiltIn, Node, named_exit, overwrite
+from ..types import AttrsState, Exit, Next, RunResult
+from ._bind import bind_exits
+from ._check_core import check, targets_of
+from ._inspect import helper_problems, name_of, ways_out, wiring_problems
+from ._node import BuiltIn, Node, overwrite, passed_exit
 from ._replace import replaced
+from ._state_type import declared_problems, state_type
 from ._step import Edge, Step, compile_step
+from ._words import name_problems
 
-__all__ = ["Flow", "Wiring", "flow"]
+__all__ = ["Flow", "Wiring", "Within", "flow"]
 
 State = TypeVar("State", bound=AttrsState)
 S = TypeVar("S")
@@ -30,7 +34,7 @@ Outer = TypeVar("Outer")
 Exits = ParamSpec("Exits")
 
 Wiring: TypeAlias = Sequence[Edge[S]]
-"""What a wiring function returns: one line for each step, the start first."""
+"""What a wiring function returns, as ``Wiring[Article]``: a line for each step, the start first."""
 
 
 @final
@@ -38,21 +42,29 @@ Wiring: TypeAlias = Sequence[Edge[S]]
 class Flow(BuiltIn, Generic[State, Exits]):
     """A checked, immutable graph of steps. It has the three phases, so it is itself a node.
 
+    Made with `flow`; a flow that exists is well wired.
+
     Attributes:
         name: the first segment of every path of its runs.
+        exits: the names of its own ways out, in order; empty if it ends with ``END``.
         edges: its lines as written; the first one's step is the start.
-        exits: the names of its own ways out; empty if it ends with ``END``.
         doc: the docstring of the wiring function.
         plan: what it was compiled to.
+        ways: the exits that its lines lead to, in the order of ``exits``.
+        find_state_type: what ``state_type`` asks.
     """
 
-    name: str
     edges: tuple[Edge[State], ...] = attrs.field(repr=False)
-    exits: tuple[str, ...]
     doc: str = attrs.field(repr=False)
     plan: Plan[State] = attrs.field(repr=False)
-    _declared: type[State] | None = attrs.field(repr=False)
-    _wiring: Callable[..., object] = attrs.field(repr=False)
+    ways: tuple[Exit, ...] = attrs.field(repr=False)
+    find_state_type: Callable[[], type[State]] = attrs.field(repr=False)
+
+    def __copy__(self) -> Flow[State, Exits]:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Flow[State, Exits]:
+        return self
 
     @property
     def start(self) -> Step[State, ...]:
@@ -61,22 +73,34 @@ class Flow(BuiltIn, Generic[State, Exits]):
 
     @property
     def state_type(self) -> type[State]:
-        """The class of its state: declared with ``@flow(state=...)``, or the annotation ``Wiring[...]``, resolved now.
+        """The class of its state.
+
+        It is declared with ``@flow(state=...)``, or read from the annotation ``Wiring[...]``,
+        which is resolved now, every time.
 
         Raises:
-            StateTypeError: the annotation cannot be resolved, or is no attrs class.
+            StateTypeError: the annotation is missing, cannot be resolved, or is no attrs class.
         """
-        return self._declared if self._declared is not None else _annotated_state(self.name, self._wiring)
+        return self.find_state_type()
 
     @property
     @override
     def inner_flow(self) -> Flow[Any, ...]:
+        """This flow."""
         return self
 
     async def run(
-        self, state: State, /, *, timeout: float | None = None, run_id: str | None = None, seed: int | None = None
+        self,
+        state: State,
+        /,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        seed: int | None = None,
     ) -> RunResult[State]:
-        """Run this flow to its end, with no observers. Always a checkpoint; when it returns, nothing it started is alive.
+        """Run this flow to its end, with no observers. Always a checkpoint.
+
+        When it returns or raises, nothing it started is alive.
 
         Args:
             state: stays as it is; the result has the new one.
@@ -86,6 +110,7 @@ class Flow(BuiltIn, Generic[State, Exits]):
 
         Raises:
             StateTypeError: *state* is not an attrs object.
+            StateForkError: a value in it can be neither shared nor copied.
             ResourceError: a step uses a resource; those come from an `Engine`.
             FlowFailedError: everything that failed, in a tree that mirrors the flow.
             FlowAbortedError: failures together with Cancelled, KeyboardInterrupt or SystemExit.
@@ -95,94 +120,116 @@ class Flow(BuiltIn, Generic[State, Exits]):
     def within(
         self, enter: Callable[[Outer], State], leave: Callable[[Outer, State], object], /
     ) -> Node[Outer, State, RunResult[State], Exits]:
-        """Make this flow a node for a state of another type.
+        """Make this flow a node for another type of state: ``Step(editing.within(get, put))``.
 
         Args:
-            enter: gives the flow's state, of which a fork is run.
-            leave: writes what became of it into the outer state.
-        """
-        return Within(self, enter, leave)
-
-    def replacing(self, nodes: Mapping[Step[Any, ...], Node[Any, Any, Any, ...] | Step[Any, ...]], /) -> Flow[State, Exits]:
-        """Return a flow with other nodes under the same wiring, names and policies: fakes in tests, variants in production.
-
-        Args:
-            nodes: step -> the node to run in its place, also for steps of nested flows. A function step
-                (``@step``) may be given as the replacement too; its function is what runs.
+            enter: a plain function that gives the flow's state, of which a fork is run.
+            leave: a plain function that writes what became of it into the outer state.
 
         Raises:
-            FlowDefinitionError: a step is not in this flow, or its replacement has other exits.
+            FlowDefinitionError: one of them cannot be called, or is async.
+        """
+        problems = [*helper_problems("enter", enter), *helper_problems("leave", leave)]
+        _refuse(self.name, problems)
+        return Within(name=self.name, exits=self.exits, flow=self, enter=enter, leave=leave)
+
+    def replacing(
+        self, nodes: Mapping[Step[Any, ...], Node[Any, Any, Any, ...] | Step[Any, ...]], /
+    ) -> Flow[State, Exits]:
+        """Return a flow with other nodes under the same wiring, names and policies.
+
+        For fakes in tests and variants in production. This flow stays as it is.
+
+        Args:
+            nodes: step -> the node to run in its place, also for steps of nested flows. Of a
+                step given as the replacement (``@step``) only the node is taken.
+
+        Raises:
+            FlowDefinitionError: a step is not in this flow; a replacement is no node, has other
+                exits, or has no use for the step's fallback. All problems at once.
         """
         edges, problems = replaced(self, nodes)
-        if problems:
-            raise FlowDefinitionError(name=self.name, problems=problems)
+        _refuse(self.name, problems)
         return self.rewired(edges)
 
     def rewired(self, edges: tuple[Edge[Any], ...]) -> Flow[State, Exits]:
         """Return this flow with other lines, which the caller has checked."""
-        return attrs.evolve(self, edges=edges, plan=compile_plan(self.name, edges))
+        return attrs.evolve(self, edges=edges, plan=_compile_plan(self.name, edges))
 
     @override
     def compile(self, name: str) -> PlanStep:
-        return PlanStep(name=name, kind=Kind.NESTED, inner=self.plan, exits=own_exits(self.edges, self.exits))
+        """See `BuiltIn`."""
+        return PlanStep(name=name, kind=Kind.NESTED, inner=self.plan, exits=self.ways)
 
     async def prep(self, shared: State, /) -> State:
-        """Fork the state."""
+        """Fork the state. Not a checkpoint."""
         return fork(shared)
 
     async def exec(self, prepared: State, /) -> RunResult[State]:
-        """Run on the fork."""
+        """Run on the fork; errors as for `run`. Always a checkpoint."""
         return await self.run(prepared)
 
     async def post(
-        self, shared: State, prepared: State, result: RunResult[State], /, *args: Exits.args, **kwargs: Exits.kwargs
+        self,
+        shared: State,
+        _prepared: State,
+        result: RunResult[State],
+        /,
+        *args: Exits.args,
+        **kwargs: Exits.kwargs,
     ) -> Next | None:
-        """Keep what became of the fork and take the exit the flow took."""
+        """Keep what became of the fork and take the exit the flow took. Not a checkpoint."""
         overwrite(shared, result.state)
-        return named_exit(result.exit, kwargs)
+        return passed_exit(result.exit, self.exits, args, kwargs)
 
 
 @final
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, kw_only=True)
 class Within(BuiltIn, Generic[Outer, State, Exits]):
     """A flow as a node for a state of another type."""
 
-    inner_flow: Flow[State, Exits]
+    flow: Flow[State, Exits]
     enter: Callable[[Outer], State]
     leave: Callable[[Outer, State], object]
 
     @property
     @override
-    def name(self) -> str:
-        return self.inner_flow.name
-
-    @property
-    @override
-    def exits(self) -> tuple[str, ...]:
-        return self.inner_flow.exits
+    def inner_flow(self) -> Flow[State, Exits]:
+        """The flow it runs."""
+        return self.flow
 
     @override
     def around(self, flow: Flow[Any, ...]) -> Node[Any, Any, Any, ...]:
-        return Within(flow, self.enter, self.leave)
+        """See `BuiltIn`."""
+        return Within(
+            name=self.name, exits=self.exits, flow=flow, enter=self.enter, leave=self.leave
+        )
 
     @override
     def compile(self, name: str) -> PlanStep:
-        return attrs.evolve(self.inner_flow.compile(name), enter=self.enter, leave=self.leave)
+        """See `BuiltIn`."""
+        return attrs.evolve(self.flow.compile(name), enter=self.enter, leave=self.leave)
 
     async def prep(self, shared: Outer, /) -> State:
-        """Fork the inner state."""
+        """Fork the inner state. Not a checkpoint."""
         return fork(self.enter(shared))
 
     async def exec(self, prepared: State, /) -> RunResult[State]:
-        """Run the flow on the fork."""
-        return await self.inner_flow.run(prepared)
+        """Run the flow on the fork; errors as for `Flow.run`. Always a checkpoint."""
+        return await self.flow.run(prepared)
 
     async def post(
-        self, shared: Outer, prepared: State, result: RunResult[State], /, *args: Exits.args, **kwargs: Exits.kwargs
+        self,
+        shared: Outer,
+        _prepared: State,
+        result: RunResult[State],
+        /,
+        *args: Exits.args,
+        **kwargs: Exits.kwargs,
     ) -> Next | None:
-        """Write what became of it into the outer state and take the exit the flow took."""
+        """Write what became of it into the outer state and take its exit. Not a checkpoint."""
         self.leave(shared, result.state)
-        return named_exit(result.exit, kwargs)
+        return passed_exit(result.exit, self.exits, args, kwargs)
 
 
 # ---------------------------------------------------------------- definition
@@ -214,16 +261,25 @@ def flow(*, name: str | None = None, state: type[State]) -> _FlowMaker[State]: .
 @overload
 def flow(*, name: str | None = None) -> _NamedFlowMaker: ...
 def flow(
-    wiring: Callable[Exits, Wiring[State]] | None = None, /, *, name: str | None = None, state: type[State] | None = None
+    wiring: Callable[Exits, Wiring[State]] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    state: type[State] | None = None,
 ) -> Flow[State, Exits] | _FlowMaker[State] | _NamedFlowMaker:
-    """Make a flow of a wiring function: its keyword parameters are the flow's exits, it returns one line for each step.
+    """Make a flow of a wiring function: ``@flow`` or ``@flow(name=..., state=...)``.
 
-    ``@flow`` or ``@flow(name=..., state=...)``. The function is called once, here; annotations are not evaluated.
+    The function's keyword parameters are the flow's exits; it returns one line for each step, the
+    start first. It is called once, here; annotations are not evaluated.
+
+    From every step there must be a way out, to an exit or to ``END``. The target of a ``.catch``
+    counts: a loop may be left by an error only, as one that reads until its source ends.
 
     Args:
         wiring: the function.
         name: instead of the function's name.
-        state: the class of the state, if the annotation cannot be resolved where it is needed (JSON input).
+        state: the class of the state; needed if something reads JSON and the annotation
+            ``Wiring[...]`` cannot be resolved (a local class).
 
     Raises:
         FlowDefinitionError: with every mistake in the wiring.
@@ -233,61 +289,47 @@ def flow(
     return _NamedFlowMaker(name) if state is None else _FlowMaker(name, state)
 
 
-def _define(wiring: Callable[Exits, Wiring[State]], name: str | None, state: type[State] | None) -> Flow[State, Exits]:
-    own = str(name or getattr(wiring, "__name__", type(wiring).__name__))
-    problems = list(wiring_problems(own, wiring))
-    if problems:
-        raise FlowDefinitionError(name=own, problems=tuple(problems))
-    exits = tuple(map(Exit, ways_out(wiring, skip=0)))
-    lines: object = bind_exits(wiring, exits)()
-    problems = check(own, lines, exits)
-    if problems or not isinstance(lines, Sequence):
-        raise FlowDefinitionError(name=own, problems=tuple(problems))
-    edges: tuple[Edge[State], ...] = tuple(lines)
+def _define(
+    wiring: Callable[Exits, Wiring[State]], name: str | None, state: type[State] | None
+) -> Flow[State, Exits]:
+    own = name_of(wiring) if name is None else name
+    problems = [*name_problems("a flow", "", own), *declared_problems(state)]
+    _refuse(own, [*problems, *wiring_problems(own, wiring)])
+    ways = tuple(map(Exit, ways_out(wiring, skip=0)))
+    lines = bind_exits(wiring, ways)()
+    _refuse(own, check(own, lines, ways))
+    edges = tuple(lines)
     return Flow(
         name=own,
+        exits=tuple(exit_.name for exit_ in ways),
         edges=edges,
-        exits=tuple(exit_.name for exit_ in exits),
-        doc=getattr(wiring, "__doc__", None) or "",
-        plan=compile_plan(own, edges),
-        declared=state,
-        wiring=wiring,
+        doc=inspect.getdoc(wiring) or "",
+        plan=_compile_plan(own, edges),
+        ways=ways,
+        find_state_type=functools.partial(state_type, state, own, wiring),
     )
 
 
-def _annotated_state(name: str, wiring: Callable[..., object]) -> Any:
-    try:
-        lines = typing.get_type_hints(wiring).get("return")
-        (edge,) = typing.get_args(lines)
-        (state,) = typing.get_args(edge)
-    except (NameError, TypeError, ValueError, AttributeError) as error:
-        raise StateTypeError(
-            got=f"what flow {name!r} is annotated with ({error})", remedy=f"write @flow(state=...) on {name!r}"
-        ) from error
-    if not (isinstance(state, type) and attrs.has(state)):
-        raise StateTypeError(got=f"{state!r}, which flow {name!r} is annotated with")
-    return state
+def _refuse(name: object, problems: Sequence[Problem]) -> None:
+    if problems:
+        raise FlowDefinitionError(name=str(name), problems=tuple(problems))
 
 
-def own_exits(edges: Sequence[Edge[Any]], names: Sequence[str]) -> tuple[Exit, ...]:
-    """The exit objects of a flow, in the order of *names*: they are made once and found in its lines."""
-    found = {target.name: target for edge in edges for target in _targets(edge) if isinstance(target, Exit) and target is not END}
-    return tuple(found[name] for name in names)
-
-
-def _targets(edge: Edge[Any]) -> tuple[Next, ...]:
-    return (*edge.targets.values(), *(catching.target for catching in edge.catches))
-
-
-def compile_plan(name: str, edges: Sequence[Edge[Any]]) -> Plan[Any]:
-    """Compile checked lines: one plan step for each, linked by the exit objects that come back at run time."""
-    steps = {edge.source: compile_step(edge.source) for edge in edges}
-    places: dict[Next, PlanStep] = {step: compiled for step, compiled in steps.items()}  # noqa: C416 - a dict of other keys
-    places.update({target: way_out(target) for edge in edges for target in _targets(edge) if isinstance(target, Exit)})
+def _compile_plan(name: str, edges: Sequence[Edge[State]]) -> Plan[State]:
+    """Compile checked lines: one plan step each, linked by the exits that come back in a run."""
+    places: dict[Next, PlanStep] = {edge.source: compile_step(edge.source) for edge in edges}
     for edge in edges:
-        compiled = steps[edge.source]
+        for target in targets_of(edge):
+            if isinstance(target, Exit) and target not in places:
+                places[target] = way_out(target)
+    for edge in edges:
+        compiled = places[edge.source]
         keys: dict[str, object] = {exit_.name: exit_ for exit_ in compiled.exits}
-        routes = {keys.get(name, compiled.only_key): places[target] for name, target in edge.targets.items()}
-        catches = tuple(Catch(catching.errors, places[catching.target]) for catching in edge.catches)
-        link(compiled, routes, catches)
-    return Plan(name, steps[edges[0].source], tuple(steps.values()))
+        routes = {
+            keys.get(name, compiled.only_key): places[target]
+            for name, target in edge.targets.items()
+        }
+        catches = (Catch(each.errors, places[each.target]) for each in edge.catches)
+        link(compiled, routes, tuple(catches))
+    steps = tuple(places[edge.source] for edge in edges)
+    return Plan(name, steps[0], steps)

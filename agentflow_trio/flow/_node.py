@@ -6,7 +6,7 @@ Layer: flow. Type variables are words, because checkers print them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import attrs
@@ -19,7 +19,7 @@ from ._inspect import ways_out
 if TYPE_CHECKING:
     from ._flow import Flow
 
-__all__ = ["BuiltIn", "Node", "Work", "exits_of", "named_exit", "overwrite"]
+__all__ = ["BuiltIn", "Node", "Work", "exits_of", "overwrite", "passed_exit"]
 
 State_contra = TypeVar("State_contra", contravariant=True)
 Prepared = TypeVar("Prepared")
@@ -29,50 +29,71 @@ Exits = ParamSpec("Exits")
 
 
 class Work(Protocol[State_contra, Prepared, Result_co]):
-    """The first two phases. Inherit ``Work[Article, str, int]`` for sharper messages; it leaves ``post``, and so the exits, alone."""
+    """The first two phases, to inherit for sharper messages: ``Work[Article, str, str]``.
 
-    def prep(self, shared: State_contra, /) -> Awaitable[Prepared]: ...
+    The checker then compares ``prep`` and ``exec`` with these types (of the state, of what prep
+    returns, of what exec returns) at their own lines. It leaves ``post``, and so the exits, alone.
+    A class that leaves one of the two phases out cannot be instantiated.
+    """
 
-    def exec(self, prepared: Prepared, /) -> Awaitable[Result_co]: ...
+    @abstractmethod
+    def prep(self, shared: State_contra, /) -> Awaitable[Prepared]:
+        """Read the state and set up; once per visit."""
+        ...
+
+    @abstractmethod
+    def exec(self, prepared: Prepared, /) -> Awaitable[Result_co]:
+        """Do the work, without the state; once per attempt."""
+        ...
 
 
 class Node(Protocol[State_contra, Prepared, Result, Exits]):
-    """Anything with these three async methods. There is no base class to inherit.
+    """Anything with these three async methods. There is nothing to inherit, not even this.
 
-    ``prep`` reads the state and sets up, ``exec`` does the work without seeing the state, ``post`` writes
-    the state and returns the exit it takes. ``Exits`` is whatever ``post`` takes beyond its three arguments:
-    keyword-only parameters of type `Next`, one for each way out; none for a node that always goes on.
+    ``Exits`` is whatever ``post`` takes beyond its three arguments: keyword-only parameters of
+    type `Next` without defaults, one for each way out; none for a node that always goes on.
     """
 
-    def prep(self, shared: State_contra, /) -> Awaitable[Prepared]: ...
+    def prep(self, shared: State_contra, /) -> Awaitable[Prepared]:
+        """Read the state and set up; once per visit."""
+        ...
 
-    def exec(self, prepared: Prepared, /) -> Awaitable[Result]: ...
+    def exec(self, prepared: Prepared, /) -> Awaitable[Result]:
+        """Do the work, without the state; once per attempt."""
+        ...
 
     def post(
-        self, shared: State_contra, prepared: Prepared, result: Result, /, *args: Exits.args, **kwargs: Exits.kwargs
-    ) -> Awaitable[Next | None]: ...
+        self,
+        shared: State_contra,
+        prepared: Prepared,
+        result: Result,
+        /,
+        *args: Exits.args,
+        **kwargs: Exits.kwargs,
+    ) -> Awaitable[Next | None]:
+        """Write the state; return the exit to take, or None if there are no exits."""
+        ...
 
 
+@attrs.frozen(eq=False, kw_only=True)
 class BuiltIn(ABC):
-    """A node made by this package: it knows its name, its exits and what it compiles to."""
+    """A node made by this package: it knows what it compiles to.
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """What a step of it is called unless told otherwise."""
+    Attributes:
+        name: what a step of it is called unless told otherwise.
+        exits: the names of its ways out, in order.
+    """
 
-    @property
-    @abstractmethod
-    def exits(self) -> tuple[str, ...]:
-        """The names of its ways out."""
+    name: str
+    exits: tuple[str, ...]
 
     @property
     def inner_flow(self) -> Flow[Any, ...] | None:
-        """The flow it runs, if it is one."""
+        """The flow it runs, if it runs one."""
         return None
 
     def around(self, flow: Flow[Any, ...]) -> Node[Any, Any, Any, ...]:
-        """This node with another inner flow."""
+        """Return this node with another inner flow."""
         return flow
 
     @abstractmethod
@@ -80,21 +101,33 @@ class BuiltIn(ABC):
         """Make the plan step called *name*; the caller adds policies and links it."""
 
 
+def exits_of(node: Node[Any, Any, Any, ...]) -> tuple[str, ...]:
+    """The names of the exits of *node*, in the order in which its ``post`` takes them."""
+    return node.exits if isinstance(node, BuiltIn) else ways_out(node.post, skip=3)
+
+
+# ---------------------------------------------------------------- for phases of built-in nodes
+
+
 def overwrite(shared: object, changed: object) -> None:
-    """Give *shared* the field values of *changed*, an object of the same attrs class."""
+    """Make *shared* hold what *changed* holds, an object of the same attrs class."""
     kind = type(shared)
     if not attrs.has(kind):
         raise StateTypeError(got=kind.__name__)
     for field in attrs.fields(kind):
-        object.__setattr__(shared, field.name, getattr(changed, field.name))
+        if hasattr(changed, field.name):
+            object.__setattr__(shared, field.name, getattr(changed, field.name))
+        elif hasattr(shared, field.name):
+            object.__delattr__(shared, field.name)
+    if hasattr(shared, "__dict__"):  # attributes that are no fields
+        vars(shared).clear()
+        vars(shared).update(vars(changed))
 
 
-def named_exit(name: str | None, exits: Mapping[str, object]) -> Next | None:
-    """The exit called *name* among those that ``post`` was given; None for a step without exits."""
-    chosen = exits.get(name) if name is not None else None
+def passed_exit(
+    name: str | None, exits: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]
+) -> Next | None:
+    """The exit called *name* among those that ``post`` was given; None if it has none."""
+    given = {**dict(zip(exits, args, strict=False)), **kwargs}
+    chosen = None if name is None else given.get(name)
     return chosen if isinstance(chosen, Next) else None
-
-
-def exits_of(node: Node[Any, Any, Any, ...]) -> tuple[str, ...]:
-    """The names of the exits of *node*, in the order in which its ``post`` takes them."""
-    return node.exits if isinstance(node, BuiltIn) else ways_out(node.post, skip=3)

@@ -1,79 +1,114 @@
 """The same wiring with other nodes.
 
-Layer: flow. Rule: a replacement keeps the step's name, policies and exits, so no line has to change.
+Layer: flow. Rule: a step keeps its name, policies and exits, so no line has to change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, final
 
 import attrs
+from typing_extensions import TypeIs
 
-from ..errors import Problem, StepDefinitionError
+from ..errors import Problem
 from ..types import Next
-from ._node import BuiltIn, Node
-from ._policies import did_you_mean
-from ._step import Edge, Step
+from ._node import BuiltIn, Node, exits_of
+from ._step import Edge, Step, node_problems
+from ._words import did_you_mean
 
 if TYPE_CHECKING:
     from ._flow import Flow
 
 __all__ = ["replaced"]
 
+AnyStep: TypeAlias = Step[Any, ...]
+AnyNode: TypeAlias = Node[Any, Any, Any, ...]
+State = TypeVar("State")
+
 
 def replaced(
-    flow: Flow[Any, ...], nodes: Mapping[Step[Any, ...], Node[Any, Any, Any, ...] | Step[Any, ...]]
+    flow: Flow[Any, ...], nodes: Mapping[AnyStep, AnyNode | AnyStep]
 ) -> tuple[tuple[Edge[Any], ...], tuple[Problem, ...]]:
-    """Return the lines of *flow* with *nodes* swapped in, also in nested flows, and what is wrong with that."""
+    """Return the lines of *flow* and of flows in it with *nodes*, and what is wrong with that."""
     swap = _Swap(nodes)
     edges = swap.lines(flow)
-    for step in nodes:
-        if not any(step is used for used in swap.used):
-            hint = did_you_mean(step.name, swap.names) or f"it has {', '.join(swap.names)}"
-            swap.problems.append(Problem("unknown_step", step.name, f"flow {flow.name!r} has no such step {step.name!r}", hint))
-    return edges, tuple(swap.problems)
+    problems = [*swap.problems, *swap.unknown(flow.name)]
+    return edges, tuple(problems)
 
 
+@final
 class _Swap:
-    def __init__(self, nodes: Mapping[Step[Any, ...], Node[Any, Any, Any, ...] | Step[Any, ...]]) -> None:
+    def __init__(self, nodes: Mapping[AnyStep, AnyNode | AnyStep]) -> None:
         self.nodes = nodes
-        self.used: list[Step[Any, ...]] = []
-        self.names: list[str] = []
+        self.met: dict[AnyStep, None] = {}
         self.problems: list[Problem] = []
 
     def lines(self, flow: Flow[Any, ...]) -> tuple[Edge[Any], ...]:
-        places: dict[Next, Next] = {edge.source: self.step(edge.source) for edge in flow.edges}
-        return tuple(self.line(edge, places) for edge in flow.edges)
+        steps: dict[Next, AnyStep] = {
+            edge.source: self.step(edge.source) for edge in flow.edges
+        }
+        return tuple(_line(edge, steps) for edge in flow.edges)
 
-    def line(self, edge: Edge[Any], places: Mapping[Next, Next]) -> Edge[Any]:
-        targets = {name: places.get(target, target) for name, target in edge.targets.items()}
-        catches = tuple(attrs.evolve(one, target=places.get(one.target, one.target)) for one in edge.catches)
-        source = places[edge.source]
-        return Edge(source, targets, catches) if isinstance(source, Step) else edge
+    def step(self, step: AnyStep) -> AnyStep:
+        self.met[step] = None
+        if step in self.nodes:
+            node = self.nodes[step]
+            return self.swapped(step, node.node if isinstance(node, Step) else node)
+        node = step.node
+        if isinstance(node, BuiltIn) and node.inner_flow is not None:
+            return self.nested(step, node, node.inner_flow)
+        return step
 
-    def step(self, step: Step[Any, ...]) -> Step[Any, ...]:
-        self.names.append(step.name)
-        for known, node in self.nodes.items():
-            if known is step:
-                self.used.append(step)
-                return self.swapped(step, node.node if isinstance(node, Step) else node)
-        return step if step.flow is None else self.nested(step, step.flow)
-
-    def nested(self, step: Step[Any, ...], inner: Flow[Any, ...]) -> Step[Any, ...]:
-        before = len(self.used)
-        lines = self.lines(inner)
-        if len(self.used) == before or not isinstance(step.node, BuiltIn):
+    def swapped(self, step: AnyStep, node: AnyNode) -> AnyStep:
+        problems = list(node_problems(step.name, node, step.policies.fallback))
+        if not problems:
+            problems = list(_exit_problems(step, exits_of(node)))
+        if problems:
+            self.problems += problems
             return step
-        return step.around(step.node.around(inner.rewired(lines)))
-
-    def swapped(self, step: Step[Any, ...], node: Node[Any, Any, Any, ...]) -> Step[Any, ...]:
-        try:
-            new: Step[Any, ...] = Step(node, name=step.name)
-        except StepDefinitionError as error:
-            self.problems += error.problems
-            return step
-        if sorted(new.exits) != sorted(step.exits):
-            exits = " and ".join(", ".join(one.exits) or "none" for one in (step, new))
-            self.problems.append(Problem("other_exits", step.name, f"the replacement of {step.name!r} has other exits: {exits}"))
         return step.around(node)
+
+    def nested(self, step: AnyStep, node: BuiltIn, inner: Flow[Any, ...]) -> AnyStep:
+        lines = self.lines(inner)
+        if all(new is old for new, old in zip(lines, inner.edges, strict=True)):
+            return step
+        return step.around(node.around(inner.rewired(lines)))
+
+    def unknown(self, flow: str) -> Iterator[Problem]:
+        names = [step.name for step in self.met]
+        given: Sequence[object] = [*self.nodes]
+        for step in given:
+            if not _is_step(step):
+                sentence = f"{step!r} is not a step"
+                yield Problem("unknown_step", "", sentence, "write replacing({step: node})")
+            elif step not in self.met:
+                hint = did_you_mean(step.name, names, otherwise=f"it has {', '.join(names)}")
+                if step.name in names:
+                    hint = "it has another one of that name; name that very object"
+                sentence = f"step {step.name!r} is not in flow {flow!r}"
+                yield Problem("unknown_step", step.name, sentence, hint)
+
+
+def _line(edge: Edge[State], steps: Mapping[Next, AnyStep]) -> Edge[State]:
+    """The same line between other steps; *edge* itself if they are the same."""
+    targets = {name: steps.get(target, target) for name, target in edge.targets.items()}
+    catches = tuple(
+        attrs.evolve(each, target=steps.get(each.target, each.target)) for each in edge.catches
+    )
+    new: Edge[State] = Edge(steps[edge.source], targets, catches)
+    unchanged = (
+        new.source is edge.source and targets == edge.targets and catches == edge.catches
+    )
+    return edge if unchanged else new
+
+
+def _exit_problems(step: AnyStep, exits: tuple[str, ...]) -> Iterator[Problem]:
+    if sorted(exits) != sorted(step.exits):
+        had, has = (", ".join(names) or "none" for names in (step.exits, exits))
+        sentence = f"the replacement of step {step.name!r} has other exits"
+        yield Problem("other_exits", step.name, sentence, f"the step has {had}, the node {has}")
+
+
+def _is_step(value: object) -> TypeIs[AnyStep]:
+    return isinstance(value, Step)

@@ -5,10 +5,18 @@ Layer: flow. Both are values; wiring a step changes neither it nor its node.
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, final, overload
+from collections.abc import Iterable, Iterator, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Never,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Unpack,
+    final,
+)
 
 import attrs
 from typing_extensions import override
@@ -16,19 +24,19 @@ from typing_extensions import override
 from ..engine import Kind, Plan, PlanStep, execute, link, way_out
 from ..errors import Problem, StepDefinitionError
 from ..robustness import Fallback
-from ..state import fork
-from ..types import END, AttrsState, Exit, Next, RunResult
-from ._inspect import bind_exits, is_async, phase_problems, signature_problems, ways_out
-from ._node import BuiltIn, Node, exits_of, named_exit, overwrite
-from ._policies import Policies, StepOptions, name_problems, option_problems
+from ..types import END, Exit, Next, RunResult
+from ._bind import bind_exits
+from ._inspect import phase_problems
+from ._node import BuiltIn, Node, exits_of
+from ._policies import Policies, StepOptions, option_problems
+from ._words import name_problems, snake_case
 
 if TYPE_CHECKING:
     from ._flow import Flow
 
-__all__ = ["Catching", "Edge", "Step", "compile_step", "step"]
+__all__ = ["Catching", "Edge", "Step", "compile_step", "node_problems", "refuse"]
 
-Shared = TypeVar("Shared", bound=AttrsState)
-State = TypeVar("State")
+Shared = TypeVar("Shared")
 State_contra = TypeVar("State_contra", contravariant=True)
 Prepared = TypeVar("Prepared")
 Result = TypeVar("Result")
@@ -49,9 +57,11 @@ class Catching:
 class Edge(Generic[State_contra]):
     """One line of wiring: a step, where each of its exits leads, and where an error leads.
 
+    Made with ``step.then(...)`` or ``step.to(...)``; the flow it is written in checks it.
+
     Attributes:
         source: the step.
-        targets: exit -> target; the key is ``""`` for a step without exits.
+        targets: exit -> target, as written; the key is ``""`` for a step without exits.
         catches: in written order; the first that fits wins.
     """
 
@@ -59,18 +69,25 @@ class Edge(Generic[State_contra]):
     targets: Mapping[str, Next]
     catches: tuple[Catching, ...] = ()
 
-    def catch(self, error: type[Exception], /, *more: type[Exception], to: Next) -> Edge[State_contra]:
-        """Return this line with an error that the step gave up with leading *to*, like an exit.
+    def catch(
+        self, error: type[Exception], /, *more: type[Exception], to: Next
+    ) -> Edge[State_contra]:
+        """Return this line with errors that the step gave up with leading *to*, like an exit.
 
-        A group of errors is caught only if every one of them fits. Cancellation and the step limit never are.
-        The step then leaves no trace in the state, and the target reads the error from ``current_step().caught``.
+        A subclass of a named error is caught too; a group only if every error in it is;
+        cancellation and the step limit never. The step then leaves no trace in the state, and
+        the target reads the error from ``current_step().caught``. The flow reports mistakes: what
+        is no class of Exception, and a catch that an earlier one of this line leaves nothing to.
         """
         return attrs.evolve(self, catches=(*self.catches, Catching((error, *more), to)))
 
 
 @final
 class Step(Next, Generic[State_contra, Exits]):
-    """A node placed in flows: it has a name and policies, and ``then`` or ``to`` to say what follows it.
+    """A node placed in flows: with a name, policies, and ``then`` or ``to`` for what follows.
+
+    An immutable value. Two steps are the same only if they are one object, so the copy that
+    `with_` returns is another step, with a line of its own.
 
     Attributes:
         node: what it runs.
@@ -94,60 +111,88 @@ class Step(Next, Generic[State_contra, Exits]):
         fallback: Fallback[Result] | None = None,
         **options: Unpack[StepOptions],
     ) -> None:
-        """Place *node*; see `StepOptions` for the other keywords.
+        """Place *node*.
 
         Args:
             node: any object with async ``prep``, ``exec`` and ``post``, or a flow.
-            fallback: what stands in for the result of exec when it failed.
-            options: the policies.
+            fallback: what stands in for the result of exec when it failed; none by default.
+            options: the name, by default the class in snake_case or the flow's name, and the
+                policies ``timeout``, ``idle_timeout``, ``max_visits``, ``uses``, ``version``;
+                by default none of them.
 
         Raises:
-            StepDefinitionError: the node has not three async phases, or a policy makes no sense; all problems at once.
+            StepDefinitionError: the node has not three async phases, an option does not exist
+                or makes no sense, or the name cannot stand in a path; all at once.
         """
-        name = options.get("name")
-        if name is None:
-            name = node.name if isinstance(node, BuiltIn) else _snake_case(_class_of(node).__name__)
+        name = options.get("name", _default_name(node))
+        given = {**options, "fallback": fallback}
+        refuse(
+            name,
+            name_problems("a step", str(name), name),
+            option_problems(name, given, fallback=True),
+            node_problems(name, node, fallback),
+        )
         policies = attrs.evolve(Policies().with_options(options), fallback=fallback)
-        problems = [*name_problems("a step", name), *option_problems(name, options), *policies.problems(name), *_node_problems(name, node, policies)]
-        if problems:
-            raise StepDefinitionError(name=str(name), problems=tuple(problems))
         _place(self, node, name, exits_of(node), policies)
 
     @override
-    def __setattr__(self, name: str, value: object, /) -> None:
-        raise AttributeError(f"a Step is a value; use with_({name}=...) to get a changed copy")
+    def __setattr__(self, name: str, value: Never, /) -> None:
+        _refuse_change()
+
+    @override
+    def __delattr__(self, name: str, /) -> None:
+        _refuse_change()
 
     @override
     def __repr__(self) -> str:
         return f"<Step {self.name!r} of {type(self.node).__name__}>"
 
+    def __copy__(self) -> Step[State_contra, Exits]:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Step[State_contra, Exits]:
+        return self
+
     def then(self: Step[State_contra, []], target: Next, /) -> Edge[State_contra]:
-        """Say what follows a step without exits: a step, an exit of the flow, or ``END``."""
+        """Say what follows a step without exits: a step, an exit of the flow, or ``END``.
+
+        Mistakes are reported by the flow that the line is written in.
+        """
         return Edge(self, {"": target})
 
-    def to(self, *args: Exits.args, **kwargs: Exits.kwargs) -> Edge[State_contra]:
-        """Say where each exit leads: ``review.to(approved=publish, rejected=write)``."""
-        targets: dict[str, Any] = {**dict(zip(self.exits, args, strict=False)), **kwargs}
+    def to(self, /, *args: Exits.args, **kwargs: Exits.kwargs) -> Edge[State_contra]:
+        """Say where each exit leads: ``review.to(approved=publish, rejected=write)``.
+
+        A missing or misspelt exit is reported by the flow that the line is written in.
+
+        Raises:
+            StepDefinitionError: an exit has two targets, or there are more targets than exits.
+        """
+        routed = dict(zip(self.exits, args, strict=False))
+        refuse(self.name, _surplus_problems(self.name, self.exits, args, kwargs))
+        targets: dict[str, Any] = {**routed, **kwargs}
         return Edge(self, targets)
 
     def with_(self, **options: Unpack[StepOptions]) -> Step[State_contra, Exits]:
         """Return a copy with other options: ``write.with_(name="rewrite", timeout=60.0)``.
 
+        ``fallback`` is not among them: a step no longer knows the type of its exec's result, so
+        no checker could compare the two. Write ``Step(node, fallback=...)`` instead.
+
         Raises:
-            StepDefinitionError: a policy makes no sense.
+            StepDefinitionError: an option does not exist or makes no sense; all at once.
         """
         name = options.get("name", self.name)
-        policies = self.policies.with_options(options)
-        problems = [*name_problems("a step", name), *option_problems(name, options), *policies.problems(name)]
-        if problems:
-            raise StepDefinitionError(name=str(name), problems=tuple(problems))
-        copy: Step[State_contra, Exits] = object.__new__(Step)
-        _place(copy, self.node, name, self.exits, policies)
+        refuse(
+            name, name_problems("a step", str(name), name), option_problems(name, {**options})
+        )
+        copy: Step[State_contra, Exits] = object.__new__(type(self))
+        _place(copy, self.node, name, self.exits, self.policies.with_options(options))
         return copy
 
     def around(self, node: Node[Any, Any, Any, ...]) -> Step[State_contra, Exits]:
         """Return this step with another *node*, whose exits the caller has compared."""
-        copy: Step[State_contra, Exits] = object.__new__(Step)
+        copy: Step[State_contra, Exits] = object.__new__(type(self))
         _place(copy, node, self.name, self.exits, self.policies)
         return copy
 
@@ -157,24 +202,47 @@ class Step(Next, Generic[State_contra, Exits]):
         return self.node.inner_flow if isinstance(self.node, BuiltIn) else None
 
     async def run(
-        self: Step[Shared, ...], state: Shared, /, *, timeout: float | None = None, run_id: str | None = None, seed: int | None = None
+        self: Step[Shared, ...],
+        state: Shared,
+        /,
+        *,
+        timeout: float | None = None,
+        run_id: str | None = None,
+        seed: int | None = None,
     ) -> RunResult[Shared]:
         """Run this step alone, with the life it has in a flow. Always a checkpoint.
 
         Args:
             state: stays as it is; the result has the new one.
-            timeout: seconds for the whole run.
+            timeout: seconds for the whole run; none by default.
             run_id: a UUID by default.
             seed: for ``current_step().random``; random by default.
 
         Raises:
             StateTypeError: *state* is not an attrs object.
+            StateForkError: a value in it can be neither shared nor copied.
+            ResourceError: the step uses a resource; those come from an `Engine`.
             FlowFailedError: whatever failed, with its path.
+            FlowAbortedError: failures together with Cancelled, KeyboardInterrupt or SystemExit.
         """
         compiled = compile_step(self)
         ways: dict[object, PlanStep] = {exit_: way_out(exit_) for exit_ in compiled.exits}
         link(compiled, ways or {compiled.only_key: way_out(END)}, ())
-        return await execute(Plan("", compiled, (compiled,)), state, timeout=timeout, run_id=run_id, seed=seed)
+        plan: Plan[Shared] = Plan("", compiled, (compiled,))
+        return await execute(plan, state, timeout=timeout, run_id=run_id, seed=seed)
+
+
+def _place(
+    step: Step[State_contra, Exits],
+    node: Node[State_contra, Any, Any, ...],
+    name: str,
+    exits: tuple[str, ...],
+    policies: Policies,
+) -> None:
+    """Fill in a new step, once."""
+    fields = {"node": node, "name": name, "exits": exits, "policies": policies}
+    for field, value in fields.items():
+        object.__setattr__(step, field, value)
 
 
 def compile_step(step: Step[Any, ...]) -> PlanStep:
@@ -185,7 +253,12 @@ def compile_step(step: Step[Any, ...]) -> PlanStep:
     else:
         exits = tuple(map(Exit, step.exits))
         compiled = PlanStep(
-            name=step.name, kind=Kind.PHASES, prep=node.prep, exec=node.exec, post=bind_exits(node.post, exits), exits=exits
+            name=step.name,
+            kind=Kind.PHASES,
+            prep=node.prep,
+            exec=node.exec,
+            post=bind_exits(node.post, exits),
+            exits=exits,
         )
     return attrs.evolve(
         compiled,
@@ -198,118 +271,58 @@ def compile_step(step: Step[Any, ...]) -> PlanStep:
     )
 
 
-def _place(
-    step: Step[State_contra, Exits], node: Node[State_contra, Any, Any, ...], name: str, exits: tuple[str, ...], policies: Policies
-) -> None:
-    for field, value in (("node", node), ("name", name), ("exits", exits), ("policies", policies)):
-        object.__setattr__(step, field, value)
+# ---------------------------------------------------------------- what is refused
 
 
-def _class_of(node: object) -> type:
-    return node if isinstance(node, type) else type(node)
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
-def _node_problems(name: str, node: object, policies: Policies) -> Iterator[Problem]:
-    if isinstance(node, BuiltIn):
-        if policies.fallback is not None:
-            yield Problem("fallback_on_flow", name, "a flow has no result of exec to replace", "route its errors with .catch(...)")
-    elif isinstance(node, type):
-        yield Problem("node_class", name, f"{node.__name__} is a class, not a node", f"write Step({node.__name__}(...))")
-    elif isinstance(node, Step):
-        yield Problem("step_of_step", name, f"{node.name!r} is a step already", "use it as it is, or node.with_(name=...)")
-    elif Node in type(node).__mro__:
-        yield Problem(
-            "inherits_node",
-            name,
-            f"{type(node).__name__} inherits Node, which hides its exits from type checkers",
-            "inherit Work[State, Prepared, Result] or nothing",
-        )
-    else:
-        yield from phase_problems(name, node)
-
-
-# ---------------------------------------------------------------- function steps
-
-
-@final
-@attrs.frozen(eq=False)
-class FunctionNode(BuiltIn, Generic[State, Exits]):
-    """An async function of the state as a node: it runs on a fork, which is kept when it ends well."""
-
-    function: Callable[Concatenate[State, Exits], Awaitable[Next | None]]
-    name: str
-    exits: tuple[str, ...]
-
-    @override
-    def compile(self, name: str) -> PlanStep:
-        exits = tuple(map(Exit, self.exits))
-        return PlanStep(name=name, kind=Kind.FUNCTION, exec=bind_exits(self.function, exits), exits=exits)
-
-    async def prep(self, shared: State, /) -> State:
-        """Fork the state."""
-        return fork(shared)
-
-    async def exec(self, prepared: State, /) -> tuple[State, str | None]:
-        """Call the function with the fork; return what became of it and the exit taken."""
-        exits = tuple(map(Exit, self.exits))
-        chosen: object = await bind_exits(self.function, exits)(prepared)
-        return prepared, chosen.name if isinstance(chosen, Exit) else None
-
-    async def post(
-        self, shared: State, prepared: State, result: tuple[State, str | None], /, *args: Exits.args, **kwargs: Exits.kwargs
-    ) -> Next | None:
-        """Keep the fork."""
-        overwrite(shared, prepared)
-        return named_exit(result[1], kwargs)
-
-
-@final
-@attrs.frozen
-class _StepMaker:
-    options: StepOptions
-
-    def __call__(self, function: Callable[Concatenate[State, Exits], Awaitable[Next | None]], /) -> Step[State, Exits]:
-        return _function_step(function, self.options)
-
-
-@overload
-def step(function: Callable[Concatenate[State, Exits], Awaitable[Next | None]], /) -> Step[State, Exits]: ...
-@overload
-def step(**options: Unpack[StepOptions]) -> _StepMaker: ...
-def step(
-    function: Callable[Concatenate[State, Exits], Awaitable[Next | None]] | None = None, /, **options: Unpack[StepOptions]
-) -> Step[State, Exits] | _StepMaker:
-    """Make a step of an async function of the state and, if it branches, of its exits.
-
-    ``@step`` or ``@step(timeout=3.0)``. The function writes to a fork of the state, which is kept only if it ends well.
-
-    Raises:
-        StepDefinitionError: the function is not async, does not take the state, or an option makes no sense.
-    """
-    return _StepMaker(options) if function is None else _function_step(function, options)
-
-
-def _function_step(
-    function: Callable[Concatenate[State, Exits], Awaitable[Next | None]], options: StepOptions
-) -> Step[State, Exits]:
-    name = options.get("name") or getattr(function, "__name__", type(function).__name__)
-    problems = list(_function_problems(str(name), function))
+def refuse(name: object, *found: Iterable[Problem]) -> None:
+    """Raise everything that was found wrong with the step called *name*, if anything was."""
+    problems = tuple(problem for each in found for problem in each)
     if problems:
-        raise StepDefinitionError(name=str(name), problems=tuple(problems))
-    node = FunctionNode(function, name=str(name), exits=ways_out(function, skip=1))
-    return Step(node, **options)
+        raise StepDefinitionError(name=str(name), problems=problems)
 
 
-def _function_problems(name: str, function: object) -> Iterator[Problem]:
-    if not callable(function):
-        yield Problem("not_a_function", name, f"@step takes an async function, not {function!r}")
-    elif inspect.isasyncgenfunction(function):
-        yield Problem("generator_phase", name, f"{name} is an async generator", "return, do not yield")
-    elif not is_async(function):
-        yield Problem("sync_phase", name, f"{name} is not async", f"write 'async def {name}'")
-    else:
-        yield from signature_problems(name, name, function, 1, exits=True)
+def node_problems(
+    name: str, node: object, fallback: Fallback[object] | None
+) -> Iterator[Problem]:
+    """What is wrong with *node* in a step called *name*."""
+    kind = type(node).__name__
+    if isinstance(node, type):
+        hint = f"write Step({node.__name__}(...))"
+        yield Problem("node_class", name, f"{node.__name__} is a class, not a node", hint)
+    elif isinstance(node, Step):
+        hint = "use it as it is, or make a copy .with_(name=...)"
+        yield Problem("step_of_step", name, f"{node.name!r} is a step already", hint)
+    elif Node in type(node).__mro__:
+        sentence = f"{kind} inherits Node, which hides its exits from type checkers"
+        hint = "inherit Work[State, Prepared, Result] or nothing"
+        yield Problem("inherits_node", name, sentence, hint)
+    elif not isinstance(node, BuiltIn):
+        yield from phase_problems(name, node)
+    elif fallback is not None:
+        what = "a function" if node.inner_flow is None else "a flow"
+        sentence = f"{what} has no result of exec for a fallback to replace"
+        yield Problem("no_fallback", name, sentence, "route its errors with .catch(...)")
+
+
+def _default_name(node: object) -> str:
+    if isinstance(node, BuiltIn):
+        return node.name
+    return snake_case((node if isinstance(node, type) else type(node)).__name__)
+
+
+def _surplus_problems(
+    step: str, exits: tuple[str, ...], args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> Iterator[Problem]:
+    if len(args) > len(exits):
+        sentence = f"step {step!r} was given {len(args)} targets, more than it has exits"
+        yield Problem("surplus_target", step, sentence, "name each exit: to(exit=target)")
+    for name in exits[: len(args)]:
+        if name in kwargs:
+            sentence = f"exit {name!r} of step {step!r} was given two targets"
+            yield Problem("surplus_target", step, sentence, "name each exit once")
+
+
+def _refuse_change() -> NoReturn:
+    raise AttributeError(
+        "a Step is a value and cannot be changed; with_(...) returns a copy with other options"
+    )

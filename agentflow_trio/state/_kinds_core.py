@@ -9,15 +9,10 @@ import re
 import types
 from collections import deque
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta, tzinfo
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
 from typing import Any, Final, TypeAlias
-from uuid import UUID
 
 import attrs
 
@@ -63,9 +58,7 @@ SHARED: Final[set[type]] = {
         type(...),
         type(NotImplemented),
     ),
-    *(date, datetime, time, timedelta, Decimal, Fraction, UUID, re.Pattern),
-    *(IPv4Address, IPv6Address, IPv4Network, IPv6Network),
-    *(object, type, types.ModuleType, types.GenericAlias, types.UnionType),
+    *(re.Pattern, object, type, types.ModuleType, types.GenericAlias, types.UnionType),
     *(types.FunctionType, types.BuiltinFunctionType, Missing),
 }
 """Classes whose instances cannot change, nor anything in them; enums, paths and the like are added when they are met.
@@ -73,8 +66,17 @@ SHARED: Final[set[type]] = {
 A plain set, because ``type(value) in SHARED`` is then the whole price of a field that is shared.
 """
 
-_SHARED_BASES: Final = (Enum, type, tzinfo, PurePath, BaseException)
-_ATOMS: Final = (int, float, complex, str, bytes, date, time, timedelta, Decimal, UUID)
+_SHARED_BASES: Final = (Enum, type, PurePath, BaseException)
+_ATOMS: Final = (int, float, complex, str, bytes)
+_NAMED: Final = {
+    "datetime": ("date", "time", "timedelta", "tzinfo"),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "ipaddress": ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network"),
+    "uuid": ("UUID",),
+}
+"""More of them, by module and name: importing these for a program that may not use them takes 3 ms."""
+
 _BUILT_IN: Final = (
     *_ATOMS,
     BaseException,
@@ -100,13 +102,17 @@ def is_shared(kind: type) -> bool:
     ``int`` or ``str`` is, unless its instances have a ``__dict__``.
     """
     return issubclass(kind, _SHARED_BASES) or (
-        issubclass(kind, _ATOMS) and not kind.__dictoffset__
+        (issubclass(kind, _ATOMS) or _is_named(kind)) and not kind.__dictoffset__
     )
+
+
+def _is_named(kind: type) -> bool:
+    return any(base.__qualname__ in _NAMED.get(base.__module__, ()) for base in kind.__mro__)
 
 
 def is_record(kind: type) -> bool:
     """Whether *kind* is an attrs class whose instances consist of their attributes only."""
-    return attrs.has(kind) and not issubclass(kind, _BUILT_IN)
+    return attrs.has(kind) and not issubclass(kind, _BUILT_IN) and not _is_named(kind)
 
 
 def is_tuple(kind: type) -> bool:
@@ -162,6 +168,6 @@ def _remedy(state: object) -> str:
         return "define a class with @attrs.define that has a field for each key, or use SharedState"
     if hasattr(kind, "__dataclass_fields__"):
         return f"decorate {kind.__name__} with @attrs.define instead of @dataclass"
-    if issubclass(kind, (*_BUILT_IN, type(None))):
+    if issubclass(kind, (*_BUILT_IN, type(None))) or _is_named(kind):
         return "define a class with @attrs.define and give it a field for this value"
     return f"decorate {kind.__name__} with @attrs.define"

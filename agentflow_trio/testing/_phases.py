@@ -9,7 +9,8 @@ from typing import Generic, TypeVar, final
 
 import attrs
 
-from ..flow import Node, exits_of
+from ..errors import WrongExitError
+from ..flow import Node, Step
 from ..types import Exit
 
 __all__ = ["Phases", "phases"]
@@ -35,13 +36,24 @@ class Phases(Generic[Prepared, Result]):
     exit: str | None
 
 
-async def phases(node: Node[Shared, Prepared, Result, ...], state: Shared, /) -> Phases[Prepared, Result]:
-    """Run *node*'s three phases once on *state*, which ``post`` changes. A checkpoint if the node is one.
+async def phases(
+    node: Node[Shared, Prepared, Result, ...], state: Shared, /
+) -> Phases[Prepared, Result]:
+    """Run *node*'s three phases once on *state*, which ``post`` changes.
 
-    There is no run around it: ``current_step()`` does not work in it.
+    There is no run around it: ``current_step()`` does not work in it. For a step, give
+    ``step.node``. A checkpoint if the node is one.
+
+    Raises:
+        StepDefinitionError: *node* could not be placed in a flow either.
+        WrongExitError: ``post`` did not return one of its exits.
     """
-    exits = {name: Exit(name) for name in exits_of(node)}
+    step = Step(node)
+    exits = {name: Exit(name) for name in step.exits}
     prepared = await node.prep(state)
     result = await node.exec(prepared)
-    chosen = await node.post(state, prepared, result, **exits)
-    return Phases(prepared, result, chosen.name if isinstance(chosen, Exit) else None)
+    chosen: object = await node.post(state, prepared, result, **exits)
+    taken = next((name for name, exit_ in exits.items() if exit_ is chosen), None)
+    if taken is None and (exits or chosen is not None):
+        raise WrongExitError(step=step.name, returned=repr(chosen), exits=step.exits)
+    return Phases(prepared, result, taken)

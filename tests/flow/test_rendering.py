@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import agentflow_trio
-from agentflow_trio.flow import Flow, Step, Wiring, flow, step, to_dot, to_mermaid, to_text
+from agentflow_trio.flow import Flow, Step, Wiring, flow, step
+from agentflow_trio.flow.pictures import to_dot, to_mermaid, to_text
 from agentflow_trio.robustness import Fallback
 from agentflow_trio.types import END, Next, Resource
 
@@ -359,7 +360,7 @@ def test_text_has_a_line_for_each_thing_whatever_its_name(names: list[str], note
 
 def test_the_same_flow_gives_the_same_pictures_in_every_process() -> None:
     source = (
-        "from agentflow_trio.flow import flow, step, to_dot, to_mermaid, to_text\n"
+        "from agentflow_trio.flow import flow, step\nfrom agentflow_trio.flow.pictures import to_dot, to_mermaid, to_text\n"
         "from agentflow_trio.types import END\n"
         "@step\n"
         "async def a(state, *, x, y): ...\n"

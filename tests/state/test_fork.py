@@ -312,12 +312,20 @@ SHARED = [
 ]
 
 
-@pytest.mark.parametrize("value", SHARED, ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    SHARED,
+    ids=[f"{index}-{type(value).__name__}" for index, value in enumerate(SHARED)],
+)
 def test_what_cannot_change_is_shared(value: object) -> None:
     assert fork(Holder(value)).value is value
 
 
-@pytest.mark.parametrize("value", SHARED, ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    SHARED,
+    ids=[f"{index}-{type(value).__name__}" for index, value in enumerate(SHARED)],
+)
 def test_what_cannot_change_is_shared_inside_what_is_copied(value: object) -> None:
     forked = fork(Holder([value]))
     assert forked.value[0] is value

@@ -1,0 +1,110 @@
+"""The union of events is closed: a match over it can be complete, and says so with assert_never."""
+# ruff: noqa: C901, PLR0911 - every kind of event has a case of its own here
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, assert_never, assert_type
+
+from attrs import define
+
+from agentflow_trio import END, Engine, Wiring, current_step, flow, step
+from agentflow_trio.events import (
+    Caught,
+    CleanupOverrun,
+    ExecutionEvent,
+    FallbackUsed,
+    NodeCancelled,
+    NodeFailed,
+    NodeStarted,
+    NodeSucceeded,
+    ObserverFailed,
+    Progress,
+    Routed,
+    RunEnded,
+    RunStarted,
+)
+
+
+def told(event: ExecutionEvent) -> str:
+    match event:
+        case RunStarted(flow=flow_name, seed=seed):
+            assert_type(seed, int)
+            return f"{flow_name} starts with {seed}"
+        case RunEnded(outcome=outcome):
+            assert_type(outcome, Literal["success", "error", "cancelled"])
+            return outcome
+        case NodeStarted(path=path):
+            return path
+        case NodeSucceeded(exit=taken):
+            assert_type(taken, str | None)
+            return f"took {taken}"
+        case NodeFailed(error=error, message=message) | Caught(error=error, message=message):
+            return f"{error}: {message}"
+        case FallbackUsed(error=error):
+            return error
+        case NodeCancelled(phase=phase):
+            return phase
+        case Routed(target=target):
+            return f"to {target}"
+        case Progress(fraction=fraction, text=text):
+            assert_type(fraction, float)
+            return f"{fraction:.0%} {text}"
+        case CleanupOverrun(stack=stack):
+            assert_type(stack, tuple[str, ...])
+            return " ".join(stack)
+        case ObserverFailed(observer=observer):
+            return observer
+        case _:
+            assert_never(event)
+
+
+def short(event: RunStarted | RunEnded | Routed) -> str:
+    match event.event_type:
+        case "run_start":
+            return "start"
+        case "run_end":
+            return "end"
+        case "routed":
+            return "next"
+
+
+@define
+class Tally:
+    count: int = 0
+
+
+@step
+async def add(tally: Tally) -> None:
+    tally.count += 1
+    current_step().report(1, "added")
+
+
+@flow
+def adding() -> Wiring[Tally]:
+    return [add.then(END)]
+
+
+async def main() -> None:
+    lines: list[str] = []
+    async with Engine(seed=7) as engine, engine.start(adding, Tally()) as run:
+        async for event in run.events():
+            assert_type(event.seq, int)
+            assert_type(event.path, str)
+            assert_type(event.node_id, str)
+            assert_type(event.timestamp, float)
+            assert_type(event.duration_ms, float | None)
+            assert_type(event.metadata, Mapping[str, str])
+            lines.append(told(event))
+            if isinstance(event, RunStarted | RunEnded):
+                lines.append(short(event))
+    assert lines == [
+        "adding starts with 7",
+        "start",
+        "adding/add",
+        "100% added",
+        "took None",
+        "to end",
+        "success",
+        "end",
+    ]

@@ -1,0 +1,171 @@
+"""Events are a closed union of frozen records with common fields; each says its own as text."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import attrs
+import pytest
+
+from agentflow_trio import events
+from agentflow_trio.events import (
+    EVENT_TYPES,
+    Caught,
+    CleanupOverrun,
+    ExecutionEvent,
+    FallbackUsed,
+    NodeCancelled,
+    NodeFailed,
+    NodeStarted,
+    NodeSucceeded,
+    ObserverFailed,
+    Progress,
+    Routed,
+    RunEnded,
+    RunStarted,
+)
+
+HEAD: Final[dict[str, Any]] = {
+    "run_id": "r1",
+    "seq": 3,
+    "path": "editorial/editing/review#2",
+    "timestamp": 1.5,
+    "duration_ms": 2.5,
+}
+
+EVENTS: Final[list[tuple[type[ExecutionEvent], dict[str, Any], Mapping[str, str]]]] = [
+    (
+        RunStarted,
+        {
+            "flow": "f",
+            "definition_hash": "abc",
+            "seed": 7,
+            "schema_version": 1,
+            "wall_time": 2.0,
+        },
+        {
+            "flow": "f",
+            "definition_hash": "abc",
+            "seed": "7",
+            "schema_version": "1",
+            "wall_time": "2.0",
+        },
+    ),
+    (
+        RunEnded,
+        {"flow": "f", "outcome": "error", "exit": None, "steps": 4, "error": "ValueError: x"},
+        {"flow": "f", "outcome": "error", "steps": "4", "error": "ValueError: x"},
+    ),
+    (NodeStarted, {}, {}),
+    (NodeSucceeded, {"exit": "good"}, {"exit": "good"}),
+    (NodeSucceeded, {"exit": None}, {}),
+    (
+        NodeFailed,
+        {"phase": "exec", "attempt": 2, "error": "ValueError", "message": "x"},
+        {"phase": "exec", "attempt": "2", "error": "ValueError", "message": "x"},
+    ),
+    (NodeCancelled, {"phase": "post", "attempt": 1}, {"phase": "post", "attempt": "1"}),
+    (Routed, {"exit": None, "target": "end"}, {"target": "end"}),
+    (
+        Caught,
+        {"error": "OSError", "message": "", "target": "archive"},
+        {"error": "OSError", "message": "", "target": "archive"},
+    ),
+    (FallbackUsed, {"error": "E", "message": "m"}, {"error": "E", "message": "m"}),
+    (Progress, {"fraction": 0.5, "text": "half"}, {"fraction": "0.5", "text": "half"}),
+    (
+        CleanupOverrun,
+        {"callback": "close", "grace": 5.0, "stack": ("a", "b")},
+        {"callback": "close", "grace": "5.0", "stack": "('a', 'b')"},
+    ),
+    (
+        ObserverFailed,
+        {"observer": "metrics", "reason": "slow"},
+        {"observer": "metrics", "reason": "slow"},
+    ),
+]
+each_event = pytest.mark.parametrize(
+    ("kind", "fields", "metadata"),
+    EVENTS,
+    ids=[f"{kind.event_type}{index}" for index, (kind, _, _) in enumerate(EVENTS)],
+)
+
+
+@each_event
+def test_an_event_tells_its_own_fields_as_metadata(
+    kind: type[ExecutionEvent], fields: dict[str, Any], metadata: Mapping[str, str]
+) -> None:
+    event = kind(**HEAD, **fields)
+    assert event.metadata == metadata
+    assert event.node_id == "review"
+    assert (event.timestamp, event.duration_ms) == (1.5, 2.5)
+
+
+@each_event
+def test_an_event_is_a_frozen_value_with_named_fields(
+    kind: Any, fields: dict[str, Any], metadata: Mapping[str, str]
+) -> None:
+    event = kind(**HEAD, **fields)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        event.seq = 4
+    with pytest.raises(TypeError):
+        kind("r1", 3)
+    assert event == kind(**HEAD, **fields) == copy.deepcopy(event)
+    assert pickle.loads(pickle.dumps(event)) == event
+    assert event != kind(**{**HEAD, "seq": 4}, **fields)
+    assert hash(event) == hash(kind(**HEAD, **fields))
+
+
+def test_the_duration_may_be_left_out() -> None:
+    head = {name: value for name, value in HEAD.items() if name != "duration_ms"}
+    assert NodeStarted(**head).duration_ms is None
+
+
+@pytest.mark.parametrize(
+    ("path", "node"),
+    [
+        ("flow", "flow"),
+        ("flow/write", "write"),
+        ("flow/write#2", "write"),
+        ("flow#3/write@2", "write"),
+        ("digest/condense[17]", "condense"),
+        ("a/b c#2@3[4]", "b c"),
+        ("", ""),
+    ],
+)
+def test_the_node_id_is_the_name_of_the_step(path: str, node: str) -> None:
+    assert NodeStarted(**{**HEAD, "path": path}).node_id == node
+
+
+def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
+    union = get_args(ExecutionEvent)
+    exported = [
+        kind
+        for name in events.__all__
+        if isinstance(kind := getattr(events, name), type) and attrs.has(kind)
+    ]
+    assert list(EVENT_TYPES.values()) == list(union)
+    assert {*union} == {*exported} == {kind for kind, _, _ in EVENTS}
+    assert [kind.event_type for kind in union] == [*EVENT_TYPES]
+    assert [*EVENT_TYPES] == [
+        "run_start",
+        "run_end",
+        "node_start",
+        "node_success",
+        "node_error",
+        "node_cancelled",
+        "routed",
+        "caught",
+        "fallback_used",
+        "progress",
+        "cleanup_overrun",
+        "observer_failed",
+    ]
+
+
+def test_no_kind_can_be_derived_from() -> None:
+    """`final` is for checkers; the union is what every exhaustive match relies on."""
+    assert all(getattr(kind, "__final__", False) for kind in EVENT_TYPES.values())

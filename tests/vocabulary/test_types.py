@@ -1,0 +1,69 @@
+"""The words everything is said in are plain, frozen values."""
+
+from __future__ import annotations
+
+import copy
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+
+from agentflow_trio import END, Exit, Next, Resource, RunResult, Stream
+
+
+class Trail:
+    run_id = "r1"
+    visits = MappingProxyType({"flow/write": 2})
+    tail = ("flow/write", "flow/write#2")
+
+
+def test_two_exits_are_the_same_only_if_they_are_one_object() -> None:
+    one, two = Exit("good"), Exit("good")
+    assert one != two
+    assert [one, two].index(two) == 1
+    assert len({one, two}) == 2
+    assert repr(one) == "Exit(name='good')"
+
+
+def test_end_is_an_exit_called_end() -> None:
+    assert isinstance(END, Exit)
+    assert isinstance(END, Next)
+    assert END.name == "end"
+    assert Exit("end") is not END
+
+
+@pytest.mark.parametrize(
+    "value",
+    [END, Resource("http", str), Stream("tokens", str)],
+    ids=["Exit", "Resource", "Stream"],
+)
+def test_they_cannot_be_changed(value: Any) -> None:
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        value.name = "x"
+
+
+def test_a_bare_next_stands_in_for_an_exit_in_tests() -> None:
+    assert Next() != Next()
+    extra: Any = Next()
+    with pytest.raises(AttributeError):
+        extra.name = "x"
+
+
+def test_resources_and_streams_are_the_same_if_name_and_kind_are() -> None:
+    assert Resource("http", str) == Resource("http", str)
+    others: list[object] = [Resource("http", int), Resource("web", str), Stream("http", str)]
+    assert Resource("http", str) not in others
+    assert Stream("tokens", str) == Stream("tokens", str)
+    assert {Resource("http", str): 1}[Resource("http", str)] == 1
+    assert copy.deepcopy(Stream("tokens", str)) == Stream("tokens", str)
+
+
+def test_a_result_tells_how_the_run_ended_and_where_it_was() -> None:
+    result = RunResult(state="s", exit="good", duration=1.5, steps=2, trail=Trail())
+    assert (result.run_id, result.visits, result.tail) == (
+        Trail.run_id,
+        Trail.visits,
+        Trail.tail,
+    )
+    assert repr(result) == "RunResult(state='s', exit='good', duration=1.5, steps=2)"
