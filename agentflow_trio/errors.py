@@ -333,7 +333,8 @@ class NotAwaitableError(AgentFlowError, TypeError):
 
     @override
     def __str__(self) -> str:
-        return f"{self.phase} of step {self.step!r} returned a {self.returned}, not an awaitable; write 'async def {self.phase}'"
+        gave = f"{self.phase} of step {self.step!r} gave nothing to await ({self.returned})"
+        return f"{gave}; write 'async def {self.phase}'"
 
 
 @final
@@ -374,7 +375,8 @@ class MaxVisitsError(AgentFlowError):
 
     @override
     def __str__(self) -> str:
-        return f"{self.step} was visited {self.max_visits} times, its max_visits; raise it, or look at who routes back"
+        more = f"{self.step} would be visited more than max_visits={self.max_visits} times"
+        return f"{more}; raise it, or look at who routes back"
 
 
 @final

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
 import attrs
+from typing_extensions import override
 
 __all__ = [
     "END",
@@ -49,6 +50,16 @@ class Exit(Next):
     """
 
     name: str
+
+    def __copy__(self) -> Exit:
+        return self
+
+    def __deepcopy__(self, memo: object, /) -> Exit:
+        return self
+
+    @override
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return "END" if self is END else (Exit, (self.name,))
 
 
 END: Final = Exit("end")

@@ -20,7 +20,7 @@ from ..types import AttrsState, Resource, RunResult
 from ._handle import Run
 from ._live import LiveRun, Settings
 from ._plan import Runnable
-from ._run import check_resources
+from ._run import check_resources, check_timeout
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
 
@@ -197,8 +197,7 @@ class Engine:
     ) -> Run[State]:
         if self._nursery is None:
             raise EngineClosedError
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be a number of seconds > 0, not {timeout!r}")
+        check_timeout(timeout)
         if self._max_runs is not None and len(self._runs) >= self._max_runs:
             raise TooManyRunsError(max_runs=self._max_runs)
         mine = fork(state)

@@ -32,7 +32,7 @@ __all__ = ["CURRENT", "DEFAULT", "LiveRun", "Settings", "Strand"]
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """What all runs of an engine have in common."""
 

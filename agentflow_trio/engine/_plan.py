@@ -60,7 +60,7 @@ class Catch:
 
 
 @final
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, repr=False, kw_only=True)
 class PlanStep:
     """One step as the engine sees it.
 

@@ -21,7 +21,7 @@ from ._sequence import MARK, run_plan
 from ._trail import Trail
 from ._visit import Limit, bounded
 
-__all__ = ["check_resources", "execute"]
+__all__ = ["check_resources", "check_timeout", "execute"]
 
 State = TypeVar("State")
 
@@ -36,10 +36,9 @@ async def execute(
     live: LiveRun | None = None,
 ) -> RunResult[State]:
     """Run *plan* in the caller's task on a fork of *state*, or as *live* on a fork made before."""
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout must be a number of seconds > 0, not {timeout!r}")
     run = live
     if run is None:
+        check_timeout(timeout)
         state = fork(state)
         if plan.needs:
             check_resources(plan, DEFAULT)
@@ -71,6 +70,14 @@ async def execute(
     if not strand.waited and strand.task.custom_sleep_data is MARK:
         await trio.lowlevel.cancel_shielded_checkpoint()
     return RunResult(state, taken, run.clock() - begin, steps, Story(run, strand.trail))
+
+
+def check_timeout(timeout: object) -> None:
+    """Refuse what is no number of seconds; checkers do, but not everybody has one."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise ValueError(f"timeout must be a number of seconds > 0, not {timeout!r}")
 
 
 def check_resources(plan: Plan[Any], settings: Settings) -> None:

@@ -236,7 +236,7 @@ class Within(BuiltIn, Generic[Outer, State, Exits]):
 
 
 @final
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _FlowMaker(Generic[State]):
     name: str | None
     state: type[State]
@@ -246,7 +246,7 @@ class _FlowMaker(Generic[State]):
 
 
 @final
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _NamedFlowMaker:
     name: str | None
 

@@ -80,7 +80,7 @@ class FunctionNode(BuiltIn, Generic[State, Exits]):
 
 
 @final
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _StepMaker:
     options: StepOptions
 

@@ -75,7 +75,7 @@ class Node(Protocol[State_contra, Prepared, Result, Exits]):
         ...
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class BuiltIn(ABC):
     """A node made by this package: it knows what it compiles to.
 

@@ -102,7 +102,7 @@ def is_shared(kind: type) -> bool:
     ``int`` or ``str`` is, unless its instances have a ``__dict__``.
     """
     return issubclass(kind, _SHARED_BASES) or (
-        (issubclass(kind, _ATOMS) or _is_named(kind)) and not kind.__dictoffset__
+        (_is_named(kind) or issubclass(kind, _ATOMS)) and not kind.__dictoffset__
     )
 
 

@@ -22,7 +22,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -43,21 +43,27 @@ from agentflow_trio import (
     step,
 )
 
+WORDS: Final = 50  # a document has in the digest, if nothing else is asked for
 ENOUGH: Final = 25  # words; a document with fewer is as short as its digest
 SHORTEST, LONGEST = 6, 40  # words in a sentence
 SAME: Final = 0.6  # share of common terms from which two sentences say the same
-KEY_TERMS, COVERED = 20, 0.8  # how many there are, and the share that a draft must mention
+KEY_TERMS, COVERED = 20, 0.8  # at most, two a document; the share that a draft must mention
 
 
 @frozen
 class Document:
-    """A file that was read. summary: sentences of the model's, if it was asked and answered."""
+    """A file that was read. summary: sentences of the model's, if it was asked and answered.
+
+    merits: what may stand for the document, each sentence with its worth from 0 to 1.2; first those of
+    the summary, if there is one, then its own.
+    """
 
     path: str
     link: str
     title: str
-    sentences: tuple[str, ...]
-    summary: tuple[str, ...] = ()
+    sentences: Texts
+    summary: Texts = ()
+    merits: tuple[Mapping[str, float], ...] = ()
 
     @property
     def words(self) -> int:
@@ -71,39 +77,40 @@ class Criterion:
     name: str
     demand: str
     measured: str
-    faults: tuple[str, ...]
+    faults: Texts
 
 
-# The sentences chosen from each document; what was read, and why the rest was left out;
-# a draft with the number of words it may have and the terms that it should mention.
-Draft: TypeAlias = Mapping[str, tuple[str, ...]]
-Reading: TypeAlias = tuple[tuple[Document, ...], Mapping[str, str]]
-Submission: TypeAlias = tuple[Draft, int, tuple[str, ...]]
+Texts: TypeAlias = tuple[str, ...]
+Draft: TypeAlias = Mapping[str, Texts]  # what was chosen from each document
+Verdict: TypeAlias = tuple[Criterion, ...]
+Documents: TypeAlias = tuple[Document, ...]
 
 
 @define
 class Digest:
     """The state. Give the first five with ``--set``; the last says where the result is.
 
-    A document with *per_sentence* words is worth one sentence; *struck* ones are never used again,
-    *preferred* ones first. These three are what a revision changes, and drafts are made from.
+    words: at most, 50 a document if not given. per_sentence, longest, distinct and preferred are what
+    a revision changes and drafts are made from: how many words of a document are worth a sentence, how
+    many one may have, whether it may repeat another document, and which ones come first.
     """
 
     folder: str = field(factory=lambda: os.path.relpath(Path(__file__).parents[1]))
     out: str = "digest.md"
-    words: int = 1000
+    words: int = 0
     model: str = ""
     model_name: str = "default"
-    documents: tuple[Document, ...] = field(default=(), repr=False)
-    key_terms: tuple[str, ...] = field(default=(), repr=False)
+    documents: Documents = field(default=(), repr=False)
+    key_terms: Texts = field(default=(), repr=False)
     per_sentence: float = field(default=60.0, repr=False)
-    struck: tuple[str, ...] = field(default=(), repr=False)
-    preferred: tuple[str, ...] = field(default=(), repr=False)
-    draft: Draft = field(factory=dict[str, tuple[str, ...]], repr=False)
-    criteria: tuple[Criterion, ...] = field(default=(), repr=False)
+    longest: float = field(default=math.inf, repr=False)
+    distinct: bool = field(default=False, repr=False)
+    preferred: Texts = field(default=(), repr=False)
+    draft: Draft = field(factory=dict[str, Texts], repr=False)
+    criteria: Verdict = field(default=(), repr=False)
     left_out: Mapping[str, str] = field(factory=dict[str, str])
     trouble: str = ""
-    revisions: tuple[str, ...] = ()
+    revisions: Texts = ()
     published: str = ""
 
 
@@ -120,7 +127,7 @@ class Read:
     async def prep(self, shared: Digest) -> tuple[Path, Path]:
         return Path(shared.folder), Path(shared.out)
 
-    async def exec(self, paths: tuple[Path, Path]) -> Reading:
+    async def exec(self, paths: tuple[Path, Path]) -> tuple[Documents, Mapping[str, str]]:
         documents, left_out = await current_step().to_thread(read_folder, *paths)
         if not documents:
             reasons = "".join(f"\n{path}: {reason}" for path, reason in left_out.items())
@@ -128,16 +135,22 @@ class Read:
         return documents, left_out
 
     async def post(
-        self, shared: Digest, _: object, reading: Reading, *, by_model: Next, by_quoting: Next
+        self,
+        shared: Digest,
+        _: object,
+        reading: tuple[Documents, Mapping[str, str]],
+        *,
+        by_model: Next,
+        by_quoting: Next,
     ) -> Next:
         shared.documents, shared.left_out = reading
-        shared.key_terms = Corpus.of(shared.documents).key_terms(shared.documents)
+        shared.words = shared.words or WORDS * len(shared.documents)
         return by_model if shared.model else by_quoting
 
 
-def read_folder(root: Path, out: Path) -> Reading:
+def read_folder(root: Path, out: Path) -> tuple[Documents, Mapping[str, str]]:
     """Read every file that is text; what is left out is named with the reason."""
-    documents = dict[tuple[str, ...], Document]()
+    documents = dict[Texts, Document]()
     paths, left_out = list[Path](), dict[str, str]()
 
     def lost(error: OSError) -> None:
@@ -146,8 +159,9 @@ def read_folder(root: Path, out: Path) -> Reading:
     for folder, below, names in os.walk(root, onerror=lost):
         below[:] = sorted(name for name in below if not name.startswith((".", "_")))
         found = (Path(folder, name) for name in sorted(names))
-        paths += (path for path in found if path.suffix.lower() in {".md", ".markdown", ".txt"})
-    for number, path in enumerate(path for path in paths if path.resolve() != out.resolve()):
+        texts = (path for path in found if path.suffix.lower() in {".md", ".markdown", ".txt"})
+        paths += (path for path in texts if os.path.realpath(path) != os.path.realpath(out))
+    for number, path in enumerate(paths):
         name = shown(path.relative_to(root).as_posix())
         current_step().report(number / len(paths), name)
         document = read_file(path, name, out.parent)
@@ -200,7 +214,7 @@ class Ask:
         current_step().report(1 - len(waiting) / len(shared.documents), waiting[0].path)
         return Question(shared.model, shared.model_name, waiting[0])
 
-    async def exec(self, question: Question) -> tuple[str, ...]:
+    async def exec(self, question: Question) -> Texts:
         try:
             import httpx  # noqa: PLC0415 - only who asks a model needs it
         except ImportError as missing:
@@ -223,13 +237,7 @@ class Ask:
         return condensed(answer)
 
     async def post(
-        self,
-        shared: Digest,
-        question: Question,
-        summary: tuple[str, ...],
-        *,
-        more: Next,
-        done: Next,
+        self, shared: Digest, question: Question, summary: Texts, *, more: Next, done: Next
     ) -> Next:
         shared.documents = tuple(
             evolve(each, summary=summary) if each == question.document else each
@@ -244,7 +252,7 @@ TASK: Final = (
 )
 
 
-def condensed(answer: object) -> tuple[str, ...]:
+def condensed(answer: object) -> Texts:
     """The sentences in a chat completion."""
     match answer:
         case {"choices": [{"finish_reason": "length"}]}:
@@ -255,14 +263,29 @@ def condensed(answer: object) -> tuple[str, ...]:
             raise ModelError("the model's answer holds no sentence")
 
 
-@step
-async def go_without(digest: Digest) -> None:
-    """Remember why the model is asked no more."""
-    match current_step().caught:
-        case DeadlineExceededError(seconds=seconds):
-            digest.trouble = f"the model gave no answer within {seconds:g} s"
-        case error:
-            digest.trouble = str(error)
+class Condense:
+    """Weigh the sentences that may stand for each document: the model's, or else its own."""
+
+    async def prep(self, shared: Digest) -> Documents:
+        return shared.documents
+
+    async def exec(self, documents: Documents) -> tuple[Documents, Texts]:
+        here, weighed = current_step(), list[Document]()
+        corpus = await here.to_thread(Corpus.of, documents)
+        for number, document in enumerate(documents):
+            here.report(number / len(documents), document.path)
+            weighed.append(await here.to_thread(corpus.weighed, document))
+        return tuple(weighed), await here.to_thread(corpus.key_terms)
+
+    async def post(self, shared: Digest, _: object, result: tuple[Documents, Texts]) -> None:
+        shared.documents, shared.key_terms = result
+        match current_step().caught:  # what led here, if the model did not answer to the end
+            case DeadlineExceededError(seconds=seconds):
+                shared.trouble = f"the model gave no answer within {seconds:g} s"
+            case ModelError() as error:
+                shared.trouble = str(error)
+            case _:
+                shared.trouble = ""
 
 
 # ---------------------------------------------------------------- draft, review, revise
@@ -274,110 +297,99 @@ async def draft(digest: Digest) -> None:
 
 
 def drafted(digest: Digest) -> Draft:
-    """Choose sentences: four times as many words earn a document twice as many."""
-    corpus, chosen = Corpus.of(digest.documents), dict[str, tuple[str, ...]]()
+    """Choose sentences: four times as many words earn a document twice as many, up to five."""
+    chosen, said = dict[str, Texts](), list[set[str]]()
     for each in digest.documents:
-        number = max(1, round(math.sqrt(each.words / digest.per_sentence)))
-        chosen[each.path] = corpus.best(each, number, digest.struck, digest.preferred)
+        number = max(1, min(5, round(math.sqrt(each.words / digest.per_sentence))))
+        said = said if digest.distinct else []
+        chosen[each.path] = best(each, number, digest.longest, digest.preferred, said)
     return chosen
 
 
 class Review:
     """Measure a draft against all that is demanded of it."""
 
-    async def prep(self, shared: Digest) -> Submission:
+    async def prep(self, shared: Digest) -> tuple[Draft, int, Texts]:
         return shared.draft, shared.words, shared.key_terms
 
-    async def exec(self, submission: Submission) -> tuple[Criterion, ...]:
-        draft, limit, key_terms = submission
-        said = list(everything(draft))
-        words, longest = sum(map(count, said)), max(map(count, said))
-        bags = [set(terms(sentence)) for sentence in said]
-        alike = [(overlap(bags[a], bags[b]), b) for a, b in combinations(range(len(said)), 2)]
-        most = max((share for share, _ in alike), default=0.0)
-        silent = [path for path, chosen in draft.items() if not chosen]
-        unsaid = [term for term in key_terms if not any(term in bag for bag in bags)]
-        heard, mentioned = len(draft) - len(silent), len(key_terms) - len(unsaid)
-        return (
-            Criterion(
-                name="length",
-                demand=f"at most {limit:,} words",
-                measured=f"{words:,} words",
-                faults=tuple(s for s in said if words > limit and count(s) * len(said) > limit),
-            ),
-            Criterion(
-                name="completeness",
-                demand="a sentence of every document",
-                measured=f"{heard} of {len(draft)}",
-                faults=tuple(silent),
-            ),
-            Criterion(
-                name="sentences",
-                demand=f"at most {LONGEST} words in each",
-                measured=f"{longest} in the longest",
-                faults=tuple(sentence for sentence in said if count(sentence) > LONGEST),
-            ),
-            Criterion(
-                name="repetition",
-                demand=f"no two with {SAME:.0%} of their terms in common",
-                measured=f"{most:.0%} at most",
-                faults=tuple(said[b] for share, b in alike if share >= SAME),
-            ),
-            Criterion(
-                name="coverage",
-                demand=f"{COVERED:.0%} of the key terms",
-                measured=f"{mentioned} of {len(key_terms)}",
-                faults=tuple(unsaid) if mentioned < COVERED * len(key_terms) else (),
-            ),
-        )
+    async def exec(self, submission: tuple[Draft, int, Texts]) -> Verdict:
+        return await current_step().to_thread(measured, *submission)
 
     async def post(
-        self,
-        shared: Digest,
-        _: object,
-        found: tuple[Criterion, ...],
-        *,
-        passed: Next,
-        failed: Next,
+        self, shared: Digest, _: object, found: Verdict, *, passed: Next, failed: Next
     ) -> Next:
         shared.criteria = found
         return failed if any(criterion.faults for criterion in found) else passed
 
 
+def measured(draft: Draft, limit: int, key_terms: Texts) -> Verdict:
+    said = [text for chosen in draft.values() for text in chosen]
+    words, most = sum(map(count, said)), max(map(count, said), default=0)
+    excess = (f"{words - limit:,} words too many",) if words > limit else ()
+    silent = tuple(path for path, chosen in draft.items() if not chosen)
+    long = tuple(text for text in said if count(text) > LONGEST)
+    bags = [(text, set(terms(text))) for text in said]
+    alike = [(overlap(a, b), later) for (_, a), (later, b) in combinations(bags, 2)]
+    share = max((share for share, _ in alike), default=0.0)
+    twice = tuple(text for share, text in alike if share >= SAME)
+    unsaid = tuple(term for term in key_terms if not any(term in bag for _, bag in bags))
+    heard, mentioned = len(draft) - len(silent), len(key_terms) - len(unsaid)
+    missed = unsaid if mentioned < COVERED * len(key_terms) else ()
+    return (
+        Criterion("length", f"at most {limit:,} words", f"{words:,} words", excess),
+        Criterion("completeness", "every document", f"{heard} of {len(draft)}", silent),
+        Criterion("sentences", f"at most {LONGEST} words each", f"{most} in the longest", long),
+        Criterion("repetition", f"under {SAME:.0%} of terms in common", f"{share:.0%}", twice),
+        Criterion(
+            "coverage",
+            f"{COVERED:.0%} of key terms",
+            f"{mentioned} of {len(key_terms)}",
+            missed,
+        ),
+    )
+
+
 @step
 async def revise(digest: Digest) -> None:
-    """Change what the next draft is made from, for every criterion that was not met."""
-    for each in digest.criteria:
-        if not each.faults:
-            continue
-        if each.name == "length" and any(len(chosen) > 1 for chosen in digest.draft.values()):
-            over = sum(map(count, everything(digest.draft))) / max(digest.words, 1)
-            digest.per_sentence *= max(over, 1.1)
-            change = "longer documents got fewer sentences"
-        elif each.name == "coverage":
-            digest.preferred += tuple(mentioning(digest, each.faults))
-            change = f"sentences with {', '.join(each.faults)} came first"
-        else:
-            digest.struck += each.faults
-            change = f"sentences that gave way to others: {len(each.faults)}"
+    """Change what the next draft is made from; the length comes last, for all else changes it too."""
+    failed = [each for each in digest.criteria if each.faults]
+    for each in [each for each in failed if each.name != "length"] or failed:
+        match each.name:
+            case "length" if any(len(chosen) > 1 for chosen in digest.draft.values()):
+                words = sum(count(text) for chosen in digest.draft.values() for text in chosen)
+                digest.per_sentence *= max(words / max(digest.words, 1), 1.2) ** 2
+                change = "long documents got fewer sentences"
+            case "length":
+                digest.longest = digest.words // len(digest.documents)
+                change = f"sentences of more than {digest.longest} words gave way"
+            case "sentences":
+                digest.longest = min(LONGEST, digest.longest)
+                change = "longer ones gave way"
+            case "coverage":
+                digest.preferred += tuple(mentioning(digest, each.faults))
+                change = f"sentences with {', '.join(each.faults)} came first"
+            case "repetition":
+                digest.distinct = True
+                change = "what another document says gave way"
+            case _:
+                silent = dict.fromkeys(each.faults, "says nothing that others do not say")
+                digest.left_out = {**digest.left_out, **silent}
+                digest.documents = tuple(d for d in digest.documents if d.path not in silent)
+                change = f"left out: {', '.join(silent)}"
         digest.revisions += (
             f"{each.name}: {each.measured}, asked for {each.demand}; {change}",
         )
 
 
-def mentioning(digest: Digest, unsaid: tuple[str, ...]) -> Iterator[str]:
+def mentioning(digest: Digest, unsaid: Texts) -> Iterator[str]:
     """For each term a sentence that mentions it, and as many others as possible."""
-    tried = {*digest.struck, *digest.preferred}
-    texts = [text for each in digest.documents for text in each.sentences if text not in tried]
-    bags = {text: terms(text) for text in texts if SHORTEST <= count(text) <= LONGEST}
+    texts = [text for each in digest.documents for text in each.sentences]
+    fresh = (text for text in texts if SHORTEST <= count(text) <= min(LONGEST, digest.longest))
+    bags = {text: terms(text) for text in fresh if text not in digest.preferred}
     for term in unsaid:
         having = [text for text in bags if term in bags[text]]
         if having:
             yield max(having, key=lambda text: sum(other in bags[text] for other in unsaid))
-
-
-def everything(draft: Draft) -> Iterator[str]:
-    return (sentence for chosen in draft.values() for sentence in chosen)
 
 
 # ---------------------------------------------------------------- publish
@@ -403,9 +415,9 @@ async def publish(digest: Digest) -> None:
 
 def page(digest: Digest) -> Iterator[str]:
     before = sum(each.words for each in digest.documents)
-    after = sum(map(count, everything(digest.draft)))
+    words = sum(count(text) for chosen in digest.draft.values() for text in chosen)
     yield f"# Digest of {Path(digest.folder).resolve().name}\n"
-    yield f"{len(digest.documents)} documents with {before:,} words, in {after:,} words."
+    yield f"{len(digest.documents)} documents with {before:,} words, in {words:,} words."
     if digest.model:
         yield f"They are the words of {digest.model_name} where not marked as quoted."
     if digest.trouble:
@@ -434,6 +446,7 @@ def page(digest: Digest) -> Iterator[str]:
 
 read = Step(Read())
 ask = Step(Ask(), timeout=60.0)
+condense = Step(Condense())
 review = Step(Review(), max_visits=8)
 
 
@@ -454,9 +467,9 @@ edit = Step(editing)
 def digest(*, published: Next, abandoned: Next) -> Wiring[Digest]:
     """Condense a folder of texts into one reviewed page."""
     return [
-        read.to(by_model=ask, by_quoting=edit),
-        ask.to(more=ask, done=edit).catch(ModelError, DeadlineExceededError, to=go_without),
-        go_without.then(edit),
+        read.to(by_model=ask, by_quoting=condense),
+        ask.to(more=ask, done=condense).catch(ModelError, DeadlineExceededError, to=condense),
+        condense.then(edit),
         edit.to(approved=publish, abandoned=abandoned),
         publish.then(published),
     ]
@@ -473,7 +486,7 @@ UNFINISHED: Final = re.compile(  # ends with a full stop that ends no sentence
 )
 
 
-def parsed(text: str, *, markdown: bool = True) -> tuple[str, tuple[str, ...]]:
+def parsed(text: str, *, markdown: bool = True) -> tuple[str, Texts]:
     """Return the title and, each once, the sentences; headings, code and tables hold none."""
     text = FRONT_MATTER.sub("", text) if markdown else re.sub(r"(?m)^[ \t]+", "", text)
     title, found, around = "", dict[str, None](), list[str]()
@@ -531,7 +544,7 @@ STOP_WORDS: Final = frozenset(
 )
 DANGLING: Final = re.compile(  # as if something stood before it
     r"(?i)(also|and|both|but|he|here|however|it|its|neither|or|otherwise|she|so|such|that|their|then"
-    r"|there|therefore|these|they|this|those|thus)\b|.*\b(above|below|following|this\W*$)\b"
+    r"|there|therefore|these|they|this|those|thus)\b|.*\b(above|below|following)\b|.*\bthis\W*$"
 )
 
 
@@ -565,75 +578,94 @@ def overlap(a: set[str], b: set[str]) -> float:
 
 @frozen
 class Corpus:
-    """What terms weigh: *spread* says in how many of *size* documents each occurs."""
+    """What terms weigh: *spread* says in how many of the documents each occurs."""
 
-    size: int
     spread: Mapping[str, int]
+    documents: Documents
 
     @classmethod
-    def of(cls, documents: Iterable[Document]) -> Corpus:
-        found = [dict.fromkeys(terms(" ".join(each.sentences))) for each in documents]
-        return cls(len(found), Counter(term for each in found for term in each))
+    def of(cls, documents: Documents) -> Corpus:
+        found = (dict.fromkeys(terms(" ".join(each.sentences))) for each in documents)
+        return cls(Counter(term for each in found for term in each), documents)
 
     def vector(self, text: str) -> Mapping[str, float]:
-        """Weigh terms by TF-IDF, occurrences times ln(1 + size / spread), to a length of 1."""
-        often = Counter(terms(text))
-        weights = {
-            t: n * math.log1p(self.size / self.spread.get(t, 1)) for t, n in often.items()
-        }
+        """Weigh terms by TF-IDF, occurrences times ln(1 + documents / spread), to a length of 1."""
+        size, often = len(self.documents), Counter(terms(text))
+        weights = {t: n * math.log1p(size / self.spread.get(t, 1)) for t, n in often.items()}
         norm = math.hypot(*weights.values()) or 1.0
         return {term: weight / norm for term, weight in weights.items()}
 
-    def key_terms(self, documents: Iterable[Document]) -> tuple[str, ...]:
+    def key_terms(self) -> Texts:
         """The heaviest terms of all documents together, of those that more than one has."""
-        total = dict[str, float]()
-        for each in documents:
+        total, size = dict[str, float](), len(self.documents)
+        for each in self.documents:
             for term, weight in self.vector(" ".join(each.sentences)).items():
                 total[term] = total.get(term, 0.0) + weight
-        shared = (term for term in total if self.spread[term] > 1 or self.size == 1)
-        return tuple(sorted(shared, key=lambda term: (-total[term], term))[:KEY_TERMS])
+        shared = (term for term in total if self.spread[term] > 1 or size == 1)
+        heaviest = sorted(shared, key=lambda term: (-total[term], term))
+        return tuple(heaviest[: min(KEY_TERMS, 2 * size)])
 
-    def best(
-        self,
-        document: Document,
-        number: int,
-        struck: tuple[str, ...],
-        preferred: tuple[str, ...],
-    ) -> tuple[str, ...]:
-        """Choose *number* sentences by their merit, less what the others say already.
+    def weighed(self, document: Document) -> Document:
+        """Give *document* the merits of its sentences."""
+        sources = (document.summary, document.sentences)
+        return evolve(
+            document, merits=tuple(self.merits(document, each) for each in sources if each)
+        )
+
+    def merits(self, document: Document, source: Texts) -> Mapping[str, float]:
+        """Weigh sentences that may stand for *document*; return the thirty best in their order.
 
         Merit is what a sentence has in common with its document as a whole, the centroid (their
-        cosine), and its place: the earlier the better (Radev et al., "Centroid-based summarization
-        of multiple documents", Inf. Process. Manage. 40, 2004). It is half of that if the sentence
-        hangs on the one before. The choice is by maximal marginal relevance with lambda = 0.7
-        (Carbonell and Goldstein, "The use of MMR", SIGIR 1998).
+        cosine), and its place, the earlier the better (Radev et al., "Centroid-based summarization of
+        multiple documents", Inf. Process. Manage. 40, 2004); half of it if it hangs on the one before.
         """
-        centroid, merits = self.vector(" ".join(document.sentences)), dict[str, float]()
-        texts = candidates(document, struck, preferred)
+        centroid, found = self.vector(" ".join(document.sentences)), dict[str, float]()
+        texts = [text for text in source if count(text) >= SHORTEST] or source
         for place, text in enumerate(texts):
             cosine = sum(w * centroid.get(term, 0.0) for term, w in self.vector(text).items())
             merit = cosine + 0.2 * (1 - place / len(texts))
-            merits[text] = merit * (0.5 if DANGLING.match(text) else 1.0) + 2 * (
-                text in preferred
-            )
-        bags, chosen = {text: set(terms(text)) for text in merits}, list[str]()
-
-        def relevance(text: str) -> float:
-            said = max((overlap(bags[text], bags[other]) for other in chosen), default=0.0)
-            return 0.7 * merits[text] - 0.3 * said
-
-        while len(chosen) < min(number, len(merits)):
-            chosen.append(max((text for text in merits if text not in chosen), key=relevance))
-        return tuple(text for text in merits if text in chosen)
+            found[text] = merit / 2 if DANGLING.match(text) else merit
+        least = sorted(found.values(), reverse=True)[:30][-1]
+        return {text: merit for text, merit in found.items() if merit >= least}
 
 
-def candidates(
-    document: Document, struck: tuple[str, ...], preferred: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The sentences that may stand for a document; if none is left, the beginning of its first."""
-    wanted = tuple(text for text in document.sentences if text in preferred)
-    for source in (document.summary, document.sentences):
-        fine = (text for text in source if count(text) >= SHORTEST and text not in struck)
-        if found := tuple(dict.fromkeys((*fine, *wanted))):
-            return found
-    return (" ".join(document.sentences[0].split()[: LONGEST - 1]) + " …",)
+def best(
+    document: Document,
+    number: int,
+    longest: float,
+    preferred: Texts,
+    said: list[set[str]],
+) -> Texts:
+    """Choose sentences of the summary or else the text; add what they say to *said*."""
+    wanted = {text: 2.0 for text in document.sentences if text in preferred}
+    for merits in document.merits:
+        fine = {t: merit for t, merit in {**merits, **wanted}.items() if count(t) <= longest}
+        if chosen := relevant(fine, number, said):
+            return chosen
+    for text in sorted(document.sentences, key=count):
+        beginning = [*text.split()[: LONGEST - 1], "…"]
+        short = text if count(text) <= LONGEST else " ".join(beginning)
+        if chosen := relevant({short: 1.0}, 1, said):
+            return chosen
+    return ()
+
+
+def relevant(merits: Mapping[str, float], number: int, said: list[set[str]]) -> Texts:
+    """Choose sentences by maximal marginal relevance, none that is as good as *said*.
+
+    Source: Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering
+    documents and producing summaries", SIGIR 1998; with lambda = 0.7.
+    """
+    bags, left, chosen = {text: set(terms(text)) for text in merits}, [*merits], list[str]()
+
+    def relevance(text: str) -> float:
+        common = max((overlap(bags[text], bags[other]) for other in chosen), default=0.0)
+        return 0.7 * merits[text] - 0.3 * common
+
+    while left and len(chosen) < number:
+        text = max(left, key=relevance)
+        left.remove(text)
+        if all(overlap(bags[text], other) < SAME for other in said):
+            chosen.append(text)
+            said.append(bags[text])
+    return tuple(text for text in merits if text in chosen)

@@ -399,7 +399,7 @@ async def test_a_function_step_that_gives_nothing_to_await_is_a_named_error() ->
     with pytest.raises(FlowFailedError) as caught:
         await chain("f", wrong).run(Notes())
     assert str(caught.value.only()) == (
-        "exec of step 'wrong' returned a int, not an awaitable; write 'async def exec'"
+        "exec of step 'wrong' gave nothing to await (int); write 'async def exec'"
     )
 
 

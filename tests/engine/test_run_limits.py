@@ -60,7 +60,8 @@ async def test_a_step_visited_more_often_than_it_may_fails_before_it_runs(
     assert isinstance(error, MaxVisitsError)
     assert (error.step, error.max_visits) == ("f/loop/again", 5)
     assert str(error) == (
-        "f/loop/again was visited 5 times, its max_visits; raise it, or look at who routes back"
+        "f/loop/again would be visited more than max_visits=5 times; "
+        "raise it, or look at who routes back"
     )
     assert caught.value.find(error) == Failure("f/loop/again#6", "prep", 1, 0.0)
     inner = caught.value.exceptions[0]

@@ -176,14 +176,43 @@ def test_tests_neither_mock_nor_sleep(path: Path) -> None:
 
 
 SILENCED: Final = re.compile(r"#\s*(type:\s*ignore|noqa|pyright:|pragma:)|\bcast\(")
+NOQA: Final = re.compile(r"#\s*noqa: [A-Z]+\d+(, [A-Z]+\d+)*(?P<reason> \S)?")
+
+
+def unreasoned(text: str) -> list[str]:
+    """The lines that silence a checker otherwise than by a ``noqa`` with codes and a reason.
+
+    The reason stands behind it, or in a comment of its own up to four lines above.
+    """
+    lines = text.splitlines()
+    found: list[str] = []
+    for at, line in enumerate(lines):
+        if SILENCED.search(line):
+            above = lines[max(at - 4, 0) : at]
+            noqa = NOQA.search(line)
+            told = any(each.lstrip().startswith("#") for each in above)
+            if noqa is None or not (noqa["reason"] or told):
+                found.append(f"{at + 1}: {line.strip()}")
+    return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_no_check_is_silenced_without_a_reason(path: Path) -> None:
-    """A ``noqa`` gives its code and, on the same line, its reason; the rest is not used at all."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        found = SILENCED.search(line)
-        if found is not None:
-            assert re.search(r"#\s*noqa: [A-Z]+\d+(, [A-Z]+\d+)* \S", line), (
-                f"{path.name}:{number}"
-            )
+    assert unreasoned(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x = 1  # noqa: A001 - our word", []),
+        ("# our word\nx = 1  # noqa: A001, B002", []),
+        ("x = 1  # noqa: A001", ["1: x = 1  # noqa: A001"]),
+        ("# far\n\n\n\n\nx = 1  # noqa: A001", ["6: x = 1  # noqa: A001"]),
+        ("x = 1  # noqa - any", ["1: x = 1  # noqa - any"]),
+        ("x = 1  # type: ignore[arg-type]", ["1: x = 1  # type: ignore[arg-type]"]),
+        ("x = cast(int, y)", ["1: x = cast(int, y)"]),
+        ("forecast(y)", []),
+    ],
+)
+def test_what_counts_as_a_reason(text: str, expected: list[str]) -> None:
+    assert unreasoned(text) == expected

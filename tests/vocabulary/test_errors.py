@@ -122,7 +122,7 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
     ),
     (
         NotAwaitableError(step="write", phase="exec", returned="str"),
-        "exec of step 'write' returned a str, not an awaitable; write 'async def exec'",
+        "exec of step 'write' gave nothing to await (str); write 'async def exec'",
     ),
     (
         DeadlineExceededError(limit="timeout of the run", seconds=3.0),
@@ -136,7 +136,8 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
     ),
     (
         MaxVisitsError(step="flow/write", max_visits=3),
-        "flow/write was visited 3 times, its max_visits; raise it, or look at who routes back",
+        "flow/write would be visited more than max_visits=3 times; "
+        "raise it, or look at who routes back",
     ),
     (
         StepLimitError(max_steps=9, busiest={"flow/a": 5, "flow/b": 4}),
