@@ -12,8 +12,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from inspect import iscoroutinefunction
-from pathlib import Path
-from typing import Final, ParamSpec
+from typing import ParamSpec
 
 import pytest
 import trio
@@ -21,7 +20,6 @@ from hypothesis import settings
 
 Arguments = ParamSpec("Arguments")
 
-TYPING: Final = Path(__file__).with_name("typing")
 
 # dev: while writing. ci: the same examples on every run (derandomize leaves no use for the example
 # database, and Hypothesis refuses both). deep: `tox -e deep`, before a release.
@@ -82,10 +80,8 @@ def leaves_no_task(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Watch every async test, those under ``@given`` included; mark what runs type checkers."""
+    """Watch every async test, those under ``@given`` included."""
     for item in items:
-        if TYPING in item.path.parents:
-            item.add_marker("types")
         if not isinstance(item, pytest.Function):
             continue
         given = getattr(item.obj, "hypothesis", None)

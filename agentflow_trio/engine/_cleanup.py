@@ -58,10 +58,11 @@ async def close_visit(
 async def _close(
     strand: Strand, error: BaseException | None, *, keep: Phase | None
 ) -> list[BaseException]:
-    cleanups, failures, phase = strand.cleanups, list[BaseException](), strand.phase
-    while cleanups and cleanups[-1].phase != keep:
-        strand.phase = "cleanup"
-        failures += await _shielded(strand, cleanups.pop(), error)
+    failures, phase = list[BaseException](), strand.phase
+    while strand.cleanups and strand.cleanups[-1].phase != keep:
+        *left, last = strand.cleanups
+        strand.cleanups, strand.phase = tuple(left), "cleanup"
+        failures += await _shielded(strand, last, error)
     strand.phase = phase
     return failures
 

@@ -214,7 +214,7 @@ class StepContext:
         if find(task) is not around and find is not PublicStatus:
             await leave(None)
             raise NoStepError(reason=_KEEPS_SCOPE.format(type(resource).__name__))
-        strand.cleanups.append(Cleanup(strand.phase, type(resource).__name__, leave))
+        strand.open(Cleanup(strand.phase, type(resource).__name__, leave))
         return value
 
     def on_cleanup(
@@ -230,9 +230,8 @@ class StepContext:
             return await fn(*args)
 
         strand = self._owner("on_cleanup")
-        strand.cleanups.append(
-            Cleanup(strand.phase, getattr(fn, "__qualname__", repr(fn)), call)
-        )
+        what = getattr(fn, "__qualname__", repr(fn))
+        strand.open(Cleanup(strand.phase, what, call))
 
     def _owner(self, what: str) -> Strand:
         strand = self._live()

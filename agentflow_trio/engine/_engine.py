@@ -119,6 +119,7 @@ class Engine:
             if exc is not None:
                 self._cancel_all(exc)
             else:
+                await trio.lowlevel.checkpoint()  # noqa: ASYNC102
                 await self._all_ended()  # noqa: ASYNC102 - what is waited for ends by itself
         except BaseException as cut:
             self._cancel_all(cut)

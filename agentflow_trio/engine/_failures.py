@@ -35,6 +35,7 @@ __all__ = [
     "is_caught",
     "mark_once",
     "named",
+    "note",
     "owe",
     "target_of",
     "wrong_exit",
@@ -185,13 +186,16 @@ def _failed(name: str) -> str:
     return f"flow {name!r} failed" if name else "the step failed"
 
 
+def note(error: BaseException, text: str) -> None:
+    """Add a note to *error*, if it takes one."""
+    with contextlib.suppress(AttributeError):  # a frozen exception takes none
+        error.add_note(text)
+
+
 def _mark(strand: Strand, error: BaseException, phase: Phase) -> Failure:
     mark = strand.failure(phase)
     if not _passes(error):
-        with contextlib.suppress(
-            AttributeError
-        ):  # a frozen exception takes no notes; the mark still knows
-            error.add_note(f"in {mark}")
+        note(error, f"in {mark}")
     return mark
 
 

@@ -20,6 +20,7 @@ from ..errors import (
     is_failed,
 )
 from ..types import RunResult, Stream
+from ._failures import note
 from ._live import CURRENT, LiveRun
 from ._run import execute
 from ._streams import StreamReader
@@ -68,11 +69,12 @@ class Run(Generic[State]):
         self._over = over
         self._scope = trio.CancelScope()
         self._reason: str | None = None
-        self._requested = 0.0
+        self._requested = self._ended = 0.0
         self._result: RunResult[State] | None = None
         self._failure: Exception | None = None
         self._done = trio.Event()
         self._asked = False
+        self._waiting = 0
 
     @property
     def run_id(self) -> str:
@@ -88,10 +90,18 @@ class Run(Generic[State]):
             SelfWaitError: called from inside this very run.
         """
         self._refuse_inside()
-        await trio.lowlevel.checkpoint()
-        await self._done.wait()
-        self._asked = True
+        await self._wait()
         return self.outcome()
+
+    async def _wait(self) -> None:
+        """Wait for the end as somebody who takes what came of it."""
+        await trio.lowlevel.checkpoint()
+        self._waiting += 1
+        try:
+            await self._done.wait()
+        finally:
+            self._waiting -= 1
+        self._asked = True
 
     def events(
         self,
@@ -133,9 +143,7 @@ class Run(Generic[State]):
         """
         self._refuse_inside()
         self.request_cancel(reason)
-        await trio.lowlevel.checkpoint()
-        await self._done.wait()
-        self._asked = True
+        await self._wait()
         return self._report()
 
     def _report(self) -> CancelReport:
@@ -143,19 +151,18 @@ class Run(Generic[State]):
         asked = self._reason is not None
         return CancelReport(
             reason=self._reason or "",
-            cut_off=self._cut_off() if asked else (),
+            cut_off=self._live.cut_off if asked else (),
             overruns=tuple(leaf for leaf in leaves if isinstance(leaf, CleanupOverrunError)),
             failures=tuple(leaf for leaf in leaves if not isinstance(leaf, RunCancelledError)),
-            duration=self._live.clock() - self._requested if asked else 0.0,
+            duration=self._ended - self._requested if asked else 0.0,
         )
-
-    def _cut_off(self) -> tuple[CutOff, ...]:
-        return tuple(reversed(self._live.cut_off))
 
     def _refuse_inside(self) -> None:
         strand = CURRENT.get()
+        if strand is not None and not strand.contains_caller():
+            return
         while strand is not None:
-            if strand.run is self._live and strand.steps >= 0 and strand.contains_caller():
+            if strand.run is self._live and strand.steps >= 0:
                 raise SelfWaitError(run_id=self.run_id)
             strand = strand.outer
 
@@ -172,17 +179,19 @@ class Run(Generic[State]):
             self._failure = error
         except BaseException as error:
             reason = f"it was stopped by {type(error).__name__}"
-            self._failure = RunCancelledError(reason=reason, cut_off=self._cut_off())
+            self._failure = RunCancelledError(reason=reason, cut_off=self._live.cut_off)
             raise
         finally:
             if self._scope.cancelled_caught:
                 self._failure = self._cancelled(self._failure)
+            self._ended = self._live.clock()
+            self._asked = self._asked or self._waiting > 0
             self._done.set()
             self._over(self)
 
     def _cancelled(self, failure: Exception | None) -> Exception:
         """What a cancelled run raises: alone, or together with what failed while it unwound."""
-        cancelled = RunCancelledError(reason=self._reason or "", cut_off=self._cut_off())
+        cancelled = RunCancelledError(reason=self._reason or "", cut_off=self._live.cut_off)
         if failure is None:
             return cancelled
         path = self._live.path
@@ -224,4 +233,4 @@ class Run(Generic[State]):
         with trio.CancelScope(shield=True):
             await self._done.wait()
         if not self._asked and is_failed(self._failure):
-            exc.add_note(f"and run {self.run_id} failed meanwhile:\n{self._failure.report()}")
+            note(exc, f"and run {self.run_id} failed meanwhile:\n{self._failure.report()}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -52,9 +53,18 @@ DEFAULT: Final = Settings()
 """The settings of a run without an engine."""
 
 
+@lru_cache(maxsize=1)  # all runs of a loop share one bound method, 64 bytes each otherwise
+def _time_of(clock: trio.abc.Clock) -> Callable[[], float]:
+    return clock.current_time
+
+
 @final
 class LiveRun:
-    """One execution of a flow, as long as it lasts."""
+    """One execution of a flow, as long as it lasts.
+
+    Attributes:
+        outer: the strand that made it, if a node did, in whatever task it runs.
+    """
 
     __slots__ = (
         "_run_id",
@@ -64,6 +74,7 @@ class LiveRun:
         "clock",
         "cut_off",
         "grace_ends",
+        "outer",
         "plan",
         "settings",
         "streams",
@@ -74,11 +85,13 @@ class LiveRun:
     ) -> None:
         self.plan: Plan[Any] = plan
         self.settings: Settings = settings
-        self.clock: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self.clock: Callable[[], float] = _time_of(trio.lowlevel.current_clock())
         self.began: float = 0.0
         self.bus: Bus | None = None
         self.streams: Streams | None = None
-        self.cut_off: list[CutOff] = []
+        self.cut_off: tuple[CutOff, ...] = ()
+        around = CURRENT.get()
+        self.outer: Strand | None = around if around and around.contains_caller() else None
         self.grace_ends: float = math.inf
         self._run_id = run_id
         self._seed = seed
@@ -132,7 +145,7 @@ class Strand:
     """One task's way through a run.
 
     Attributes:
-        outer: the strand of the run that this one is inside of, if a node started it.
+        outer: the strand whose node started this run, if one did.
         quiet: nobody listens and no time is accounted for, so plain steps may be run inline.
         limit: ``max_steps``.
         steps: how many visits were begun; negative between visits and once the strand is over. Tells visits apart.
@@ -181,7 +194,7 @@ class Strand:
         limit = run.settings.max_steps
         self.run: LiveRun = run
         self.task: trio.lowlevel.Task = task
-        self.outer: Strand | None = CURRENT.get()
+        self.outer: Strand | None = run.outer
         self.quiet: bool = run.bus is None
         self.nurseries: int = len(task.child_nurseries)
         self.trail: Trail = Trail(run.plan)
@@ -193,7 +206,7 @@ class Strand:
         self.attempt: int = 1
         self.caught: BaseException | None = None
         self.caught_at: int = 0
-        self.cleanups: list[Cleanup] = []
+        self.cleanups: tuple[Cleanup, ...] = ()
         self.context: StepContext | None = None
         self.heartbeats: tuple[tuple[trio.CancelScope, float], ...] = ()
         self.spent: tuple[dict[str, float], ...] = ()
@@ -246,6 +259,10 @@ class Strand:
                 return nursery in self.task.child_nurseries[self.nurseries :]
             task = nursery.parent_task
         return True
+
+    def open(self, cleanup: Cleanup) -> None:
+        """Have *cleanup* done when the phase ends."""
+        self.cleanups = (*self.cleanups, cleanup)
 
     def spend(self, key: str, seconds: float) -> None:
         """Account *seconds* to the step whose path without visit numbers is *key*."""

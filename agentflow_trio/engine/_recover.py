@@ -99,9 +99,8 @@ def _tell(strand: Strand, started: float, phase: Phase, error: BaseException) ->
         return
     path, elapsed = strand.trail.here().path, strand.run.clock() - started
     if cancelled:
-        strand.run.cut_off.append(
-            CutOff(path=path, phase=phase, attempt=attempt, elapsed=elapsed)
-        )
+        cut = CutOff(path=path, phase=phase, attempt=attempt, elapsed=elapsed)
+        strand.run.cut_off = (cut, *strand.run.cut_off)
     if bus is None:
         return
     if cancelled:

@@ -232,7 +232,7 @@ async def bounded(
     run, begun = strand.run, strand.run.clock()
     scope = trio.CancelScope(deadline=begun + limit.seconds)
     spent: dict[str, float] = {}
-    before, cut_before = (strand.quiet, strand.spent, strand.heartbeats), len(run.cut_off)
+    before, cut_before = (strand.quiet, strand.spent, strand.heartbeats), run.cut_off
     strand.quiet, strand.spent = False, (*strand.spent, spent)
     if limit.heartbeat:
         strand.heartbeats = (*strand.heartbeats, (scope, limit.seconds))
@@ -249,7 +249,7 @@ async def bounded(
         strand.quiet, strand.spent, strand.heartbeats = before
     if not strand.is_cancelled():
         # it was this limit alone: what it cut off is a failure, and the next cancellation has a grace of its own
-        del run.cut_off[cut_before:]
+        run.cut_off = cut_before
         run.calm_down()
     if limit.account is not None:
         spent[limit.account] = run.clock() - begun

@@ -101,9 +101,8 @@ def is_shared(kind: type) -> bool:
     An exception is: it is its identity (``except*`` and ``find`` look for that very object). A class derived from
     ``int`` or ``str`` is, unless its instances have a ``__dict__``.
     """
-    return issubclass(kind, _SHARED_BASES) or (
-        (_is_named(kind) or issubclass(kind, _ATOMS)) and not kind.__dictoffset__
-    )
+    atom = (_is_named(kind) or issubclass(kind, _ATOMS)) and not kind.__dictoffset__
+    return atom or issubclass(kind, _SHARED_BASES)
 
 
 def _is_named(kind: type) -> bool:

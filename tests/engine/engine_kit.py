@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -141,6 +141,20 @@ def _line(event: ExecutionEvent) -> str:
     if event.event_type != "run_start":
         words += [f"{name}={value}" for name, value in event.metadata.items() if name != "flow"]
     return " ".join(words)
+
+
+def well_formed(events: Sequence[ExecutionEvent]) -> None:
+    """Whether these can be all events of one run, however it ended."""
+    assert [event.seq for event in events] == [*range(len(events))]
+    assert events[0].event_type == "run_start"
+    assert events[-1].event_type == "run_end"
+    open_: list[str] = []
+    for event in events:
+        if event.event_type == "node_start":
+            open_.append(event.path)
+        elif event.event_type in {"node_success", "node_error", "node_cancelled"}:
+            assert open_.pop() == event.path
+    assert open_ == []
 
 
 Picture: TypeAlias = Any

@@ -136,8 +136,10 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
     ),
     (
         MaxVisitsError(step="flow/write", max_visits=3),
-        "flow/write would be visited more than max_visits=3 times; "
-        "raise it, or look at who routes back",
+        (
+            "flow/write would be visited more than max_visits=3 times; "
+            "raise it, or look at who routes back"
+        ),
     ),
     (
         StepLimitError(max_steps=9, busiest={"flow/a": 5, "flow/b": 4}),
