@@ -205,6 +205,7 @@ ExecutionEvent: TypeAlias = (
     | CleanupOverrun
     | ObserverFailed
 )
+"""Any event: a closed union, so that a ``match`` over it is checked to be complete."""
 
 EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
     kind.event_type: kind
@@ -223,3 +224,4 @@ EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
         ObserverFailed,
     )
 }
+"""Event type, as ``node_start`` -> its class."""

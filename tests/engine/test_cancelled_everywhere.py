@@ -98,8 +98,8 @@ class Managed:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        await trio.lowlevel.checkpoint()
         self.ledger.lines.append(f"close {self.name}")
+        await trio.lowlevel.checkpoint()
 
 
 def opening(ledger: Ledger) -> Act:
@@ -208,7 +208,7 @@ def fallbacks(ledger: Ledger) -> Flow[Notes, ...]:
 
 def child_tasks(ledger: Ledger) -> Flow[Notes, ...]:
     async def child() -> None:
-        async with ledger_block(ledger):
+        async with ledger.manager():
             await trio.lowlevel.checkpoint()
 
     async def work() -> None:
@@ -218,10 +218,6 @@ def child_tasks(ledger: Ledger) -> Flow[Notes, ...]:
         await opening(ledger)()
 
     return chain("f", doing(work, "a"))
-
-
-def ledger_block(ledger: Ledger) -> Managed:
-    return ledger.manager()
 
 
 def a_run_in_a_node(ledger: Ledger) -> Flow[Notes, ...]:
@@ -260,14 +256,16 @@ FAILING = {a_failure}
 EACH_FLOW = pytest.mark.parametrize("make", FLOWS, ids=lambda make: make.__name__)
 
 
-def expect(ended: Interrupted, make: Make, *kinds: type[BaseException]) -> None:
+def expect(ended: Interrupted, make: Make, *kinds: type[Exception]) -> None:
     """Whether it ended in a way that is allowed."""
     assert ended.left == ()
     if ended.cancelled:
         assert ended.outcome is None
     elif isinstance(ended.outcome, outcome.Error):
-        allowed = (FlowFailedError, *kinds) if make in FAILING else kinds
-        assert isinstance(ended.outcome.error, allowed)
+        error = ended.outcome.error
+        assert isinstance(error, kinds) or (
+            make in FAILING and isinstance(error, FlowFailedError)
+        )
     elif not ended.fired:
         assert make not in FAILING
 
@@ -288,12 +286,6 @@ async def test_run_alone(make: Make, autojump_clock: MockClock) -> None:
         expect(ended, make)
         ledgers[-1].balanced()
         assert given == Notes(["given"])
-        assert (
-            ended.cancelled
-            or not ended.fired
-            or isinstance(ended.outcome, outcome.Value)
-            or make in FAILING
-        )
 
     times = await interrupted_everywhere(body, check)
     assert times >= 1
@@ -384,7 +376,7 @@ async def test_a_streaming_run(who: str, autojump_clock: MockClock) -> None:
 
 async def test_a_paced_run(autojump_clock: MockClock) -> None:
     async def chatty() -> None:
-        for _ in range(300):
+        for _ in range(510):
             current_step().report(0.5)
 
     async def body(interrupt: Interrupt) -> None:
@@ -393,14 +385,15 @@ async def test_a_paced_run(autojump_clock: MockClock) -> None:
             events = run.events(pace=True)
             await trio.sleep(1)
             interrupt.act = lambda: run.request_cancel("interrupted")
-            async for _ in events:
-                pass
+            for _ in range(40):
+                await anext(events)
+            events.close()
             await run.result()
 
     def check(ended: Interrupted) -> None:
-        expect(ended, a_row, RunCancelledError)
+        expect(ended, a_row, RunCancelledError, StopAsyncIteration)
 
-    assert await interrupted_everywhere(body, check) >= 300
+    assert await interrupted_everywhere(body, check) >= 40
 
 
 async def test_several_runs_of_one_engine(autojump_clock: MockClock) -> None:
