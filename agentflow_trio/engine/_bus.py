@@ -29,6 +29,7 @@ from ..events import (
 from ..ports import Observer, SelectiveObserver
 from ..types import Phase
 from ._failures import brief
+from ._reading import Readers
 from ._subscription import RING, Record, Subscription, WhenFull
 
 __all__ = ["Bus"]
@@ -59,9 +60,9 @@ class Bus:
         "_closed",
         "_folds",
         "_keep",
+        "_readers",
         "_ring",
         "_run_id",
-        "_subscriptions",
         "seq",
     )
 
@@ -81,7 +82,7 @@ class Bus:
         self._budget = budget
         self._keep = keep
         self._ring: deque[Record] = deque(maxlen=RING)
-        self._subscriptions: list[Subscription] = []
+        self._readers: Readers[Subscription] = Readers()
         self._closed = False
 
     def run_started(self, path: str, **identity: object) -> None:
@@ -152,7 +153,7 @@ class Bus:
         self.seq += 1
         if self._keep:
             self._ring.append(record)
-            for subscription in self._subscriptions:
+            for subscription in self._readers.open():
                 subscription.put(record)
         event: ExecutionEvent | None = None
         reports: list[tuple[str, str]] = []
@@ -192,7 +193,7 @@ class Bus:
 
     def subscribe(self, *, after: int | None, when_full: WhenFull, pace: bool) -> Subscription:
         """Start a subscription; with *after*, events after that number are replayed from the ring first."""
-        subscription = Subscription(self, when_full=when_full, pace=pace)
+        subscription = Subscription(self, self._readers.room, when_full=when_full, pace=pace)
         if after is not None:
             oldest = self._ring[0][1] if self._ring else self.seq
             subscription.missed = max(0, oldest - after - 1)
@@ -202,27 +203,19 @@ class Bus:
         if self._closed:
             subscription.end()
         else:
-            self._subscriptions.append(subscription)
+            self._readers.add(subscription)
         return subscription
-
-    def drop(self, subscription: Subscription) -> None:
-        """Forget a subscription."""
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
 
     @property
     def paced(self) -> bool:
         """Whether a subscriber that sets the pace is behind."""
-        return any(subscription.behind for subscription in self._subscriptions)
+        return any(subscription.behind for subscription in self._readers.open())
 
     async def keep_pace(self) -> None:
         """Wait until no pacing subscriber is behind. A checkpoint only if it waits."""
-        for subscription in [*self._subscriptions]:
-            await subscription.caught_up()
+        await self._readers.wait_while(lambda subscription: subscription.behind)
 
     def close(self) -> None:
         """End all subscriptions once they are read."""
         self._closed = True
-        for subscription in self._subscriptions:
-            subscription.end()
-        self._subscriptions.clear()
+        self._readers.end()

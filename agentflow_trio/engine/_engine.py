@@ -119,7 +119,7 @@ class Engine:
             if exc is not None:
                 self._cancel_all(exc)
             else:
-                await trio.lowlevel.checkpoint()  # noqa: ASYNC102
+                await trio.lowlevel.checkpoint()  # noqa: ASYNC102 - the body ended well
                 await self._all_ended()  # noqa: ASYNC102 - what is waited for ends by itself
         except BaseException as cut:
             self._cancel_all(cut)
@@ -127,7 +127,7 @@ class Engine:
         finally:
             # bounded by the runs' cleanup_grace; a Cancelled here would hide what ends the body
             with trio.CancelScope(shield=True):
-                await self._all_ended()  # noqa: ASYNC102
+                await self._all_ended()  # noqa: ASYNC102 - shielded, and bounded as said
             if self._manager is not None:
                 await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's end
 

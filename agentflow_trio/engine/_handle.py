@@ -185,7 +185,6 @@ class Run(Generic[State]):
             if self._scope.cancelled_caught:
                 self._failure = self._cancelled(self._failure)
             self._ended = self._live.clock()
-            self._asked = self._asked or self._waiting > 0
             self._done.set()
             self._over(self)
 
@@ -223,8 +222,14 @@ class Run(Generic[State]):
         ) as cut:  # cancelled while waiting: the run must not outlive its body
             await self._abandon(cut)  # noqa: ASYNC102 - bounded by the run's cleanup_grace
             raise
+        await self._settled()
         if not self._asked:
             self.outcome()
+
+    async def _settled(self) -> None:
+        """Let those who waited when the run ended, and are scheduled already, take what came of it or be cancelled."""
+        if self._waiting:
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _abandon(self, exc: BaseException) -> None:
         """Cancel the run because of *exc*, wait for its end, and note its failure there."""
@@ -232,5 +237,6 @@ class Run(Generic[State]):
         # not bounded here: the run's own cleanup_grace bounds it, and says so when it does not
         with trio.CancelScope(shield=True):
             await self._done.wait()
+            await self._settled()
         if not self._asked and is_failed(self._failure):
             note(exc, f"and run {self.run_id} failed meanwhile:\n{self._failure.report()}")

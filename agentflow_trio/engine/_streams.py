@@ -5,12 +5,12 @@ Layer: engine. Rules: a chunk waits until every reader has room (backpressure); 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Final, Generic, TypeVar, final
 
 import trio
 
 from ..types import Stream
+from ._reading import Reader, Readers
 
 __all__ = ["BUFFER", "StreamReader", "Streams"]
 
@@ -21,58 +21,22 @@ BUFFER: Final = 16
 
 
 @final
-class StreamReader(Generic[Value]):
+class StreamReader(Reader[Value], Generic[Value]):
     """The chunks of one stream, from the moment ``run.stream(...)`` was called: ``async for chunk in run.stream(TOKENS):``.
 
-    Ends with the run. Leave early with ``close()`` or ``with run.stream(TOKENS) as tokens:``; a reader that is
-    neither read nor closed makes ``emit`` wait.
+    Ends with the run. ``break`` leaves it; one that is kept but no longer read makes ``emit`` wait, so leave it with
+    ``close()``, or use ``with run.stream(TOKENS) as tokens:``.
     """
 
-    __slots__ = ("_chunks", "_ended", "_readers", "_writers")
+    __slots__ = ("stream",)
 
-    def __init__(self) -> None:
-        self._chunks: deque[Value] = deque()
-        self._ended = False
-        self._readers = trio.lowlevel.ParkingLot()
-        self._writers = trio.lowlevel.ParkingLot()
-
-    async def put(self, chunk: Value) -> None:
-        """Wait for room, then take a chunk. A checkpoint only if it waits."""
-        while len(self._chunks) >= BUFFER and not self._ended:
-            await self._writers.park()
-        if not self._ended:
-            self._chunks.append(chunk)
-            self._readers.unpark_all()
-
-    def end(self) -> None:
-        """No more chunks come."""
-        self._ended = True
-        self._readers.unpark_all()
-        self._writers.unpark_all()
-
-    def close(self) -> None:
-        """Stop reading and drop what was not read. Not a checkpoint."""
-        self._chunks.clear()
-        self.end()
-
-    def __enter__(self) -> StreamReader[Value]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __aiter__(self) -> StreamReader[Value]:
-        return self
+    def __init__(self, stream: Stream[Value], room: trio.lowlevel.ParkingLot) -> None:
+        super().__init__(room)
+        self.stream: Final[Stream[Value]] = stream
 
     async def __anext__(self) -> Value:
         """The next chunk. Always a checkpoint."""
-        await trio.lowlevel.checkpoint()
-        while not self._chunks:
-            if self._ended:
-                raise StopAsyncIteration
-            await self._readers.park()
-        self._writers.unpark_all()
-        return self._chunks.popleft()
+        return await self._next()
 
 
 @final
@@ -82,27 +46,28 @@ class Streams:
     __slots__ = ("_ended", "_readers")
 
     def __init__(self) -> None:
-        self._readers: list[tuple[Stream[Any], StreamReader[Any]]] = []
+        self._readers: Readers[StreamReader[Any]] = Readers()
         self._ended = False
 
     def read(self, stream: Stream[Value]) -> StreamReader[Value]:
         """Start reading *stream*."""
-        reader: StreamReader[Value] = StreamReader()
+        reader: StreamReader[Value] = StreamReader(stream, self._readers.room)
         if self._ended:
             reader.end()
         else:
-            self._readers.append((stream, reader))
+            self._readers.add(reader)
         return reader
 
     async def put(self, stream: Stream[Value], chunk: Value) -> None:
         """Pass a chunk to every reader of *stream*. A checkpoint only if one of them has no room."""
-        for read, reader in [*self._readers]:
-            if read == stream:
-                await reader.put(chunk)
+        await self._readers.wait_while(
+            lambda reader: reader.stream == stream and reader.waiting >= BUFFER
+        )
+        for reader in self._readers.open():
+            if reader.stream == stream:
+                reader.take(chunk)
 
     def close(self) -> None:
         """End all streams once they are read."""
         self._ended = True
-        for _, reader in self._readers:
-            reader.end()
-        self._readers.clear()
+        self._readers.end()

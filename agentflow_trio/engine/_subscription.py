@@ -5,12 +5,12 @@ Layer: engine. Rule: a reader that stalls costs no memory; what it missed is cou
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, final
 
 import trio
 
 from ..errors import LaggedError
+from ._reading import Reader
 
 if TYPE_CHECKING:
     from ..events import ExecutionEvent
@@ -33,87 +33,46 @@ class Source(Protocol):
         """Make the event object of a record."""
         ...
 
-    def drop(self, subscription: Subscription, /) -> None:
-        """Forget a subscription."""
-        ...
-
 
 @final
-class Subscription:
+class Subscription(Reader[Record]):
     """The events of a run, one by one: ``async for event in run.events():``. Ends with the run.
 
-    Leave early with ``close()`` or ``with run.events() as events:``; a subscription that sets the pace and is
-    neither read nor closed holds the run at its next step boundary.
+    ``break`` leaves it; one that sets the pace and is kept but no longer read holds the run at its next step
+    boundary, so leave it with ``close()``, or use ``with run.events() as events:``.
 
     Attributes:
         missed: how many events were dropped because they were not read in time, or had left the ring before.
     """
 
-    __slots__ = (
-        "_ended",
-        "_pace",
-        "_queue",
-        "_readers",
-        "_source",
-        "_when_full",
-        "_writers",
-        "missed",
-    )
+    __slots__ = ("_pace", "_source", "_when_full", "missed")
 
-    def __init__(self, source: Source, *, when_full: WhenFull, pace: bool) -> None:
+    def __init__(
+        self, source: Source, room: trio.lowlevel.ParkingLot, *, when_full: WhenFull, pace: bool
+    ) -> None:
+        super().__init__(room)
         self._source = source
         self._when_full = when_full
         self._pace = pace
-        self._queue: deque[Record] = deque()
-        self._readers = trio.lowlevel.ParkingLot()
-        self._writers = trio.lowlevel.ParkingLot()
-        self._ended = False
         self.missed: int = 0
 
     def put(self, record: Record) -> None:
         """Take a record, or count it as missed."""
-        if len(self._queue) >= RING or self._lagging:
+        if self.waiting >= RING or self._lagging:
             self.missed += 1
             if self._lagging:
                 return  # what was read has no gap: reading ends here
             self._queue.popleft()
-        self._queue.append(record)
-        self._readers.unpark_all()
+        self.take(record)
 
     @property
     def _lagging(self) -> bool:
-        return self._when_full == "fail" and (self.missed > 0 or len(self._queue) >= RING)
+        return self._when_full == "fail" and (self.missed > 0 or self.waiting >= RING)
 
     @property
     def behind(self) -> bool:
         """Whether it sets the pace and more than half of its queue is unread."""
-        return self._pace and len(self._queue) > RING // 2
-
-    async def caught_up(self) -> None:
-        """Wait while it is behind. A checkpoint only if it waits."""
-        while self.behind:
-            await self._writers.park()
-
-    def end(self) -> None:
-        """No more events come."""
-        self._ended = True
-        self._readers.unpark_all()
-
-    def close(self) -> None:
-        """Stop reading. Not a checkpoint."""
-        self._source.drop(self)
-        self._queue.clear()
-        self.end()
-        self._writers.unpark_all()
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __aiter__(self) -> Subscription:
-        return self
+        return self._pace and self.waiting > RING // 2
 
     async def __anext__(self) -> ExecutionEvent:
         """The next event. Always a checkpoint.
@@ -121,14 +80,7 @@ class Subscription:
         Raises:
             LaggedError: with ``when_full="fail"``, after the events that did fit.
         """
-        await trio.lowlevel.checkpoint()
-        while not self._queue:
-            if self._lagging:
-                raise LaggedError(missed=self.missed)
-            if self._ended:
-                raise StopAsyncIteration
-            await self._readers.park()
-        record = self._queue.popleft()
-        if not self.behind:
-            self._writers.unpark_all()
-        return self._source.build(record)
+        if self._lagging and not self.waiting:
+            await trio.lowlevel.checkpoint()
+            raise LaggedError(missed=self.missed)
+        return self._source.build(await self._next())

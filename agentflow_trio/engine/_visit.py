@@ -86,7 +86,7 @@ async def _phases(
         return await attempts(strand, lambda: step.exec(prepared))
 
     try:
-        result = await _limited(strand, step, place, prepare_and_work)
+        result = await _limited(strand, step, place, prepare_and_work)()
     except Exception as error:
         if step.fallback is None or prepared is _NOTHING:
             raise
@@ -127,7 +127,7 @@ async def _function(
         return await step.exec(mine)
 
     strand.phase = "exec"
-    chosen = await _limited(strand, step, place, lambda: attempts(strand, work))
+    chosen = await _limited(strand, step, place, lambda: attempts(strand, work))()
     return mine, chosen
 
 
@@ -149,7 +149,7 @@ async def _nested(
             strand.trail.entries.append(LEFT)
             strand.phase, strand.started = "exec", started
 
-    inner, exit_ = await _limited(strand, step, place, work)
+    inner, exit_ = await _limited(strand, step, place, work)()
     if step.leave is None:
         return inner, exit_
     strand.phase = "post"
@@ -201,9 +201,10 @@ class Limit(NamedTuple):
     heartbeat: bool = False
 
 
-async def _limited(
+def _limited(
     strand: Strand, step: PlanStep, place: Place, work: Callable[[], Awaitable[Value]]
-) -> Value:
+) -> Callable[[], Awaitable[Value]]:
+    """Return *work* within the step's limits."""
     account = None if step.inner is not None else place.key + step.name
     limits: list[Limit] = []
     if step.timeout is not None:
@@ -218,7 +219,7 @@ async def _limited(
 
     for limit in reversed(limits):
         work = functools.partial(bounded, strand, limit, work, conclude)
-    return await work()
+    return work
 
 
 async def bounded(

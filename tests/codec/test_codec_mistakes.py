@@ -378,7 +378,11 @@ def test_a_union_with_a_type_of_no_place_in_json_still_writes_its_other_members(
     assert from_data(made, {"value": None}) == made(None)
 
 
-@pytest.mark.parametrize("value", [object(), {1.5: "a"}, {(1,): "a"}, [deque()]], ids=["object", "float key", "tuple key", "deque"])
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1.5: "a"}, {(1,): "a"}, [deque()]],
+    ids=["object", "float key", "tuple key", "deque"],
+)
 def test_what_has_no_place_in_json_is_refused(value: Anything) -> None:
     assert len(found(lambda: dump(value))) == 1
 

@@ -168,6 +168,15 @@ async def test_another_seed_gives_other_draws_and_no_seed_some() -> None:
     assert len({*rolls}) == 4
 
 
+async def test_zero_is_a_seed_like_any_other() -> None:
+    rolls: list[float] = []
+    async with Engine(seed=7) as engine:
+        await engine.run(chain("f", rolling("a", rolls)), Notes(), seed=0)
+    async with Engine(seed=0) as engine:
+        await engine.run(chain("f", rolling("a", rolls)), Notes())
+    assert rolls == [Random("0/f/a#1@1").random()] * 2
+
+
 async def test_the_engines_seed_is_for_runs_that_are_given_none() -> None:
     rolls: list[float] = []
     node = chain("f", rolling("a", rolls))
@@ -406,6 +415,30 @@ async def test_a_child_task_that_runs_a_flow_is_in_that_flows_steps() -> None:
 
     await chain("f", doing(work, "a")).run(Notes())
     assert paths == ["f/a", "other/x", "f/a"]
+
+
+async def test_runs_side_by_side_in_one_node_are_each_in_their_own_steps(
+    autojump_clock: MockClock,
+) -> None:
+    paths: list[str] = []
+
+    async def look() -> None:
+        await trio.sleep(1)
+        paths.append(current_step().path)
+
+    async def child(name: str) -> None:
+        await chain(name, doing(look, "x"), doing(look, "y")).run(Notes())
+
+    async def work() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child, "one")
+            nursery.start_soon(child, "two")
+        paths.append(current_step().path)
+
+    await chain("f", doing(work, "a")).run(Notes())
+    assert sorted(paths[:2]) == ["one/x", "two/x"]
+    assert sorted(paths[2:4]) == ["one/y", "two/y"]
+    assert paths[4] == "f/a"
 
 
 # ---------------------------------------------------------------- threads

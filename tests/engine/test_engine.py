@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 import trio
-from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
+from trio.testing import MockClock, assert_checkpoints
 
 from agentflow_trio import (
+    END,
     Engine,
     EngineClosedError,
     FlowFailedError,
@@ -19,7 +22,10 @@ from agentflow_trio import (
     StateTypeError,
     Step,
     TooManyRunsError,
+    Wiring,
     current_step,
+    flow,
+    step,
 )
 from agentflow_trio.errors import CutOff
 
@@ -251,6 +257,15 @@ async def test_opening_and_leaving_an_engine_are_checkpoints() -> None:
         await engine.__aexit__(None, None, None)
 
 
+async def test_leaving_what_was_never_entered_does_nothing() -> None:
+    engine = Engine()
+    await engine.__aexit__(None, None, None)
+    started = engine.start(chain("f", saying("a")), Notes())
+    await started.__aexit__(None, None, None)
+    async with engine:
+        await engine.run(chain("f", saying("a")), Notes())
+
+
 async def test_leaving_an_engine_waits_for_runs_in_other_tasks(
     autojump_clock: MockClock,
 ) -> None:
@@ -414,4 +429,44 @@ async def test_many_runs_at_once_are_each_their_own(autojump_clock: MockClock) -
         for number in range(100):
             nursery.start_soon(one, engine, number)
     assert sorted(results) == [(number, ["a", str(number)]) for number in range(100)]
-    await wait_all_tasks_blocked()
+
+
+async def test_one_flow_may_be_run_by_many_tasks_at_once(autojump_clock: MockClock) -> None:
+    """It is a value: what differs between its runs is in the runs."""
+
+    @step
+    async def work(notes: Notes) -> None:
+        await trio.sleep(notes.count % 5)
+        notes.log.append(
+            f"{notes.count} {current_step().path} {current_step().random.random()}"
+        )
+        if notes.count % 3 == 0:
+            raise ValueError(notes.count)
+
+    @step
+    async def saved(notes: Notes) -> None:
+        notes.log.append(f"saved {current_step().caught}")
+
+    inner = Step(chain("inner", work), timeout=3.5)
+
+    @flow
+    def f() -> Wiring[Notes]:
+        return [inner.then(END).catch(Exception, to=saved), saved.then(END)]
+
+    async def one(engine: Engine, number: int) -> None:
+        result = await engine.run(f, Notes([], number), seed=number)
+        results[number] = result.state.log
+
+    results: dict[int, list[str]] = {}
+    async with Engine() as engine, trio.open_nursery() as nursery:
+        for number in range(60):
+            nursery.start_soon(one, engine, number)
+    for number in range(60):
+        (line,) = results[number]
+        if number % 5 == 4:
+            assert line.startswith("saved timeout of f/inner")
+        elif number % 3 == 0:
+            assert line == "saved flow 'inner' failed (1 sub-exception)"
+        else:
+            dice = Random(f"{number}/f/inner/work#1@1").random()
+            assert line == f"{number} f/inner/work {dice}"

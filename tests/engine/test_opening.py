@@ -538,6 +538,30 @@ async def test_what_a_run_inside_a_node_opens_is_its_own() -> None:
     assert log == ["close inner", "inner run over", "close outer"]
 
 
+@OBSERVED_OR_NOT
+async def test_a_run_whose_coroutine_is_closed_cleans_up_nothing_that_has_to_wait(
+    observed: bool,
+) -> None:
+    """As at the end of a program that was torn down: nobody can wait any more."""
+    log: list[str] = []
+
+    async def work() -> None:
+        current_step().on_cleanup(noting(log, "never"))
+        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+
+    recorder = Recorder()
+    async with Engine(observers=[recorder] if observed else []) as engine:
+        inner = Step(chain("inner", Step(Acts(prep=opening(log, "prep"), work=work))))
+        coroutine = engine.run(chain("f", inner), Notes())
+        coroutine.send(None)
+        coroutine.close()
+    assert log == ["prep"]
+    with pytest.raises(NoStepError):
+        current_step()
+    if observed:
+        assert recorder.events[-1].event_type == "run_end"
+
+
 async def test_without_trios_private_name_scopes_cannot_be_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -24,6 +24,7 @@ from agentflow_trio import (
     Wiring,
     current_step,
     flow,
+    step,
 )
 from agentflow_trio.errors import CutOff
 
@@ -733,3 +734,43 @@ async def test_what_ends_the_program_in_one_run_cancels_the_others(
         ):
             pass
     assert log == ["other ended at 1"]
+
+
+@pytest.mark.parametrize("attempt", range(20))  # whatever order the scheduler takes
+async def test_a_failure_is_raised_though_its_waiter_is_cancelled_as_the_run_ends(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    @step
+    async def late(notes: Notes) -> None:
+        await trio.sleep(1)
+        raise ValueError("late")
+
+    with pytest.raises(FlowFailedError) as caught:
+        async with Engine() as engine, engine.start(chain("f", late), Notes()) as run:
+            with trio.move_on_after(1):
+                await run.result()
+    assert isinstance(caught.value.only(), ValueError)
+
+
+async def test_a_cancelled_run_that_is_stopped_as_well_says_both(
+    autojump_clock: MockClock,
+) -> None:
+    async def clean() -> None:
+        raise KeyboardInterrupt
+
+    async def work() -> None:
+        current_step().on_cleanup(clean)
+        await trio.sleep_forever()
+
+    with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True):
+        async with Engine() as engine:
+            async with engine.start(chain("f", doing(work, "a")), Notes()) as run:
+                await trio.sleep(1)
+                run.request_cancel("enough")
+                await trio.sleep_forever()
+    with pytest.raises(FlowFailedError) as caught:
+        await run.result()
+    assert [text.rpartition(": ")[2] for text in texts(caught.value)] == [
+        "enough",
+        "it was stopped by FlowAbortedError",
+    ]

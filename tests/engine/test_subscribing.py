@@ -257,9 +257,10 @@ async def test_a_subscriber_that_sets_the_pace_misses_nothing(
 
 async def test_pace_keeps_the_deadline_of_the_run(autojump_clock: MockClock) -> None:
     async with Engine() as engine, engine.start(loop_flow(2000), Notes(), timeout=5) as run:
-        run.events(pace=True)
+        kept = run.events(pace=True)
         with pytest.raises(FlowFailedError) as caught:
             await run.result()
+    assert kept.waiting > 0
     assert "timeout of the run (5 s) ran out" in str(caught.value.only())
     assert trio.current_time() == 5.0
 
@@ -268,9 +269,10 @@ async def test_a_run_that_is_held_by_a_reader_can_be_cancelled(
     autojump_clock: MockClock,
 ) -> None:
     async with Engine() as engine, engine.start(loop_flow(2000), Notes()) as run:
-        run.events(pace=True)
+        kept = run.events(pace=True)
         await trio.sleep(1)
         report = await run.cancel("enough")
+    assert kept.waiting > 0
     assert report.cut_off == ()  # between two steps
     assert report.duration == 0.0
 
@@ -465,9 +467,10 @@ async def test_a_waiting_writer_can_be_cancelled() -> None:
         Engine() as engine,
         engine.start(chain("f", emitting(*"x" * 20)), Notes()) as run,
     ):
-        run.stream(TOKENS)
+        kept = run.stream(TOKENS)
         await wait_all_tasks_blocked()
         report = await run.cancel("enough")
+    assert kept.waiting == 16
     assert [cut.path for cut in report.cut_off] == ["f/emit"]
 
 
@@ -566,3 +569,38 @@ async def test_what_is_streamed_is_no_event() -> None:
         "routed",
         "run_end",
     ]
+
+
+async def test_a_reader_that_breaks_off_lets_the_run_go_on() -> None:
+    async with Engine() as engine, engine.start(loop_flow(2000), Notes()) as run:
+        async for _ in run.events(pace=True):
+            break
+        result = await run.result()
+    assert result.steps == 2000
+
+
+async def test_a_reader_of_a_stream_that_breaks_off_lets_the_writer_go_on() -> None:
+    flow = chain("f", emitting(*"x" * 300))
+    async with Engine() as engine, engine.start(flow, Notes()) as run:
+        async for _ in run.stream(TOKENS):
+            break
+        result = await run.result()
+    assert result.steps == 1
+
+
+async def test_a_reader_that_nobody_holds_any_more_wakes_a_writer_that_waits_for_it() -> None:
+    flow = chain("f", emitting(*"x" * 300))
+    async with Engine() as engine, engine.start(flow, Notes()) as run:
+        kept = [run.stream(TOKENS)]
+        await wait_all_tasks_blocked()
+        kept.clear()
+        result = await run.result()
+    assert result.steps == 1
+
+
+async def test_readers_that_were_closed_are_forgotten() -> None:
+    async with Engine() as engine, engine.start(chain("f", emitting("a", "b")), Notes()) as run:
+        readers = [run.stream(TOKENS) for _ in range(3)]
+        readers[0].close()
+        assert [chunk async for chunk in readers[1]] == ["a", "b"]
+        assert [chunk async for chunk in readers[0]] == []

@@ -40,7 +40,7 @@ class Interrupted:
         at: the step at which it was interrupted.
         fired: False the last time, when the body ended before that step.
         cancelled: whether the scope around the body caught a cancellation.
-        outcome: what the body returned or raised; None if it was cancelled and nothing else.
+        outcome: what the body returned or raised; None if it was cancelled and nothing failed.
         left: the names of the tasks that were not there before.
     """
 
@@ -91,10 +91,13 @@ async def interrupted_at(
     """Run *body* once, interrupted at step *at* if it comes to that."""
     before = _tasks()
     result: outcome.Outcome[object] | None = None
-    with trio.CancelScope() as scope:
-        interrupt = Interrupt(scope.cancel, at)
-        with _watching(interrupt):
-            result = await _captured(body, interrupt)
+    scope = trio.CancelScope()
+    interrupt = Interrupt(scope.cancel, at)
+    try:
+        with scope, _watching(interrupt):
+            result = outcome.Value(await body(interrupt))
+    except Exception as error:  # noqa: BLE001 - judged by the caller
+        result = outcome.Error(error)
     left = tuple(task.name for task in _tasks() if task not in before)
     return Interrupted(at, interrupt.fired, scope.cancelled_caught, result, left)
 
@@ -121,12 +124,3 @@ async def interrupted_everywhere(
         if not ended.fired:
             return at - 1
     raise AssertionError(f"the body took more than {at_most} steps")
-
-
-async def _captured(
-    body: Callable[[Interrupt], Awaitable[object]], interrupt: Interrupt
-) -> outcome.Outcome[object]:
-    try:
-        return outcome.Value(await body(interrupt))
-    except Exception as error:  # noqa: BLE001 - judged by the caller
-        return outcome.Error(error)
