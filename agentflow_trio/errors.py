@@ -489,11 +489,17 @@ class SelfWaitError(AgentFlowError, RuntimeError):
 
 @final
 class EngineClosedError(AgentFlowError, RuntimeError):
-    """The engine was used before it was entered or after it was left."""
+    """The engine was used before it was entered or after it was left, or entered twice.
+
+    Attributes:
+        reason: what is wrong and what to do.
+    """
+
+    reason: str = "this engine is not open; use it inside 'async with Engine(...) as engine:'"
 
     @override
     def __str__(self) -> str:
-        return "this engine is not open; use it inside 'async with Engine(...) as engine:'"
+        return self.reason
 
 
 @final

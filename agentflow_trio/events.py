@@ -80,7 +80,11 @@ class RunStarted(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class RunEnded(_Event):
-    """Last of all events, after everything was unwound. ``error``: class and text of the failure, if any."""
+    """Last of all events, after everything was unwound.
+
+    ``outcome``: "error" if anything failed, also if it was cancelled besides; "cancelled" if that is all that
+    happened. ``error``: class and text of the failure, if any.
+    """
 
     event_type: ClassVar[Literal["run_end"]] = "run_end"
     flow: str
@@ -122,11 +126,13 @@ class NodeFailed(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class NodeCancelled(_Event):
-    """A visit was cut off by cancellation."""
+    """A visit was cut off by cancellation. ``error`` and ``message``: what failed while it unwound, if anything."""
 
     event_type: ClassVar[Literal["node_cancelled"]] = "node_cancelled"
     phase: Phase
     attempt: int
+    error: str | None = None
+    message: str | None = None
 
 
 @final

@@ -28,7 +28,7 @@ from ..events import (
 )
 from ..ports import Observer, SelectiveObserver
 from ..types import Phase
-from ._failures import brief
+from ._failures import brief, what_failed
 from ._reading import Readers
 from ._subscription import RING, Record, Subscription, WhenFull
 
@@ -60,9 +60,11 @@ class Bus:
         "_closed",
         "_folds",
         "_keep",
+        "_pending",
         "_readers",
         "_ring",
         "_run_id",
+        "_telling",
         "seq",
     )
 
@@ -81,6 +83,8 @@ class Bus:
         self._folds = [_Fold(observer) for observer in observers]
         self._budget = budget
         self._keep = keep
+        self._pending: deque[Record] = deque()
+        self._telling = False
         self._ring: deque[Record] = deque(maxlen=RING)
         self._readers: Readers[Subscription] = Readers()
         self._closed = False
@@ -117,9 +121,13 @@ class Bus:
         """A visit ended with an error."""
         self._emit(NodeFailed, path, begun, phase=phase, attempt=attempt, **brief(error))
 
-    def node_cancelled(self, path: str, begun: float, phase: Phase, attempt: int) -> None:
-        """A visit was cut off."""
-        self._emit(NodeCancelled, path, begun, phase=phase, attempt=attempt)
+    def node_cancelled(
+        self, path: str, begun: float, phase: Phase, attempt: int, error: BaseException
+    ) -> None:
+        """A visit was cut off; perhaps something failed while it unwound."""
+        failed = what_failed(error)
+        told = brief(failed) if failed else {"error": None, "message": None}
+        self._emit(NodeCancelled, path, begun, phase=phase, attempt=attempt, **told)
 
     def caught(self, path: str, error: BaseException, target: str) -> None:
         """An error was routed."""
@@ -155,17 +163,29 @@ class Bus:
             self._ring.append(record)
             for subscription in self._readers.open():
                 subscription.put(record)
-        event: ExecutionEvent | None = None
-        reports: list[tuple[str, str]] = []
+        if self._folds:
+            self._pending.append(record)
+            if not self._telling:
+                self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Tell every observer of one event before anybody is told of the next, also of those that observers cause."""
+        self._telling = True
+        try:
+            while self._pending:
+                self._tell_folds(self._pending.popleft())
+        finally:
+            self._telling = False
+
+    def _tell_folds(self, record: Record) -> None:
+        kind, event = record[0], None
         for fold in self._folds:
             if fold.on and (fold.wants is None or kind in fold.wants):
                 event = event or self.build(record)
                 reason = self._tell(fold, event)
                 if reason is not None:
                     fold.on = False
-                    reports.append((fold.name, reason))
-        for observer, reason in reports:  # after everybody was told of this event
-            self._emit(ObserverFailed, path, observer=observer, reason=reason)
+                    self._emit(ObserverFailed, event.path, observer=fold.name, reason=reason)
 
     def _tell(self, fold: _Fold, event: ExecutionEvent) -> str | None:
         """Why *fold* is to be switched off after *event*; None if it did well."""

@@ -6,7 +6,9 @@ A run's failure belongs to whoever asks for its result; it never cancels the bod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, final
@@ -40,7 +42,7 @@ class Engine:
         self,
         *,
         observers: Sequence[Observer] = (),
-        resources: Mapping[Resource[object], object] | None = None,
+        resources: Mapping[Resource[Any], object] | None = None,
         seed: int | None = None,
         max_steps: int | None = None,
         max_runs: int | None = None,
@@ -66,21 +68,12 @@ class Engine:
             ValueError: a bound makes no sense.
             ResourceError: a resource is not of its kind.
         """
-        for name, bound in (("max_steps", max_steps), ("max_runs", max_runs)):
-            if bound is not None and bound < 1:
-                raise ValueError(f"Engine: {name} must be >= 1, not {bound!r}")
-        for name, seconds in (
-            ("cleanup_grace", cleanup_grace),
-            ("observer_budget", observer_budget),
-        ):
-            if not 0.0 <= seconds < float("inf"):
-                raise ValueError(
-                    f"Engine: {name} must be a number of seconds >= 0, not {seconds!r}"
-                )
-        for resource, value in (resources or {}).items():
-            if not isinstance(value, resource.kind):
-                reason = f"must be a {resource.kind.__name__}, not a {type(value).__name__}"
-                raise ResourceError(resource=resource.name, step="", reason=reason)
+        _check_count("max_steps", max_steps)
+        _check_count("max_runs", max_runs)
+        _check_seconds("cleanup_grace", cleanup_grace, most=sys.float_info.max)
+        _check_seconds("observer_budget", observer_budget, most=math.inf)
+        _check_observers(observers)
+        _check_resources(resources or {})
         self._settings = Settings(
             resources=dict(resources or {}),
             observers=tuple(observers),
@@ -100,7 +93,7 @@ class Engine:
     async def __aenter__(self) -> Self:
         """Open the engine. Always a checkpoint."""
         if self._manager is not None:
-            raise EngineClosedError
+            raise EngineClosedError(reason="this engine was entered before; make another")
         await trio.lowlevel.checkpoint()
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
@@ -266,3 +259,40 @@ class _Started(Generic[State]):
     ) -> None:
         if self._run is not None:
             await self._run.leave(exc)  # noqa: ASYNC102 - bounded by the run's cleanup_grace
+
+
+# ---------------------------------------------------------------- what checkers would have said
+
+
+def _check_count(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"Engine: {name} must be a whole number >= 1, not {value!r}")
+
+
+def _check_seconds(name: str, value: float, *, most: float) -> None:
+    if isinstance(value, bool) or not 0.0 <= value <= most:
+        raise ValueError(f"Engine: {name} must be a number of seconds >= 0, not {value!r}")
+
+
+def _check_observers(observers: Iterable[object]) -> None:
+    for observer in observers:
+        if not callable(getattr(observer, "observe", None)) or not hasattr(observer, "name"):
+            hint = "it needs a name and a method observe(event)"
+            raise TypeError(f"Engine: {observer!r} cannot be an observer; {hint}")
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, Resource):
+        hint = 'HTTP = Resource("http", Client)'
+        raise TypeError(f"Engine: resources must be keyed by Resources, not {key!r}; {hint}")
+
+
+def _check_resources(resources: Mapping[Resource[Any], object]) -> None:
+    for key in resources:
+        _check_key(key)
+    for resource, value in resources.items():
+        if not isinstance(value, resource.kind):
+            reason = f"must be a {resource.kind.__name__}, not a {type(value).__name__}"
+            raise ResourceError(resource=resource.name, step="", reason=reason)

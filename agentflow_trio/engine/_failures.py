@@ -38,6 +38,7 @@ __all__ = [
     "note",
     "owe",
     "target_of",
+    "what_failed",
     "wrong_exit",
 ]
 
@@ -63,6 +64,14 @@ def brief(error: BaseException) -> dict[str, Any]:
         "error": type(error).__name__,
         "message": "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves),
     }
+
+
+def what_failed(error: BaseException) -> BaseException | None:
+    """What there is besides cancellation."""
+    failed = [leaf for leaf in _leaves(error) if not isinstance(leaf, trio.Cancelled)]
+    if not failed:
+        return None
+    return failed[0] if len(failed) == 1 else BaseExceptionGroup("", failed)
 
 
 def has_cancelled(error: BaseException) -> bool:

@@ -104,6 +104,6 @@ def _tell(strand: Strand, started: float, phase: Phase, error: BaseException) ->
     if bus is None:
         return
     if cancelled:
-        bus.node_cancelled(path, started, phase, attempt)
+        bus.node_cancelled(path, started, phase, attempt, error)
     else:
         bus.node_failed(path, started, phase, attempt, error)

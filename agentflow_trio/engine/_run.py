@@ -14,7 +14,7 @@ import trio
 from ..errors import ResourceError
 from ..state import fork
 from ..types import END, Exit, RunResult
-from ._failures import brief, flow_failed, has_cancelled
+from ._failures import brief, flow_failed, what_failed
 from ._live import CURRENT, DEFAULT, LiveRun, Settings, Strand
 from ._plan import Plan, StateValue
 from ._sequence import MARK, run_plan
@@ -141,7 +141,7 @@ def _ended(
     run = strand.run
     if run.bus is None:
         return
-    outcome = "success" if error is None else "cancelled" if has_cancelled(error) else "error"
+    outcome = "success" if error is None else "error" if what_failed(error) else "cancelled"
     text = None if error is None else "{error}: {message}".format_map(brief(error))
     steps = sum(strand.trail.visits.values())
     run.bus.run_ended(run.path, begin, outcome, taken, steps, text)

@@ -51,9 +51,11 @@ class _Swap:
         return tuple(_line(edge, steps) for edge in flow.edges)
 
     def step(self, step: AnyStep) -> AnyStep:
-        self.met[step] = None
-        if step in self.nodes:
-            node = self.nodes[step]
+        origin = step.origin or step
+        self.met[step] = self.met[origin] = None
+        key = step if step in self.nodes else origin
+        if key in self.nodes:
+            node = self.nodes[key]
             return self.swapped(step, node.node if isinstance(node, Step) else node)
         node = step.node
         if isinstance(node, BuiltIn) and node.inner_flow is not None:

@@ -94,14 +94,16 @@ class Step(Next, Generic[State_contra, Exits]):
         name: its segment of paths.
         exits: the names of its ways out, in order.
         policies: how it is run.
+        origin: the step whose place it takes in a flow made by ``replacing``; None for any other.
     """
 
-    __slots__ = ("exits", "name", "node", "policies")
+    __slots__ = ("exits", "name", "node", "origin", "policies")
 
     node: Node[State_contra, Any, Any, ...]
     name: str
     exits: tuple[str, ...]
     policies: Policies
+    origin: Step[State_contra, ...] | None
 
     def __init__(
         self,
@@ -193,13 +195,21 @@ class Step(Next, Generic[State_contra, Exits]):
     def around(self, node: Node[Any, Any, Any, ...]) -> Step[State_contra, Exits]:
         """Return this step with another *node*, whose exits the caller has compared."""
         copy: Step[State_contra, Exits] = object.__new__(type(self))
-        _place(copy, node, self.name, self.exits, self.policies)
+        _place(copy, node, self.name, self.exits, self.policies, self.origin or self)
         return copy
 
     @property
     def flow(self) -> Flow[Any, ...] | None:
         """The flow it runs, if its node is one (or a flow within another state)."""
         return self.node.inner_flow if isinstance(self.node, BuiltIn) else None
+
+    @property
+    def plan(self) -> Plan[Any]:
+        """What it is compiled to when it runs alone, by itself or by an `Engine`."""
+        compiled = compile_step(self)
+        ways: dict[object, PlanStep] = {exit_: way_out(exit_) for exit_ in compiled.exits}
+        link(compiled, ways or {compiled.only_key: way_out(END)}, ())
+        return Plan("", compiled, (compiled,))
 
     async def run(
         self: Step[Shared, ...],
@@ -225,11 +235,7 @@ class Step(Next, Generic[State_contra, Exits]):
             FlowFailedError: whatever failed, with its path.
             FlowAbortedError: failures together with Cancelled, KeyboardInterrupt or SystemExit.
         """
-        compiled = compile_step(self)
-        ways: dict[object, PlanStep] = {exit_: way_out(exit_) for exit_ in compiled.exits}
-        link(compiled, ways or {compiled.only_key: way_out(END)}, ())
-        plan: Plan[Shared] = Plan("", compiled, (compiled,))
-        return await execute(plan, state, timeout=timeout, run_id=run_id, seed=seed)
+        return await execute(self.plan, state, timeout=timeout, run_id=run_id, seed=seed)
 
 
 def _place(
@@ -238,9 +244,16 @@ def _place(
     name: str,
     exits: tuple[str, ...],
     policies: Policies,
+    origin: Step[Any, ...] | None = None,
 ) -> None:
     """Fill in a new step, once."""
-    fields = {"node": node, "name": name, "exits": exits, "policies": policies}
+    fields = {
+        "node": node,
+        "name": name,
+        "exits": exits,
+        "policies": policies,
+        "origin": origin,
+    }
     for field, value in fields.items():
         object.__setattr__(step, field, value)
 

@@ -377,6 +377,25 @@ async def test_the_last_step_may_cancel_its_caller_and_the_result_is_kept() -> N
     assert not scope.cancelled_caught
 
 
+async def test_a_node_that_swallows_cancellation_puts_it_off_to_the_next_boundary() -> None:
+    ran: list[str] = []
+
+    async def deaf() -> None:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled:  # noqa: ASYNC103 - what a node should not do
+            ran.append("swallowed")
+
+    async def note() -> None:
+        ran.append("ran on")
+
+    with trio.CancelScope() as scope:
+        await chain("f", doing(deaf, "a"), doing(note, "b")).run(Notes())
+    assert scope.cancelled_caught
+    assert ran == ["swallowed"]
+
+
 async def test_a_shield_around_the_run_keeps_cancellation_out() -> None:
     async def cancel() -> None:
         scope.cancel()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 import trio
@@ -28,6 +29,7 @@ from agentflow_trio import (
     step,
 )
 from agentflow_trio.errors import CutOff
+from agentflow_trio.events import ExecutionEvent
 
 from .engine_kit import Notes, Recorder, chain, doing, failing, nothing, saying, sleeping
 
@@ -41,9 +43,9 @@ NUMBER: Resource[int] = Resource("number", int)
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"max_steps": 0}, "Engine: max_steps must be >= 1, not 0"),
-        ({"max_runs": 0}, "Engine: max_runs must be >= 1, not 0"),
-        ({"max_runs": -5}, "Engine: max_runs must be >= 1, not -5"),
+        ({"max_steps": 0}, "Engine: max_steps must be a whole number >= 1, not 0"),
+        ({"max_runs": 0}, "Engine: max_runs must be a whole number >= 1, not 0"),
+        ({"max_runs": -5}, "Engine: max_runs must be a whole number >= 1, not -5"),
         (
             {"cleanup_grace": -1.0},
             "Engine: cleanup_grace must be a number of seconds >= 0, not -1.0",
@@ -470,3 +472,61 @@ async def test_one_flow_may_be_run_by_many_tasks_at_once(autojump_clock: MockClo
         else:
             dice = Random(f"{number}/f/inner/work#1@1").random()
             assert line == f"{number} f/inner/work {dice}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"observers": [3]}, "Engine: 3 cannot be an observer; it needs a name and a method"),
+        (
+            {"resources": {"http": 1}},
+            "Engine: resources must be keyed by Resources, not 'http'",
+        ),
+    ],
+)
+def test_what_a_checker_would_refuse_is_refused(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Engine(**settings)
+    assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize("steps", ["3", True, 1.5])
+def test_a_bound_that_is_no_whole_number_is_refused(steps: Any) -> None:
+    with pytest.raises(ValueError, match="max_steps must be a whole number >= 1"):
+        Engine(max_steps=steps)
+
+
+async def test_an_engine_is_entered_once() -> None:
+    async with Engine() as engine:
+        with pytest.raises(EngineClosedError, match="entered before; make another"):
+            await engine.__aenter__()
+
+
+async def test_an_engine_runs_a_step_alone() -> None:
+    lent = Resource("word", str)
+
+    @step(uses=(lent,))
+    async def borrow(notes: Notes) -> None:
+        notes.log += [current_step().use(lent), current_step().path]
+
+    async with Engine(resources={lent: "lent"}) as engine:
+        result = await engine.run(borrow, Notes())
+    assert result.state.log == ["lent", "borrow"]
+
+
+async def test_every_observer_is_told_in_order_also_of_what_an_observer_causes() -> None:
+    class Reporting:
+        name = "reporting"
+
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def observe(self, event: ExecutionEvent, /) -> None:
+            self.seen.append(event.seq)
+            if event.event_type == "node_start":
+                current_step().report(0.5)
+
+    first, second = Reporting(), Recorder()
+    async with Engine(observers=[first, second]) as engine:
+        await engine.run(chain("f", saying("a")), Notes())
+    assert first.seen == [event.seq for event in second.events] == [0, 1, 2, 3, 4, 5]

@@ -386,7 +386,7 @@ async def test_a_run_that_is_cancelled_before_its_first_step() -> None:
     ]
 
 
-async def test_a_failure_while_cancelled_is_told_as_cancelled(
+async def test_a_failure_while_cancelled_is_told_with_the_cancellation(
     autojump_clock: MockClock,
 ) -> None:
     async def clean() -> None:
@@ -400,8 +400,10 @@ async def test_a_failure_while_cancelled_is_told_as_cancelled(
     async with Engine(observers=[recorder]) as engine:
         with pytest.raises(FlowFailedError), trio.move_on_after(1):
             await engine.run(chain("f", doing(work, "a")), Notes())
-    assert recorder.lines()[2] == "node_cancelled f/a phase=exec attempt=1"
-    assert recorder.lines()[3].startswith("run_end f outcome=cancelled steps=1 ")
+    assert recorder.lines()[2] == (
+        "node_cancelled f/a phase=exec attempt=1 error=OSError message=dirt"
+    )
+    assert recorder.lines()[3].startswith("run_end f outcome=error steps=1 ")
 
 
 async def test_the_end_of_the_program_is_an_error_of_the_run() -> None:

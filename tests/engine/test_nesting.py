@@ -13,6 +13,7 @@ from agentflow_trio import (
     FlowFailedError,
     Next,
     NoStepError,
+    StateForkError,
     Step,
     StepContext,
     StepEndedError,
@@ -233,6 +234,34 @@ async def test_levels_with_a_time_limit_each_may_be_nested_fifty_deep(
         bottom = Step(chain(f"level{level}", bottom), timeout=5.0)
     result = await bottom.run(Notes())
     assert (result.steps, result.duration) == (51, 1.0)
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("kind", ["function", "class", "nested"])
+async def test_a_state_that_can_no_longer_be_forked_fails_the_step_that_would_fork_it(
+    kind: str, timeout: float | None
+) -> None:
+    @step
+    async def spoil(notes: Notes) -> None:
+        notes.log = (number for number in [1])  # type: ignore[assignment]
+
+    after, saved = saying("after").with_(timeout=timeout), Step(Acts(), name="saved")
+    if kind == "class":
+        after = Step(Acts(), name="after", timeout=timeout)
+    elif kind == "nested":
+        after = Step(chain("after", saying("x")), timeout=timeout)
+
+    @flow
+    def f() -> Wiring[Notes]:
+        return [
+            spoil.then(after),
+            after.then(END).catch(StateForkError, to=saved),
+            saved.then(END),
+        ]
+
+    result = await f.run(Notes())
+    assert result.tail == ("f/spoil", "f/after", "f/saved")
+    assert result.visits == {"f/spoil": 1, "f/after": 1, "f/saved": 1}
 
 
 # ---------------------------------------------------------------- within another state

@@ -207,9 +207,16 @@ async def test_what_must_end_the_program_is_not_kept_from_an_observer() -> None:
             if isinstance(event, NodeStarted):
                 raise KeyboardInterrupt
 
-    async with Engine(observers=[Interrupted()]) as engine:
+    recorder = Recorder()
+    async with Engine(observers=[recorder, Interrupted()]) as engine:
         with pytest.raises(KeyboardInterrupt):
             await engine.run(chain("f", saying("a")), Notes())
+    assert [event.event_type for event in recorder.events] == [
+        "run_start",
+        "node_start",
+        "node_error",
+        "run_end",
+    ]
 
 
 async def test_emitting_is_no_checkpoint() -> None:
@@ -225,6 +232,24 @@ async def test_emitting_is_no_checkpoint() -> None:
         with trio.CancelScope() as scope:
             await engine.run(chain("f", doing(work, "a"), saying("b")), Notes())
     assert log == ["still here"]
+
+
+async def test_an_event_that_an_observer_causes_comes_after_the_one_it_was_told() -> None:
+    """For every observer, whatever their order."""
+
+    class Chatty(Recorder):
+        @override
+        def observe(self, event: ExecutionEvent, /) -> None:
+            super().observe(event)
+            if isinstance(event, NodeStarted):
+                current_step().report(0.5, "hello")
+
+    first, chatty, last = Recorder(), Chatty(), Recorder()
+    async with Engine(observers=[first, chatty, last]) as engine:
+        await engine.run(chain("f", saying("a")), Notes())
+    told = [*ROW[:2], "progress f/a fraction=0.5 text=hello", *ROW[2:]]
+    assert first.lines() == chatty.lines() == last.lines() == told
+    assert [event.seq for event in last.events] == [0, 1, 2, 3, 4, 5]
 
 
 async def test_an_observer_may_end_the_run_it_watches() -> None:

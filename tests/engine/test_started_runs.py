@@ -125,6 +125,19 @@ async def test_the_result_may_be_asked_for_often_by_anybody_and_is_always_a_chec
     assert all(result is results[0] for result in results)
 
 
+async def test_a_handle_still_tells_everything_when_the_engine_is_gone(
+    autojump_clock: MockClock,
+) -> None:
+    async with Engine() as engine, engine.start(chain("f", sleeping(1, "a")), Notes()) as run:
+        result = await run.result()
+    await trio.sleep(9)
+    assert await run.result() is result
+    assert [event.seq async for event in run.events(after=-1)] == [0, 1, 2, 3, 4]
+    assert (await run.cancel("too late")).cut_off == ()
+    run.request_cancel("too late")
+    assert await run.result() is result
+
+
 async def test_two_started_runs_go_on_at_the_same_time(autojump_clock: MockClock) -> None:
     async with (
         Engine() as engine,

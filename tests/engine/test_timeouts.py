@@ -33,6 +33,8 @@ from .engine_kit import (
     sleeping,
 )
 
+OBSERVED_OR_NOT = pytest.mark.parametrize("observed", [False, True])
+
 
 def act(seconds: float) -> Sleep:
     return Sleep(seconds)
@@ -134,6 +136,39 @@ async def test_a_body_that_finished_in_time_keeps_its_result(autojump_clock: Moc
 
     result = await Step(Acts(work=late), timeout=3.0).run(Notes())
     assert result.state.log == ["late but done"]
+
+
+@OBSERVED_OR_NOT
+async def test_a_limit_that_passes_while_exec_is_cleaned_up_does_not_fire(
+    observed: bool, autojump_clock: MockClock
+) -> None:
+    """The work was done in time; its cleanup is shielded, and after it there is nothing left to cut off."""
+
+    async def work() -> str:
+        current_step().on_cleanup(trio.sleep, 2)
+        await trio.sleep(2)
+        return "in time"
+
+    async with Engine(observers=[Recorder()] if observed else []) as engine:
+        result = await engine.run(chain("f", Step(Acts(work=work), timeout=3.0)), Notes())
+    assert result.state.log == ["in time"]
+    assert result.duration == 4.0
+
+
+async def test_a_body_that_swallows_its_limit_and_returns_has_its_result(
+    autojump_clock: MockClock,
+) -> None:
+    async def deaf() -> str:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(5)
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled:  # noqa: ASYNC103 - what a node should not do
+            return "swallowed"
+        raise AssertionError
+
+    result = await Step(Acts(work=deaf), timeout=3.0).run(Notes())
+    assert result.state.log == ["swallowed"]
 
 
 async def test_the_deadline_a_node_sees_is_the_nearest_of_all(
@@ -462,6 +497,13 @@ async def test_timeout_and_idle_timeout_of_one_step_both_hold(
         await doing(work, "a").with_(timeout=10.0, idle_timeout=3.0).run(Notes())
     assert deadline_of(caught).limit == "timeout of a"
     assert trio.current_time() == 10.0
+
+
+async def test_of_equal_limits_of_one_step_the_timeout_fires(autojump_clock: MockClock) -> None:
+    slow = sleeping(99, "a").with_(timeout=3.0, idle_timeout=3.0)
+    with pytest.raises(FlowFailedError) as caught:
+        await slow.run(Notes())
+    assert deadline_of(caught).limit == "timeout of a"
 
 
 async def test_the_idle_timeout_is_for_prep_and_exec_not_for_post(

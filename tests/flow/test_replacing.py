@@ -119,6 +119,12 @@ async def test_a_step_of_a_nested_flow_is_replaced_where_it_is() -> None:
     assert inner.edges[1].catches[0].target is inner.start
 
 
+async def test_what_was_replaced_can_be_replaced_again_by_the_first_name() -> None:
+    once = editorial.replacing({write: Says("w"), safe: Says("s")})
+    twice = once.replacing({write: Says("x")}).replacing({write: Says("y"), safe: Says("t")})
+    assert await trail(twice) == ("y", "review", "t", "publish")
+
+
 async def test_a_nested_flow_is_replaced_as_a_whole() -> None:
     @flow
     def short(*, done: Next) -> Wiring[Article]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from types import MappingProxyType
 from typing import Any
 
@@ -41,6 +42,14 @@ def test_end_is_an_exit_called_end() -> None:
 def test_they_cannot_be_changed(value: Any) -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         value.name = "x"
+
+
+def test_a_copy_of_an_exit_is_the_exit_and_the_end_comes_back_from_a_pickle() -> None:
+    good = Exit("good")
+    assert copy.copy(good) is copy.deepcopy(good) is good
+    assert copy.deepcopy({"end": END})["end"] is END
+    assert pickle.loads(pickle.dumps(END)) is END
+    assert pickle.loads(pickle.dumps(good)).name == "good"
 
 
 def test_a_bare_next_stands_in_for_an_exit_in_tests() -> None:
