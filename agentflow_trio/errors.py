@@ -345,20 +345,20 @@ class DeadlineExceededError(AgentFlowError):
         limit: which, as ``timeout of editorial/write`` or ``timeout of the run``.
         seconds: how long it was.
         spent: who used the time: path without visit numbers -> seconds, most first.
+        earlier: limits inside that had run out before, while what they cut off was still being cleaned up.
     """
 
     limit: str
     seconds: float
     spent: Mapping[str, float] = _NOTHING
+    earlier: tuple[str, ...] = ()
 
     @override
     def __str__(self) -> str:
-        spent = ", ".join(
-            f"{path} {seconds:.3g} s" for path, seconds in list(self.spent.items())[:3]
-        )
-        return f"{self.limit} ({self.seconds:g} s) ran out" + (
-            f"; spent: {spent}" if spent else ""
-        )
+        who = [f"{path} {seconds:.3g} s" for path, seconds in list(self.spent.items())[:3]]
+        spent = f"; spent: {', '.join(who)}" if who else ""
+        before = f", after {' and '.join(self.earlier)}" if self.earlier else ""
+        return f"{self.limit} ({self.seconds:g} s) ran out{before}{spent}"
 
 
 @final

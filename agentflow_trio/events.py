@@ -80,7 +80,7 @@ class RunStarted(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class RunEnded(_Event):
-    """Last of all events, after everything was unwound.
+    """Last of all events, after everything was unwound (but for the report that an observer failed over this one).
 
     ``outcome``: "error" if anything failed, also if it was cancelled besides; "cancelled" if that is all that
     happened. ``error``: class and text of the failure, if any.

@@ -1,4 +1,4 @@
-"""How a command ends: its exit codes, and the error that ends it before anything was run.
+"""How a command ends: its exit codes, the error that ends it before anything was run, and the one that loses its answer.
 
 Layer: cli.
 """
@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from ..errors import AgentFlowError
 
-__all__ = ["MEANING", "ExitCode", "UsageError"]
+__all__ = ["MEANING", "ExitCode", "UnwrittenError", "UsageError"]
 
 
 @final
@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 MEANING: Mapping[ExitCode, str] = {
     ExitCode.SUCCESS: "success",
     ExitCode.FAILED: "the flow failed, or check found problems",
-    ExitCode.USAGE: "usage or input error; nothing was run",
+    ExitCode.USAGE: "usage or input error, nothing was run; or the answer cannot be written",
     ExitCode.TIMEOUT: "the run's --timeout ran out",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.TERMINATED: "terminated by SIGTERM",
@@ -59,3 +59,19 @@ class UsageError(AgentFlowError):
     def __str__(self) -> str:
         lines = [self.problem, *(f"  {line}" for line in self.details)]
         return "\n".join([*lines, self.hint] if self.hint else lines)
+
+
+@final
+@attrs.define(eq=False, kw_only=True)
+class UnwrittenError(AgentFlowError):
+    """The answer of a command cannot be written to stdout. What the command does has been done.
+
+    Attributes:
+        reason: why, in the words of the system.
+    """
+
+    reason: str
+
+    @override
+    def __str__(self) -> str:
+        return f"the answer cannot be written: {self.reason}"

@@ -1,11 +1,11 @@
 """The state a run begins with: ``--input`` read as JSON, ``--set`` laid over it, checked against the state's class.
 
-Layer: cli. Rule: everything that does not fit is said at once, and before anything runs.
+Layer: cli. Rule: everything that does not fit is said at once, and before anything runs;
+JSON is read as strictly as by `codec.load`.
 """
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypeAlias, TypeVar, final
 
 import attrs
 
-from ..codec import from_data
+from ..codec import from_data, parse
 from ..errors import CodecError
 from ..ports import Keyed
 from ._exit import UsageError
@@ -38,9 +38,9 @@ def make_state(
         stdin: where ``-`` is read from.
 
     Raises:
-        UsageError: with every mistake found: fields that are missing, unknown or of another type, with path, expected, got.
+        UsageError: the input is not strict JSON (line and column), or with every mistake found: fields that are missing, unknown or of another type, with path, expected, got.
     """
-    data: dict[str, Json] = {} if source is None else _read(source, stdin)
+    data: dict[str, Json] = {} if source is None else _read(source, stdin, kind)
     problems = [problem for setting in settings if (problem := _set(data, kind, setting))]
     if len(problems) > 1:
         raise UsageError(
@@ -58,16 +58,16 @@ def make_state(
         ) from error
 
 
-def _read(source: str, stdin: TextIO) -> dict[str, Json]:
+def _read(source: str, stdin: TextIO, kind: type[Any]) -> dict[str, Json]:
     name = "standard input" if source == "-" else source
     try:
         text = stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(problem=f"{name} cannot be read: {error}") from error
     try:
-        data: Json = json.loads(text)
-    except ValueError as error:
-        raise UsageError(problem=f"{name} is not JSON: {error}") from error
+        data: Json = parse(kind.__name__, text)
+    except CodecError as error:
+        raise UsageError(problem=f"{name} is {error}") from error
     if not isinstance(data, dict):
         raise UsageError(problem=f"{name} must hold a JSON object, not {_json_kind(data)}")
     return data
@@ -155,8 +155,8 @@ def _parts_of_class(kind: type[Any], options: tuple[Any, ...]) -> _Parts:
 def _value(kind: type[Any], text: str) -> Json:
     """*text* as JSON if it is JSON that fits *kind*, else as a string if that fits, else whatever it is, to be refused."""
     try:
-        value: Json = json.loads(text)
-    except ValueError:
+        value: Json = parse("setting", text)
+    except CodecError:
         return text
     return text if not _fits(kind, value) and _fits(kind, text) else value
 

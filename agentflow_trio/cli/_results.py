@@ -5,7 +5,7 @@ Layer: cli. Rule: one JSON object, whatever happened; ``error`` is there exactly
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
@@ -65,10 +65,9 @@ def usage_as_data(error: UsageError) -> Data:
     }
 
 
-def checks_as_data(checks: Iterable[Checked], problems: Iterable[UsageError]) -> Data:
-    """What ``check`` found."""
-    checks = list(checks)
-    return {
+def checks_as_data(checks: Sequence[Checked], problems: Sequence[UsageError]) -> Data:
+    """What ``check`` found, and an ``error`` that sums it up if it is not all well."""
+    found: dict[str, Any] = {
         "flows": [
             {"target": f"{checked.place}:{name}", "name": flow.name, "steps": len(flow.edges)}
             for checked in checks
@@ -89,3 +88,24 @@ def checks_as_data(checks: Iterable[Checked], problems: Iterable[UsageError]) ->
         ],
         "errors": [str(problem) for problem in problems],
     }
+    mistakes = [
+        f"{finding.file}:{finding.line}: {finding.definition}: {finding.problem}"
+        for checked in checks
+        for finding in checked.findings
+    ]
+    counts = (
+        (len(problems), "target", " cannot be checked"),
+        (len(mistakes), "problem", " found"),
+    )
+    if problems or mistakes:
+        found["error"] = {
+            "type": "UsageError" if problems else "DefinitionError",
+            "message": ", ".join(
+                f"{count} {what}{'s' * (count > 1)}{became}"
+                for count, what, became in counts
+                if count
+            ),
+            "details": [*found["errors"], *mistakes],
+            "hint": "",
+        }
+    return found

@@ -1,32 +1,40 @@
 """How a command answers people: states, failures, lists of problems (needs rich).
 
-Layer: cli. Rule: plain text wherever it does not go to a terminal; nothing of a name or value is markup.
+Layer: cli. Rules: plain text wherever it does not go to a terminal; nothing of a name or value is markup;
+what goes to stdout goes through `_writing`, so that an answer that is lost is said.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TextIO
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, NoReturn, TextIO
 
 import attrs
 from rich.console import Console
 from rich.pretty import Pretty
 from rich.text import Text
+from typing_extensions import override
 
 from ..errors import CodecError, FlowAbortedError, FlowFailedError, RunCancelledError
 from ._checking import Checked
-from ._exit import ExitCode, UsageError
+from ._exit import ExitCode, UnwrittenError, UsageError
 from ._results import failure_as_data, result_as_data, usage_as_data
 from ._running import Outcome
 
-__all__ = ["answering", "list_checks", "tell", "write_json"]
+__all__ = ["Page", "answering", "list_checks", "tell", "write_json", "write_text"]
 
 
 def answering(work: Callable[[TextIO], ExitCode], *, as_json: bool) -> ExitCode:
-    """Let *work* write to stdout, and nobody else; say what is wrong if it cannot be done."""
+    """Let *work* write to stdout, and nobody else; say what is wrong if it cannot be done.
+
+    Raises:
+        UnwrittenError: stdout does not take the answer.
+    """
     answer = sys.stdout
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -39,9 +47,59 @@ def answering(work: Callable[[TextIO], ExitCode], *, as_json: bool) -> ExitCode:
         return ExitCode.USAGE
 
 
+@contextlib.contextmanager
+def _writing(answer: TextIO) -> Generator[None]:
+    """Write to *answer* within, to its end.
+
+    Raises:
+        UnwrittenError: it does not take all of it; it is closed then.
+    """
+    try:
+        yield
+        answer.flush()
+    except OSError as error:
+        # Closed, or Python would try to write the rest when it ends, and complain in its own words.
+        with contextlib.suppress(OSError):
+            answer.close()
+        raise UnwrittenError(reason=error.strerror or str(error)) from error
+
+
+class Page(Console):
+    """A console for answers: it raises `UnwrittenError` if one cannot be written."""
+
+    @override
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `Console` does.
+
+        Raises:
+            UnwrittenError: it cannot be written.
+        """
+        with _writing(self.file):
+            super().print(*objects, **options)
+
+    @override
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise what any other failure to write raises, where `Console` ends the process."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def write_text(answer: TextIO, text: str) -> None:
+    """Write *text* as it is.
+
+    Raises:
+        UnwrittenError: it cannot be written.
+    """
+    with _writing(answer):
+        answer.write(text)
+
+
 def write_json(answer: TextIO, data: Mapping[str, Any]) -> None:
-    """Write *data* as one JSON object."""
-    answer.write(json.dumps(data, indent=2) + "\n")
+    """Write *data* as one JSON object.
+
+    Raises:
+        UnwrittenError: it cannot be written.
+    """
+    write_text(answer, json.dumps(data, indent=2) + "\n")
 
 
 def tell(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:
@@ -49,7 +107,7 @@ def tell(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:
     if outcome.result is None:
         return _tell_failure(outcome, answer, as_json=as_json)
     if not as_json:
-        Console(file=answer, soft_wrap=True).print(Pretty(outcome.result.state))
+        Page(file=answer, soft_wrap=True).print(Pretty(outcome.result.state))
         return outcome.code
     try:
         data = result_as_data(outcome.result)
@@ -86,7 +144,7 @@ def list_checks(
     checks: Iterable[Checked], errors: Iterable[UsageError], answer: TextIO
 ) -> None:
     """Print what is right and what is wrong: a line for each flow and for each mistake."""
-    console = Console(file=answer, soft_wrap=True, highlight=False)
+    console = Page(file=answer, soft_wrap=True, highlight=False)
     for checked in checks:
         for finding in checked.findings:
             where = f"{finding.file}:{finding.line}: "

@@ -40,7 +40,7 @@ from ._forms import Data
 from ._kinds import DYNAMIC, form_of
 from ._unfit import FAILURES, mismatches, told
 
-__all__ = ["dump", "from_data", "load", "to_data"]
+__all__ = ["dump", "from_data", "load", "parse", "to_data"]
 
 Value = TypeVar("Value")
 
@@ -66,13 +66,39 @@ def load(kind: type[Value], text: str) -> Value:
         CodecError: it is not JSON (the path is the line and column), has another schema version,
             or does not fit *kind*; the error names every place that does not.
     """
-    data = _parsed(kind, text)
+    data = parse(called(kind), text)
     if not _is_envelope(data):
         raise _error(kind, Mismatch("$", f'{{"{_VERSION}": ..., "value": ...}}', told(data)))
     version = data[_VERSION]
     if type(version) is not int or version != _version_of(kind):
         raise _error(kind, Mismatch(_VERSION, str(_version_of(kind)), told(version)))
     return from_data(kind, data["value"])
+
+
+def parse(kind: str, text: str) -> Data:
+    """Return the JSON data (dict, list, str, int, float, bool, None) that *text* holds, read as strictly as `load` does.
+
+    Refused, although `json.loads` takes them: a key twice in one object, of which one value would
+    be lost, and ``NaN``, ``Infinity`` and ``-Infinity``, which are not JSON.
+
+    Args:
+        kind: what the text should hold, in words; for the error only.
+        text: one JSON value, of any type.
+
+    Raises:
+        CodecError: it is not JSON (the path is the line and column; ``$`` for what `json.loads`
+            takes), or is nested too deeply for Python.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        found = Mismatch(place, "JSON", error.msg)
+    except ValueError as error:
+        found = Mismatch("$", "JSON", str(error))
+    except RecursionError:
+        found = _TOO_DEEP
+    raise CodecError(kind=kind, mismatches=(found,))
 
 
 def to_data(value: object) -> Data:
@@ -121,18 +147,6 @@ def _error(kind: Hint, *found: Mismatch) -> CodecError:
 def _version_of(kind: Hint) -> int:
     version: int = getattr(kind, "__schema_version__", 1)
     return version
-
-
-def _parsed(kind: Hint, text: str) -> Data:
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise _error(kind, Mismatch(place, "JSON", error.msg)) from None
-    except ValueError as error:
-        raise _error(kind, Mismatch("$", "JSON", str(error))) from None
-    except RecursionError:
-        raise _error(kind, _TOO_DEEP) from None
 
 
 def _unique(pairs: list[tuple[str, Data]]) -> dict[str, Data]:

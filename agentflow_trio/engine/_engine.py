@@ -195,8 +195,9 @@ class Engine:
         if self._max_runs is not None and len(self._runs) >= self._max_runs:
             raise TooManyRunsError(max_runs=self._max_runs)
         mine = fork(state)
-        check_resources(flow.plan, self._settings)
-        live = LiveRun(flow.plan, self._settings, run_id, self._seed if seed is None else seed)
+        plan = flow.plan
+        check_resources(plan, self._settings)
+        live = LiveRun(plan, self._settings, run_id, self._seed if seed is None else seed)
         if keep:
             live.streams = Streams()
         if keep or self._settings.observers:

@@ -203,10 +203,8 @@ class Run(Generic[State]):
 
     def outcome(self) -> RunResult[State]:
         """What came of it, once it is over."""
-        if self._failure is not None:
-            raise self._failure
         if self._result is None:
-            raise RunCancelledError(reason="it never began")
+            raise self._failure or RunCancelledError(reason="it never began")
         return self._result
 
     async def leave(self, exc: BaseException | None) -> None:

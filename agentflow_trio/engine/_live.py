@@ -155,6 +155,7 @@ class Strand:
         cleanups: what the visit has opened, in order.
         heartbeats: the idle limits that a report pushes back.
         spent: seconds per path, while somebody with a time limit wants to know.
+        expired: limits that ran out and were then overtaken by an outer one, with their deadlines.
         last: the state of the flow that failed last, as its last finished step left it.
         marked: the error that is being raised and where it arose, once that was noted.
         owed: failures of this visit that go with the one that is being raised, and where they arose.
@@ -168,6 +169,7 @@ class Strand:
         "caught_at",
         "cleanups",
         "context",
+        "expired",
         "heartbeats",
         "idle",
         "last",
@@ -210,6 +212,7 @@ class Strand:
         self.context: StepContext | None = None
         self.heartbeats: tuple[tuple[trio.CancelScope, float], ...] = ()
         self.spent: tuple[dict[str, float], ...] = ()
+        self.expired: tuple[tuple[float, str], ...] = ()
         self.last: object = None
         self.owed: tuple[tuple[BaseException, Failure | None], ...] = ()
         self.tree: BaseException | None = None
@@ -248,9 +251,13 @@ class Strand:
 
     def contains_caller(self) -> bool:
         """Whether the caller is this task, a thread of it, or a task in a nursery that was opened in the run."""
-        if not trio.lowlevel.in_trio_task():
-            return True
-        task = trio.lowlevel.current_task()
+        if trio.lowlevel.in_trio_task():
+            task = trio.lowlevel.current_task()
+        else:
+            try:  # the task that waits for this thread; a system task if none does any more
+                task = trio.from_thread.run_sync(trio.lowlevel.current_task)
+            except RuntimeError:  # not a thread of Trio's
+                return False
         while task is not self.task:
             nursery = task.parent_nursery
             if nursery is None:

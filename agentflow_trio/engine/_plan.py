@@ -27,7 +27,7 @@ __all__ = [
     "way_out",
 ]
 
-State = TypeVar("State")
+State_contra = TypeVar("State_contra", contravariant=True)
 
 StateValue: TypeAlias = Any
 """The user's state. Its type was checked where the flow was wired and given to `run`; here it is passed along."""
@@ -135,7 +135,7 @@ def _is_flat(plan: Plan[Any]) -> bool:
 
 @final
 @attrs.frozen(eq=False, repr=False)
-class Plan(Generic[State]):
+class Plan(Generic[State_contra]):
     """A compiled flow. The type parameter is the state's, for checkers only.
 
     Attributes:
@@ -178,8 +178,8 @@ def _exit_name(key: object) -> str:
     return "" if key is None or key is END else getattr(key, "name", "")
 
 
-class Runnable(Protocol[State]):
+class Runnable(Protocol[State_contra]):
     """Anything that has a plan: a flow."""
 
     @property
-    def plan(self) -> Plan[State]: ...
+    def plan(self) -> Plan[State_contra]: ...

@@ -79,25 +79,26 @@ class Readers(Generic[Some]):
         room: where writers wait; every reader wakes them.
     """
 
-    __slots__ = ("_refs", "room")
+    __slots__ = ("_refs", "_token", "room")
 
     def __init__(self) -> None:
         self._refs: list[weakref.ref[Some]] = []
+        self._token = trio.lowlevel.current_trio_token()
         self.room: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
 
     def add(self, reader: Some) -> None:
         """Give *reader* what comes from now on."""
         self._refs.append(weakref.ref(reader, self._gone))
 
-    def _gone(self, ref: weakref.ref[Some]) -> None:
-        self._refs.remove(ref)
-        with contextlib.suppress(RuntimeError):  # collected outside of Trio, where nobody waits
-            self.room.unpark_all()
+    def _gone(self, _: weakref.ref[Some]) -> None:
+        """Perhaps in another thread, or between any two lines: the collector calls this."""
+        with contextlib.suppress(trio.RunFinishedError):  # nobody waits any more
+            self._token.run_sync_soon(self.room.unpark_all)
 
     def open(self) -> list[Some]:
         """Those that still read."""
         readers = [reader for ref in self._refs if (reader := ref()) is not None]
-        if any(reader.ended for reader in readers):
+        if len(readers) < len(self._refs) or any(reader.ended for reader in readers):
             readers = [reader for reader in readers if not reader.ended]
             self._refs = [weakref.ref(reader, self._gone) for reader in readers]
         return readers

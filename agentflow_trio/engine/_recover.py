@@ -43,8 +43,7 @@ async def recover(
     error = named(step, phase, error)
     # a closed coroutine cannot wait
     if strand.cleanups and not isinstance(error, GeneratorExit):
-        if error is not strand.tree:
-            mark_once(strand, error, phase)
+        mark_once(strand, error, phase)
         cleanups = await close_visit(strand, error)
     outcome, mark = combined(strand, phase, error, cleanups)
     try:

@@ -244,16 +244,23 @@ async def bounded(
     # raised below, together with the limit
     except BaseException as error:  # noqa: ASYNC103
         if not scope.cancelled_caught:
+            if (
+                scope.cancel_called
+            ):  # an outer limit, or the caller, cut short how this one unwound
+                strand.expired = (*strand.expired, (scope.deadline, limit.name))
             raise
         left = [error]
     finally:
         strand.quiet, strand.spent, strand.heartbeats = before
-    if not strand.is_cancelled():
-        # it was this limit alone: what it cut off is a failure, and the next cancellation has a grace of its own
-        run.cut_off = cut_before
-        run.calm_down()
+    # it was this limit alone: what it cut off is a failure, and the next cancellation has a grace of its own
+    run.cut_off = cut_before
+    run.calm_down()
     if limit.account is not None:
         spent[limit.account] = run.clock() - begun
     most_first = dict(sorted(spent.items(), key=lambda item: -item[1]))
-    exceeded = DeadlineExceededError(limit=limit.name, seconds=limit.seconds, spent=most_first)
+    earlier = tuple(name for deadline, name in strand.expired if deadline < scope.deadline)
+    strand.expired = ()
+    exceeded = DeadlineExceededError(
+        limit=limit.name, seconds=limit.seconds, spent=most_first, earlier=earlier
+    )
     raise conclude([exceeded, *left])

@@ -204,12 +204,13 @@ class Step(Next, Generic[State_contra, Exits]):
         return self.node.inner_flow if isinstance(self.node, BuiltIn) else None
 
     @property
-    def plan(self) -> Plan[Any]:
+    def plan(self) -> Plan[State_contra]:
         """What it is compiled to when it runs alone, by itself or by an `Engine`."""
         compiled = compile_step(self)
         ways: dict[object, PlanStep] = {exit_: way_out(exit_) for exit_ in compiled.exits}
         link(compiled, ways or {compiled.only_key: way_out(END)}, ())
-        return Plan("", compiled, (compiled,))
+        plan: Plan[State_contra] = Plan("", compiled, (compiled,))
+        return plan
 
     async def run(
         self: Step[Shared, ...],

@@ -1,20 +1,20 @@
 """Condense a folder of Markdown and text files into one page that has passed a review.
 
     agentflow run docs/examples/digest.py:digest
-    agentflow run docs/examples/digest.py:digest --set folder=notes --set out=notes.md --set words=300
+    agentflow run docs/examples/digest.py:digest --set folder=notes --set out=notes.md
     agentflow run docs/examples/digest.py:digest --set model=http://localhost:8080/v1
 
-It reads the files, drafts with sentences quoted from each, reviews the draft against five criteria,
-revises until all are met, and writes the page. With ``model``, an OpenAI-compatible endpoint condenses
-each document first (``pip install httpx``; the key, if it wants one, in OPENAI_API_KEY); once it fails
-to answer, the rest is quoted too, and the page says why.
+It reads the files, drafts with sentences quoted from each, reviews the draft against five
+criteria, revises until all are met, and writes the page. With ``model``, an OpenAI-compatible
+endpoint condenses each document first (``pip install httpx``; the key, if it wants one, in
+OPENAI_API_KEY); once it fails to answer, the rest is quoted too, and the page says why.
 
-A draft that never passes is not published: the flow leaves by ``abandoned`` with the verdict in its
-state, and an earlier digest stays as it was, so that whoever finds one may rely on it. The same files
-give the same bytes: no clock, no dice, no absolute path.
+A draft that never passes is not published: the flow leaves by ``abandoned`` with the verdict in
+its state, and an earlier digest stays as it was, so that whoever finds one may rely on it. The
+same files give the same bytes: no clock, no dice, no absolute path.
 
-First the state, then the steps in the order of their work, in the end the flow that connects them.
-What they know of Markdown and of the worth of a sentence is in prose.py.
+First the state, then the steps in the order of their work, in the end the flow that connects
+them. What they know of Markdown and of the worth of a sentence is in prose.py.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from attrs import define, field, frozen
 
+import prose
 from agentflow_trio import (
     DeadlineExceededError,
     MaxVisitsError,
@@ -41,27 +41,11 @@ from agentflow_trio import (
     flow,
     step,
 )
-from prose import (
-    SAME,
-    SHORTEST,
-    Bag,
-    Corpus,
-    Merits,
-    Texts,
-    bag,
-    beginning,
-    count,
-    mentioning,
-    one_line,
-    overlap,
-    parsed,
-    relevant,
-)
+from prose import Draft, Merits, Texts, Verdict, count, parsed
 
+TEXT: Final = (".md", ".markdown", ".txt")  # how the names of what is read end
 WORDS: Final = 50  # a document has in the digest, if nothing else is asked for
 ENOUGH: Final = 25  # words; a document with fewer is as short as its digest
-LONGEST: Final = 40  # words in a sentence of the digest
-KEY_TERMS, COVERED = 20, 0.8  # at most, two a document; the share that a draft must mention
 
 
 # ---------------------------------------------------------------- the state
@@ -78,17 +62,7 @@ class Document:
 
     @property
     def words(self) -> int:
-        return sum(map(count, self.sentences))
-
-
-@frozen
-class Criterion:
-    """Something demanded of a draft, met if there are no faults."""
-
-    name: str
-    demand: str
-    measured: str
-    faults: Texts
+        return count(*self.sentences)
 
 
 @define
@@ -102,8 +76,9 @@ class Brief:
 
 
 Documents: TypeAlias = tuple[Document, ...]
-LeftOut: TypeAlias = Mapping[str, str]  # path: reason
-Draft: TypeAlias = Mapping[str, Texts]  # path: sentences
+LeftOut: TypeAlias = dict[str, str]  # path: reason
+Candidates: TypeAlias = dict[str, Sequence[Merits]]
+Reading: TypeAlias = tuple[Documents, LeftOut]
 
 
 @define
@@ -120,16 +95,14 @@ class Digest:
     left_out: LeftOut = field(factory=dict[str, str])
     # ask: by path, what the model made of the document
     summaries: dict[str, Texts] = field(factory=dict[str, Texts], repr=False)
-    # condense: why the model was not asked to the end; by path, what may stand for the document,
-    # first its summary, if there is one; what all are about
+    # condense: why the model was not asked to the end; what all documents are about; by path,
+    # sentences that may stand for one, those of a summary first
     trouble: str = ""
-    candidates: Mapping[str, Sequence[Merits]] = field(
-        factory=dict[str, Sequence[Merits]], repr=False
-    )
     key_terms: Texts = field(default=(), repr=False)
+    candidates: Candidates = field(factory=dict[str, Sequence[Merits]], repr=False)
     # draft, review, revise
     draft: Draft = field(factory=dict[str, Texts], repr=False)
-    criteria: tuple[Criterion, ...] = field(default=(), repr=False)
+    criteria: Verdict = field(default=(), repr=False)
     brief: Brief = field(factory=Brief, repr=False)
     revisions: Texts = ()
     # publish: where the page is
@@ -149,7 +122,7 @@ class Read:
     async def prep(self, shared: Digest) -> tuple[Path, Path]:
         return Path(shared.folder), Path(shared.out)
 
-    async def exec(self, paths: tuple[Path, Path]) -> tuple[Documents, LeftOut]:
+    async def exec(self, paths: tuple[Path, Path]) -> Reading:
         documents, left_out = await current_step().to_thread(read_folder, *paths)
         if not documents:
             reasons = "".join(f"\n{path}: {reason}" for path, reason in left_out.items())
@@ -157,33 +130,27 @@ class Read:
         return documents, left_out
 
     async def post(
-        self,
-        shared: Digest,
-        _: object,
-        found: tuple[Documents, LeftOut],
-        *,
-        by_model: Next,
-        by_quoting: Next,
+        self, shared: Digest, _: object, reading: Reading, *, by_model: Next, by_quoting: Next
     ) -> Next:
-        shared.documents, shared.left_out = found
+        shared.documents, shared.left_out = reading
         shared.words = shared.words or WORDS * len(shared.documents)
         return by_model if shared.model else by_quoting
 
 
-def read_folder(root: Path, out: Path) -> tuple[Documents, LeftOut]:
+def read_folder(root: Path, out: Path) -> Reading:
     """Read every file that is text; what is left out is named with the reason."""
     paths, documents, left_out = list[Path](), dict[Texts, Document](), dict[str, str]()
 
     def lost(error: OSError) -> None:
-        left_out[shown(os.path.relpath(error.filename, root))] = str(error.strerror)
+        left_out[prose.shown(os.path.relpath(error.filename, root))] = str(error.strerror)
 
     for folder, below, names in os.walk(root, onerror=lost):
         below[:] = sorted(name for name in below if not name.startswith((".", "_")))
-        found = (Path(folder, name) for name in sorted(names))
-        texts = (path for path in found if path.suffix.lower() in {".md", ".markdown", ".txt"})
-        paths += (path for path in texts if os.path.realpath(path) != os.path.realpath(out))
+        texts = (name for name in sorted(names) if name.lower().endswith(TEXT))
+        paths += (Path(folder, name) for name in texts)
+    paths = [path for path in paths if os.path.realpath(path) != os.path.realpath(out)]
     for number, path in enumerate(paths):
-        name = shown(path.relative_to(root).as_posix())
+        name = prose.shown(path.relative_to(root).as_posix())
         current_step().report(number / len(paths), name)
         document = read_file(path, name, out.parent)
         if isinstance(document, str):
@@ -205,13 +172,8 @@ def read_file(path: Path, name: str, linked_from: Path) -> Document | str:
         return "not UTF-8"
     title, sentences = parsed(text, markdown=path.suffix.lower() != ".txt")
     link = quote(os.fsencode(Path(os.path.relpath(path, linked_from)).as_posix()))
-    document = Document(name, link, title or shown(path.stem), sentences)
+    document = Document(name, link, title or prose.shown(path.stem), sentences)
     return document if document.words >= ENOUGH else f"{document.words} words in sentences"
-
-
-def shown(path: str) -> str:
-    """A name as text, even if it is none."""
-    return one_line(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 # ---------------------------------------------------------------- ask a model, or go without
@@ -235,7 +197,7 @@ class Question:
 
 
 class Ask:
-    """Have the model condense one document: a visit for each, so that a failure loses no answer."""
+    """Have the model condense a document: one a visit, so that a failure loses no answer."""
 
     async def prep(self, shared: Digest) -> Question:
         waiting = [each for each in shared.documents if each.path not in shared.summaries]
@@ -252,8 +214,8 @@ class Ask:
         body = {"model": question.model, "temperature": 0, "messages": messages}
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        # The step's timeout is for everything together.
-        async with httpx.AsyncClient(base_url=question.url, timeout=None) as client:  # noqa: S113
+        unlimited = httpx.Timeout(None)  # the step's timeout is for everything together
+        async with httpx.AsyncClient(base_url=question.url, timeout=unlimited) as client:
             try:
                 response = await client.post("chat/completions", json=body, headers=headers)
                 return condensed(response.raise_for_status().json())
@@ -283,30 +245,23 @@ def condensed(answer: object) -> Texts:
 
 @step
 async def condense(digest: Digest) -> None:
-    """Find what may stand for each document, and note what led here if it was not the last answer."""
+    """Weigh what may stand for each document; note why the model was not asked to the end."""
     here = current_step()
     match here.caught:
         case DeadlineExceededError(seconds=seconds):
             digest.trouble = f"the model gave no answer within {seconds:g} s"
-        case ModelError() as error:
-            digest.trouble = str(error)
-        case _:
-            digest.trouble = ""
-    await here.to_thread(weigh, digest)
+        case error:
+            digest.trouble = str(error or "")
+    texts = [each.sentences for each in digest.documents]
+    corpus = await here.to_thread(prose.Corpus.of, texts)
+    digest.key_terms = await here.to_thread(corpus.key_terms)
+    for number, each in enumerate(digest.documents):
+        here.report(number / len(texts), each.path)
+        sources = each.sentences, digest.summaries.get(each.path, ())
+        digest.candidates[each.path] = await here.to_thread(corpus.candidates, *sources)
 
 
-def weigh(digest: Digest) -> None:
-    documents, candidates = digest.documents, dict[str, Sequence[Merits]]()
-    corpus = Corpus.of([each.sentences for each in documents])
-    for number, each in enumerate(documents):
-        current_step().report(number / len(documents), each.path)
-        sources = digest.summaries.get(each.path), each.sentences
-        candidates[each.path] = [corpus.merits(it, each.sentences) for it in sources if it]
-    digest.candidates = candidates
-    digest.key_terms = corpus.key_terms(min(KEY_TERMS, 2 * len(documents)))
-
-
-# ---------------------------------------------------------------- draft
+# ---------------------------------------------------------------- draft, review, revise
 
 
 @step
@@ -315,34 +270,26 @@ async def draft(digest: Digest) -> None:
 
 
 def drafted(digest: Digest) -> Draft:
-    """Choose sentences: four times as many words earn a document twice as many, up to five."""
-    brief, chosen, said = digest.brief, dict[str, Texts](), list[Bag]()
+    chosen, said = dict[str, Texts](), list[prose.Bag]()
     for each in digest.documents:
-        number = max(1, min(5, round(math.sqrt(each.words / brief.per_sentence))))
-        others = said if brief.distinct else []
-        chosen[each.path] = best(each, digest.candidates[each.path], number, brief, others)
-        said += map(bag, chosen[each.path])
+        chosen[each.path] = best(each, digest, said if digest.brief.distinct else [])
+        said += map(prose.bag, chosen[each.path])
     return chosen
 
 
-def best(
-    document: Document,
-    candidates: Sequence[Merits],
-    number: int,
-    brief: Brief,
-    said: Sequence[Bag],
-) -> Texts:
-    """Choose sentences of the summary or else the text; if all are too long, the shortest."""
+def best(document: Document, digest: Digest, said: Sequence[prose.Bag]) -> Texts:
+    """Choose sentences of the summary or else the text; if all are too long, the shortest.
+
+    Four times as many words earn a document twice as many sentences, up to five.
+    """
+    brief = digest.brief
+    number = max(1, min(5, round(math.sqrt(document.words / brief.per_sentence))))
     wanted = {text: 2.0 for text in document.sentences if text in brief.preferred}
-    for merits in candidates:
+    for merits in digest.candidates[document.path]:
         fine = {t: m for t, m in {**merits, **wanted}.items() if count(t) <= brief.longest}
-        if chosen := relevant(fine, number, said):
+        if chosen := prose.relevant(fine, number, said):
             return chosen
-    by_length = {beginning(text, LONGEST): -count(text) for text in document.sentences}
-    return relevant(by_length, 1, said)
-
-
-# ---------------------------------------------------------------- review
+    return prose.shortest(document.sentences, said)
 
 
 class Review:
@@ -351,52 +298,14 @@ class Review:
     async def prep(self, shared: Digest) -> tuple[Draft, int, Texts]:
         return shared.draft, shared.words, shared.key_terms
 
-    async def exec(self, submission: tuple[Draft, int, Texts]) -> tuple[Criterion, ...]:
-        return await current_step().to_thread(lambda: tuple(measured(*submission)))
+    async def exec(self, submission: tuple[Draft, int, Texts]) -> Verdict:
+        return await current_step().to_thread(prose.measured, *submission)
 
     async def post(
-        self,
-        shared: Digest,
-        _: object,
-        found: tuple[Criterion, ...],
-        *,
-        passed: Next,
-        failed: Next,
+        self, shared: Digest, _: object, found: Verdict, *, passed: Next, failed: Next
     ) -> Next:
         shared.criteria = found
-        return failed if any(criterion.faults for criterion in found) else passed
-
-
-def measured(draft: Draft, limit: int, key_terms: Texts) -> Iterator[Criterion]:
-    said = [text for chosen in draft.values() for text in chosen]
-    bags = [(text, bag(text)) for text in said]
-
-    words = sum(map(count, said))
-    excess = (f"{words - limit:,} words too many",) if words > limit else ()
-    yield Criterion("length", f"at most {limit:,} words", f"{words:,} words", excess)
-
-    silent = tuple(path for path, chosen in draft.items() if not chosen)
-    heard = f"{len(draft) - len(silent)} of {len(draft)}"
-    yield Criterion("completeness", "every document", heard, silent)
-
-    most = max(map(count, said), default=0)
-    long = tuple(text for text in said if count(text) > LONGEST)
-    demand = f"at most {LONGEST} words each"
-    yield Criterion("sentences", demand, f"{most} in the longest", long)
-
-    alike = [(overlap(a, b), later) for (_, a), (later, b) in combinations(bags, 2)]
-    share = max((share for share, _ in alike), default=0.0)
-    twice = tuple(text for share, text in alike if share >= SAME)
-    yield Criterion("repetition", f"under {SAME:.0%} of terms in common", f"{share:.0%}", twice)
-
-    unsaid = tuple(term for term in key_terms if not any(term in found for _, found in bags))
-    mentioned = len(key_terms) - len(unsaid)
-    missed = unsaid if mentioned < COVERED * len(key_terms) else ()
-    demand = f"{COVERED:.0%} of key terms"
-    yield Criterion("coverage", demand, f"{mentioned} of {len(key_terms)}", missed)
-
-
-# ---------------------------------------------------------------- revise
+        return failed if any(each.faults for each in found) else passed
 
 
 @step
@@ -404,43 +313,38 @@ async def revise(digest: Digest) -> None:
     """Remedy what the review found; the length last, for all else changes it too."""
     failed = [each for each in digest.criteria if each.faults]
     for each in [each for each in failed if each.name != "length"] or failed:
-        change = remedy(digest, each)
-        told = f"{each.name}: {each.measured}, asked for {each.demand}; {change}"
-        digest.revisions += (told,)
+        what = f"{each.name}: {each.measured}, asked for {each.demand}"
+        digest.revisions += (f"{what}; {remedy(digest, each)}",)
 
 
-def remedy(digest: Digest, failed: Criterion) -> str:
+def remedy(digest: Digest, failed: prose.Criterion) -> str:
     """Change what the next draft is made from; say how."""
     brief, faults = digest.brief, failed.faults
     match failed.name:
         case "length" if any(len(chosen) > 1 for chosen in digest.draft.values()):
-            brief.per_sentence *= max(length(digest.draft) / digest.words, 1.2) ** 2
+            excess = count(*prose.said(digest.draft)) / digest.words
+            brief.per_sentence *= max(excess, 1.2) ** 2
             return "long documents got fewer sentences"
         case "length":
             brief.longest = digest.words // len(digest.documents)
             return f"sentences of more than {brief.longest} words gave way"
         case "sentences":
-            brief.longest = min(LONGEST, brief.longest)
+            brief.longest = min(prose.LONGEST, brief.longest)
             return "longer ones gave way"
         case "coverage":
-            limit = min(LONGEST, brief.longest)
+            limit = min(prose.LONGEST, brief.longest)
             texts = (text for each in digest.documents for text in each.sentences)
-            fine = (text for text in texts if SHORTEST <= count(text) <= limit)
+            fine = (text for text in texts if prose.SHORTEST <= count(text) <= limit)
             fresh = (text for text in fine if text not in brief.preferred)
-            brief.preferred += mentioning(faults, fresh)
+            brief.preferred += prose.mentioning(faults, fresh)
             return f"sentences with {', '.join(faults)} came first"
         case "repetition":
             brief.distinct = True
             return "what another document says gave way"
         case _:
-            silent = dict.fromkeys(faults, "says nothing that others do not say")
-            digest.left_out = {**digest.left_out, **silent}
-            digest.documents = tuple(d for d in digest.documents if d.path not in silent)
+            digest.left_out |= dict.fromkeys(faults, "says nothing that others do not say")
+            digest.documents = tuple(d for d in digest.documents if d.path not in faults)
             return f"left out: {', '.join(faults)}"
-
-
-def length(draft: Draft) -> int:
-    return sum(count(text) for chosen in draft.values() for text in chosen)
 
 
 # ---------------------------------------------------------------- publish
@@ -465,7 +369,8 @@ async def publish(digest: Digest) -> None:
 
 
 def page(digest: Digest) -> Iterator[str]:
-    before, after = sum(each.words for each in digest.documents), length(digest.draft)
+    before = sum(each.words for each in digest.documents)
+    after = count(*prose.said(digest.draft))
     yield f"# Digest of {Path(digest.folder).resolve().name}\n"
     yield f"{len(digest.documents)} documents with {before:,} words, in {after:,} words."
     if digest.model:
@@ -474,8 +379,8 @@ def page(digest: Digest) -> Iterator[str]:
         yield f"It was not asked to the end: {digest.trouble}."
     yield f"What it is about: {', '.join(digest.key_terms)}.\n"
     yield "| criterion | asked for | measured |\n|---|---|---|"
-    for each in digest.criteria:
-        yield f"| {each.name} | {each.demand} | {each.measured} |"
+    for criterion in digest.criteria:
+        yield f"| {criterion.name} | {criterion.demand} | {criterion.measured} |"
     if digest.revisions:
         yield "\nWhat the review changed:\n"
         yield from (f"- {revision}" for revision in digest.revisions)

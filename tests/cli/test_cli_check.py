@@ -165,7 +165,7 @@ def test_json_has_flows_problems_and_what_could_not_be_checked(project: Project)
     answer = project.run("check", "wrong.py", "missing", "--json")
     assert (answer.code, answer.err) == (2, "")
     data = answer.data
-    assert list(data) == ["flows", "problems", "not_checked", "errors"]
+    assert list(data) == ["flows", "problems", "not_checked", "errors", "error"]
     assert data["flows"] == [{"target": "wrong.py:right", "name": "right", "steps": 2}]
     assert data["not_checked"] == ["wrong.py:outer_step", "wrong.py:outer", "wrong.py:hurry"]
     assert data["errors"] == ["there is no module 'missing'"]
@@ -184,6 +184,43 @@ def test_json_has_flows_problems_and_what_could_not_be_checked(project: Project)
         "flow 'first'",
         "flow 'second'",
     ]
+
+
+def test_json_has_an_error_exactly_when_the_code_is_not_0(project: Project) -> None:
+    project.write("right.py", RIGHT)
+    project.write("wrong.py", WRONG)
+    right = project.run("check", "right.py", "--json")
+    assert (right.code, list(right.data)) == (
+        0,
+        ["flows", "problems", "not_checked", "errors"],
+    )
+    wrong = project.run("check", "wrong.py", "right.py", "--json")
+    assert wrong.code == 1
+    problems, error = wrong.data["problems"], wrong.data["error"]
+    assert {**error, "details": len(error["details"])} == {
+        "type": "DefinitionError",
+        "message": "4 problems found",
+        "details": 4,
+        "hint": "",
+    }
+    assert error["details"][0].startswith(
+        f"wrong.py:{problems[0]['line']}: step 'hasty': {problems[0]['sentence']}"
+    )
+    missing = project.run("check", "missing", "right.py", "--json")
+    assert (missing.code, missing.data["error"]) == (
+        2,
+        {
+            "type": "UsageError",
+            "message": "1 target cannot be checked",
+            "details": ["there is no module 'missing'"],
+            "hint": "",
+        },
+    )
+    both = project.run("check", "missing", "gone.py", "wrong.py:first", "--json")
+    assert both.code == 2
+    assert both.data["error"]["type"] == "UsageError"
+    assert both.data["error"]["message"] == "2 targets cannot be checked, 4 problems found"
+    assert len(both.data["error"]["details"]) == 6
 
 
 def test_a_module_runs_as_it_would_when_imported(project: Project) -> None:

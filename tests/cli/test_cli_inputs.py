@@ -246,17 +246,40 @@ def test_a_part_of_something_that_is_no_object_in_the_input_is_refused(
     [
         (
             "{",
-            "input.json is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+            "input.json is not a valid Article: line 1, column 2: expected JSON, "
+            "got Expecting property name enclosed in double quotes",
+        ),
+        (
+            '{"topic": "a", "author": {"name": "b", "name": "c"}}',
+            "input.json is not a valid Article: $: expected JSON, got the key 'name' twice in one object",
+        ),
+        (
+            '{"score": NaN}',
+            "input.json is not a valid Article: $: expected JSON, got NaN, which no JSON has",
+        ),
+        (
+            "[" * 100_000,
+            "input.json is not a valid Article: $: expected nesting within Python's recursion limit, got more",
         ),
         ("[1]", "input.json must hold a JSON object, not an array"),
         ("1.5", "input.json must hold a JSON object, not a number"),
         ("null", "input.json must hold a JSON object, not null"),
     ],
+    ids=["syntax", "twice", "nan", "deep", "array", "number", "null"],
 )
 def test_an_input_that_is_no_json_object_is_refused(
     project: Project, source: str, said: str
 ) -> None:
     assert refusal_of(project, source=source)["message"] == said
+
+
+def test_a_setting_that_is_not_strict_json_is_text(project: Project) -> None:
+    twice = '{"name": "a", "name": "b"}'
+    assert state_of(project, f"topic={twice}")["topic"] == twice
+    error = refusal_of(project, "topic=x", f"author={twice}")
+    assert error["message"] == "the input is not a valid Article:"
+    [line] = error["details"]
+    assert line.startswith("$.author: expected ")
 
 
 def test_an_input_that_cannot_be_read_is_refused(project: Project) -> None:

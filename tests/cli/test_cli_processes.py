@@ -277,6 +277,29 @@ def test_in_a_pipe_there_is_not_one_escape_code(
         assert "\x1b" not in out + err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_an_answer_to_a_full_device_is_one_sentence_and_the_code_2(project: Project) -> None:
+    project.write("watched.py", HELD.replace("CLEANUP", "tidy"))
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "agentflow_trio", "graph", "watched.py"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={
+                name: value
+                for name, value in environment().items()
+                if name != "PYTHONUNBUFFERED"
+            },
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: the answer cannot be written: No space left on device\n",
+    )
+
+
 def test_the_module_can_be_run_and_takes_its_arguments_from_the_command_line(
     project: Project,
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import io
+import os
 import runpy
 import signal
 import sys
@@ -84,6 +86,103 @@ def test_a_usage_error_is_one_text_of_problem_details_and_hint() -> None:
         == "it is wrong\n  a\n  b\nDo it."
     )
     assert str(UsageError(problem="it is wrong")) == "it is wrong"
+
+
+# ---------------------------------------------------------------- answers
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (
+            ["run", "q.py:q", "--json", "--timeout", "-1"],
+            'Invalid value "-1.0" for --timeout. Must be > 0.',
+        ),
+        (
+            ["run", "q.py:q", "--sett", "x=1", "--json"],
+            "Unknown option: --sett. Did you mean --set?",
+        ),
+        (["run", "--json"], 'Command "run" parameter TARGET requires an argument.'),
+        (["check", "--json"], 'Command "check" parameter TARGETS requires an argument.'),
+    ],
+)
+def test_options_that_are_wrong_are_one_json_object_too(
+    project: Project, tokens: list[str], said: str
+) -> None:
+    answer = project.run(*tokens)
+    assert (answer.code, answer.err) == (2, "")
+    assert answer.data == {
+        "error": {"type": "UsageError", "message": said, "details": [], "hint": ""}
+    }
+
+
+def test_options_that_are_wrong_are_said_to_people_on_stderr(project: Project) -> None:
+    answer = project.run("run", "q.py:q", "--sett", "x=1")
+    assert (answer.code, answer.out) == (2, "")
+    assert "Unknown option: --sett. Did you mean --set?" in answer.err
+
+
+SINGLE = """
+    @define
+    class Nothing:
+        pass
+
+    @step
+    async def idle(nothing: Nothing) -> None: ...
+
+    @flow
+    def single() -> Wiring[Nothing]:
+        return [idle.then(END)]
+"""
+
+
+class Shut(io.RawIOBase):
+    """A device that takes nothing."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @override
+    def writable(self) -> bool:
+        return True
+
+    @override
+    def write(self, data: object, /) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["run", "single.py"],
+        ["run", "single.py", "--json"],
+        ["run", "nowhere.py", "--json"],
+        ["run", "--json"],
+        ["check", "single.py"],
+        ["check", "single.py", "--json"],
+        ["graph", "single.py"],
+        ["--help"],
+        ["--version"],
+    ],
+    ids=" ".join,
+)
+def test_an_answer_that_cannot_be_written_is_one_sentence_and_the_code_2(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tokens: list[str], number: int
+) -> None:
+    project.write("single.py", SINGLE)
+    shut = io.TextIOWrapper(io.BufferedWriter(Shut(number)), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", shut)
+    answer = project.run(*tokens)
+    assert answer.code == 2
+    assert (
+        answer.err.splitlines()[-1]
+        == f"error: the answer cannot be written: {os.strerror(number)}"
+    )
+    assert answer.err.count("error:") == 1
+    assert (
+        shut.closed
+    )  # nothing is left that Python would write, and complain about, at its end
 
 
 # ---------------------------------------------------------------- signals

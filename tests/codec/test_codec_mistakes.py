@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from attrs import define, field, frozen, make_class, validators
 
-from agentflow_trio.codec import dump, from_data, load, to_data
+from agentflow_trio.codec import dump, from_data, load, parse, to_data
 from agentflow_trio.errors import CodecError, Mismatch
 from agentflow_trio.state import SharedState, StateKey
 
@@ -131,6 +131,18 @@ def test_text_that_is_no_json_is_refused_with_line_and_column() -> None:
 )
 def test_text_without_a_right_envelope_is_refused(text: str, words: str) -> None:
     assert found(lambda: load(Article, text)) == [words]
+
+
+def test_text_can_be_parsed_alone_with_the_same_refusals() -> None:
+    assert parse("input", '{"a": [1, 2.5, null, true]}') == {"a": [1, 2.5, None, True]}
+    for text, words in (
+        ('{"a": 1,\n "b": }', "line 2, column 7: expected JSON, got Expecting value"),
+        ('[{"a": 1, "a": 2}]', "$: expected JSON, got the key 'a' twice in one object"),
+        ("[Infinity]", "$: expected JSON, got Infinity, which no JSON has"),
+    ):
+        with pytest.raises(CodecError) as caught:
+            parse("input", text)
+        assert str(caught.value) == f"not a valid input: {words}"
 
 
 # ---------------------------------------------------------------- reading

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from agentflow_trio import (
     END,
+    DeadlineExceededError,
     Engine,
     FlowFailedError,
     NoStepError,
@@ -501,6 +502,37 @@ async def test_a_thread_cannot_open_what_the_steps_task_has_to_close(what: str) 
         await doing(work, "a").run(Notes())
     assert isinstance(caught.value.only(), NoStepError)
     assert "in the step's own task only" in str(caught.value.only())
+
+
+async def test_a_thread_that_its_step_abandoned_is_in_no_step(mock_clock: MockClock) -> None:
+    go, asked = threading.Event(), trio.Event()
+    token = trio.lowlevel.current_trio_token()
+    seen: list[str] = []
+
+    def grind() -> None:
+        trio.from_thread.run_sync(mock_clock.jump, 5.0)  # out of time
+        assert go.wait(30)
+        try:
+            seen.append(current_step().path)
+        except (NoStepError, StepEndedError) as error:
+            seen.append(type(error).__name__)
+        token.run_sync_soon(asked.set)
+
+    async def first() -> None:
+        await trio.to_thread.run_sync(grind, abandon_on_cancel=True)
+
+    async def second() -> None:
+        go.set()
+        await asked.wait()
+
+    a, b = doing(first, "a").with_(timeout=1.0), doing(second, "b")
+
+    @flow
+    def f() -> Wiring[Notes]:
+        return [a.then(END).catch(DeadlineExceededError, to=b), b.then(END)]
+
+    await f.run(Notes())
+    assert seen in (["NoStepError"], ["StepEndedError"])
 
 
 async def test_a_thread_of_ones_own_has_no_step() -> None:

@@ -105,6 +105,14 @@ async def test_a_run_begins_at_the_first_checkpoint_of_the_body() -> None:
     assert log == ["body", "run", "body again"]
 
 
+async def test_starting_a_run_is_always_a_checkpoint() -> None:
+    async with Engine() as engine:
+        manager = engine.start(chain("f", saying("a")), Notes())
+        with assert_checkpoints():
+            await manager.__aenter__()
+        await manager.__aexit__(None, None, None)
+
+
 async def test_the_result_may_be_asked_for_often_by_anybody_and_is_always_a_checkpoint() -> (
     None
 ):
@@ -318,6 +326,29 @@ async def test_leaving_by_an_exception_adds_no_note_of_a_failure_that_somebody_g
                 with pytest.raises(FlowFailedError):
                     await run.result()
                 raise KeyError
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize("attempt", range(8))  # whatever order the scheduler takes
+async def test_leaving_by_an_exception_adds_no_note_of_a_failure_that_another_task_waits_for(
+    attempt: int, autojump_clock: MockClock
+) -> None:
+    got: list[BaseException] = []
+
+    async def wait(run: Run[Notes]) -> None:
+        try:
+            await run.result()
+        except FlowFailedError as error:
+            got.append(error)
+
+    row = chain("f", doing(failing_when_cancelled(ValueError("dirt")), "a"))
+    async with trio.open_nursery() as nursery, Engine() as engine:
+        with pytest.raises(KeyError) as caught:
+            async with engine.start(row, Notes()) as run:
+                nursery.start_soon(wait, run)
+                await trio.sleep(1)
+                raise KeyError
+    assert len(got) == 1
     assert not hasattr(caught.value, "__notes__")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Literal
 
 import pytest
@@ -604,3 +605,15 @@ async def test_readers_that_were_closed_are_forgotten() -> None:
         readers[0].close()
         assert [chunk async for chunk in readers[1]] == ["a", "b"]
         assert [chunk async for chunk in readers[0]] == []
+
+
+async def test_a_reader_that_is_collected_in_a_thread_wakes_the_writer_all_the_same() -> None:
+    flow = chain("f", emitting(*"x" * 300))
+    async with Engine() as engine, engine.start(flow, Notes()) as run:
+        cycle: list[object] = [run.stream(TOKENS)]
+        cycle.append(cycle)
+        await wait_all_tasks_blocked()
+        del cycle
+        await trio.to_thread.run_sync(gc.collect)
+        result = await run.result()
+    assert result.steps == 1

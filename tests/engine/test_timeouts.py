@@ -637,3 +637,25 @@ async def test_a_run_that_is_over_in_time_leaves_no_deadline_behind(
     await chain("f", saying("a")).run(Notes(), timeout=3)
     await trio.sleep(10)
     assert trio.current_effective_deadline() == float("inf")
+
+
+async def test_a_limit_that_was_overtaken_while_it_unwound_is_told_by_the_one_that_overtook_it(
+    autojump_clock: MockClock,
+) -> None:
+    async def slowly() -> None:
+        await trio.sleep(2)
+
+    async def work() -> None:
+        current_step().on_cleanup(slowly)
+        await trio.sleep_forever()
+
+    inner = Step(chain("inner", doing(work, "a")), timeout=2.0)
+    with pytest.raises(FlowFailedError) as caught:
+        await chain("f", inner).run(Notes(), timeout=3.0)
+    error = caught.value.only()
+    assert isinstance(error, DeadlineExceededError)
+    assert (error.limit, error.earlier) == ("timeout of the run", ("timeout of f/inner",))
+    assert str(error).startswith(
+        "timeout of the run (3 s) ran out, after timeout of f/inner; spent: "
+    )
+    assert trio.current_time() == 4.0

@@ -16,9 +16,9 @@ import trio
 from trio.testing import MockClock
 from typing_extensions import override
 
+import digest as example
 from agentflow_trio import Engine, FlowFailedError, RunCancelledError, RunResult
-from docs.examples import digest as example
-from docs.examples.digest import Digest, ModelError
+from digest import Digest, ModelError
 
 NAMES: Final = ("bean", "kale", "leek")
 

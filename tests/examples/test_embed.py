@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from docs.examples import embed
+import embed
 
 CUPS = [
     f"serving/pour {share} cup {cup} of 3"

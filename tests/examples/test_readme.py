@@ -93,8 +93,8 @@ def command() -> list[str]:
     return shlex.split(line.rpartition("&& agentflow ")[2])
 
 
+@pytest.mark.cli
 def test_its_first_command_writes_a_digest_and_says_where(clone: Path) -> None:
-    pytest.importorskip("cyclopts")
     done = python("-m", "agentflow_trio", *command(), cwd=clone)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ["    published='digest.md'", ")"]
@@ -104,8 +104,8 @@ def test_its_first_command_writes_a_digest_and_says_where(clone: Path) -> None:
     assert str(clone) not in digest
 
 
+@pytest.mark.cli
 def test_the_digest_is_the_same_in_every_process(clone: Path) -> None:
-    pytest.importorskip("cyclopts")
     pages = list[bytes]()
     for seed in ("1", "2"):
         done = python(
@@ -116,8 +116,8 @@ def test_the_digest_is_the_same_in_every_process(clone: Path) -> None:
     assert pages[0] == pages[1]
 
 
+@pytest.mark.cli
 def test_a_folder_without_text_fails_and_says_why(tmp_path: Path) -> None:
-    pytest.importorskip("cyclopts")
     (tmp_path / "empty").mkdir()
     target = f"{ROOT / 'docs' / 'examples' / 'digest.py'}:digest"
     done = python("-m", "agentflow_trio", "run", target, "--set", "folder=empty", cwd=tmp_path)
@@ -127,9 +127,8 @@ def test_a_folder_without_text_fails_and_says_why(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+@pytest.mark.cli
 def test_its_picture_is_that_of_the_digest() -> None:
-    pytest.importorskip("cyclopts")
-    pytest.importorskip("markdown_it")
     target = "docs/examples/digest.py:digest"
     done = python("-m", "agentflow_trio", "graph", target, "--format", "mermaid", cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -7,9 +7,9 @@ notices one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
+from pickle import PickleBuffer
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 import pytest
 import trio
@@ -80,27 +80,37 @@ class Watched(type):
         return super().__getattribute__(name)
 
 
-class Place(PurePosixPath, metaclass=Watched):
-    """Shared."""
+def shared() -> type[Any]:
+    class Word(str, metaclass=Watched):
+        __slots__ = ()
+
+    return Word
 
 
-class Thing(metaclass=Watched):
-    """Copied."""
+def copied() -> type[Any]:
+    class Thing(metaclass=Watched):
+        pass
+
+    return Thing
 
 
-@define
-class Note(metaclass=Watched):
-    text: Any = ""
+def forked_by_field() -> type[Any]:
+    @define
+    class Note(metaclass=Watched):
+        text: str = ""
+
+    return Note
 
 
-@pytest.mark.parametrize("make", [Place, Thing, Note])
+@pytest.mark.parametrize("new_class", [shared, copied, forked_by_field])
 def test_a_class_is_looked_at_for_the_first_of_its_instances_only(
-    make: Callable[[], Any],
+    new_class: Callable[[], type[Any]],
 ) -> None:
+    kind = new_class()
     Watched.looks = 0
-    fork(Holder(make()))
+    fork(Holder(kind()))
     first = Watched.looks
-    fork(Holder([make(), make()]))
+    fork(Holder([kind(), kind()]))
     assert first > 0
     assert Watched.looks == first
 
@@ -259,10 +269,22 @@ def test_one_object_twice_is_not_two_objects_that_differ() -> None:
     assert taken(apart, twice, [Plain(1), Plain(2)]) is twice
 
 
+class Slim:
+    """What it is made from is put together anew for everybody who asks."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+
+
 def test_a_change_in_the_last_of_many_objects_is_seen() -> None:
-    # What they are made from is looked at one after the other, at the addresses of the last ones.
-    written = [*(Plain() for _ in range(50)), Plain(2)]
-    assert taken([Plain() for _ in range(51)], written, [Plain() for _ in range(51)]) is written
+    # What one is made from may lie where what the one before was made from lay.
+    def many(last: int) -> list[Slim]:
+        return [*(Slim() for _ in range(50)), Slim(last)]
+
+    written = many(2)
+    assert taken(many(1), written, many(1)) is written
 
 
 def test_an_unset_field_of_an_item_is_no_change_and_one_set_to_none_is() -> None:
@@ -313,3 +335,19 @@ def test_items_that_a_class_yields_to_its_copier_are_compared() -> None:
     assert taken(Yielding(1, 2), written, Yielding(1, 2)) is written
     with pytest.raises(MergeConflictError):
         taken(Yielding(1, 2), written, Yielding(1))
+
+
+class Grid:
+    """Hands out its buffer to who can take it, as arrays do; a buffer is equal to itself only."""
+
+    def __init__(self, cells: bytes) -> None:
+        self.cells = cells
+
+    @override
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[Grid], tuple[object]]:
+        return Grid, (PickleBuffer(self.cells) if int(protocol) >= 5 else self.cells,)
+
+
+def test_values_that_can_hand_out_a_buffer_are_compared_by_what_is_in_it() -> None:
+    other = Grid(b"b")
+    assert taken(Grid(b"a"), Grid(b"a"), other) is other

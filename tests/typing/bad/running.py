@@ -171,10 +171,16 @@ async def engine_class() -> None:
         await engine.run(editorial, Article)  # bad
 
 
-# ---- an engine with a step, not a flow
+# ---- an engine with a step and a state that is not its own
 async def engine_step() -> None:
     async with Engine() as engine:
-        await engine.run(write, Article("trio"))  # bad
+        await engine.run(write, Order())  # bad
+
+
+# ---- a step started on a state that is not its own
+async def engine_step_started() -> None:
+    async with Engine() as engine, engine.start(write, Order()):  # bad
+        pass
 
 
 # ---- an engine with flow and state the wrong way round

@@ -6,7 +6,7 @@ from typing import Protocol, assert_type
 
 from attrs import define
 
-from agentflow_trio import Next, RunResult, step
+from agentflow_trio import Engine, Next, RunResult, step
 
 
 class HasDraft(Protocol):
@@ -43,3 +43,7 @@ async def main() -> None:
     assert cleared.state.draft == ""
     special = await judge.run(Special("", shelf="top"))
     assert special.exit == "bad"
+    async with Engine() as engine:
+        in_engine = await engine.run(judge, Article("trio"))
+        assert_type(in_engine, RunResult[Article])
+        assert in_engine.exit == "good"
