@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, NoReturn, TextIO
+from typing import IO, Any, NoReturn, TextIO
 
 import attrs
 from rich.console import Console
@@ -48,7 +48,7 @@ def answering(work: Callable[[TextIO], ExitCode], *, as_json: bool) -> ExitCode:
 
 
 @contextlib.contextmanager
-def _writing(answer: TextIO) -> Generator[None]:
+def _writing(answer: IO[str]) -> Generator[None]:
     """Write to *answer* within, to its end.
 
     Raises:

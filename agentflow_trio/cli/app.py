@@ -1,7 +1,8 @@
 """The commands and their options (needs cyclopts and rich).
 
 Layer: cli. Rules: stdout gets the answer alone (state, picture, list), everything else goes to stderr, also
-what nodes print; a command returns its exit code, and a `UsageError` ends it with 2 before anything ran.
+what nodes print; a command returns its exit code, and a `UsageError` ends it with 2 before anything ran; with
+``--json`` stdout gets one JSON object, also if the options are wrong, unless the process is interrupted.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from ._board import Board
 from ._checking import Checked
 from ._checking import check as check_target
 from ._events import event_log
-from ._exit import MEANING, ExitCode, UsageError
+from ._exit import MEANING, ExitCode, UnwrittenError, UsageError
 from ._inputs import make_state
 from ._lines import Lines
 from ._loading import find_flow
-from ._results import checks_as_data
+from ._results import checks_as_data, usage_as_data
 from ._running import View, carry_out
-from .answers import answering, list_checks, tell, write_json
+from .answers import Page, answering, list_checks, tell, write_json, write_text
 from .progress import Display
 
 __all__ = ["app", "dispatch"]
@@ -92,14 +93,28 @@ def dispatch(tokens: Sequence[str]) -> int:
     if reconfigure is not None:  # what the terminal cannot spell is escaped, as on stderr
         reconfigure(errors="backslashreplace")
     try:
-        code = app(
-            tokens, exit_on_error=False, console=Console(), error_console=Console(stderr=True)
-        )
-    except CycloptsError:
+        return _carried_out(tokens, as_json="--json" in tokens)
+    except UnwrittenError as error:
+        sys.stderr.write(f"error: {error}\n")
         return ExitCode.USAGE
     except KeyboardInterrupt:  # while a module was imported; a run has its own handler
         sys.stderr.write("Ctrl-C: nothing was run\n")
         return ExitCode.INTERRUPTED
+
+
+def _carried_out(tokens: Sequence[str], *, as_json: bool) -> int:
+    try:
+        code = app(
+            tokens,
+            exit_on_error=False,
+            print_error=not as_json,
+            console=Page(),
+            error_console=Console(stderr=True),
+        )
+    except CycloptsError as error:
+        if as_json:
+            write_json(sys.stdout, usage_as_data(UsageError(problem=str(error))))
+        return ExitCode.USAGE
     return code if isinstance(code, int) else ExitCode.SUCCESS
 
 
@@ -182,7 +197,10 @@ def check(
     /,
     *,
     as_json: Annotated[
-        _Json, Parameter(help="Print one JSON object: flows, problems, not_checked, errors.")
+        _Json,
+        Parameter(
+            help="Print one JSON object: flows, problems, not_checked, errors; and error, if it is not all well."
+        ),
     ] = False,
 ) -> ExitCode:
     """Report every mistake in the flows of modules or files, with its line; list the flows that are right."""
@@ -228,7 +246,7 @@ def graph(
     def work(answer: TextIO) -> ExitCode:
         text = _PICTURES[picture](find_flow(target))
         if output is None:
-            answer.write(text)
+            write_text(answer, text)
             return ExitCode.SUCCESS
         try:
             output.write_text(text, encoding="utf-8")

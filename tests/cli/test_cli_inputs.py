@@ -246,8 +246,10 @@ def test_a_part_of_something_that_is_no_object_in_the_input_is_refused(
     [
         (
             "{",
-            "input.json is not a valid Article: line 1, column 2: expected JSON, "
-            "got Expecting property name enclosed in double quotes",
+            (
+                "input.json is not a valid Article: line 1, column 2: "
+                "expected JSON, got Expecting property name enclosed in double quotes"
+            ),
         ),
         (
             '{"topic": "a", "author": {"name": "b", "name": "c"}}',
