@@ -85,11 +85,11 @@ class Board:
     name = "board"
 
     def __init__(self, flow: Flow[Any, ...]) -> None:
-        self.flow = flow.name
-        self.run_id = ""
-        self.started = 0.0
+        self.flow: str = flow.name
+        self.run_id: str = ""
+        self.started: float = 0.0
         self.ended: float | None = None
-        self.visits = 0
+        self.visits: int = 0
         self.outcome: Status = "waiting"
         self.exit: str | None = None
         self._rows = {place: Row(place) for place in _places(flow, flow.name)}

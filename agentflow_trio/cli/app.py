@@ -65,7 +65,7 @@ def _version() -> str:
         return "unknown (not installed)"
 
 
-app = App(
+app: App = App(
     name="agentflow",
     help="Run, check and draw flows made with agentflow_trio.",
     help_format="plaintext",

@@ -46,8 +46,8 @@ class _Level:
     __slots__ = ("counts", "key", "last", "prefix")
 
     def __init__(self, prefix: str, key: str) -> None:
-        self.prefix = prefix
-        self.key = key
+        self.prefix: str = prefix
+        self.key: str = key
         self.counts: Counter[PlanStep] = Counter()
         self.last: PlanStep = LEFT
 
@@ -59,7 +59,7 @@ class _Book:
     __slots__ = ("levels", "tail", "totals")
 
     def __init__(self, root: str) -> None:
-        self.levels = [_Level(root, root)]
+        self.levels: list[_Level] = [_Level(root, root)]
         self.totals: dict[str, int] = {}
         self.tail: deque[tuple[str, PlanStep, int]] = deque(maxlen=TAIL)
 
