@@ -80,6 +80,17 @@ def test_the_version_is_that_of_the_installed_package(
     assert capsys.readouterr().out == "1.2.3\n"
 
 
+def test_the_version_in_a_source_tree_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(package: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "unknown (not installed)\n"
+
+
 def test_a_usage_error_is_one_text_of_problem_details_and_hint() -> None:
     assert (
         str(UsageError(problem="it is wrong", details=("a", "b"), hint="Do it."))

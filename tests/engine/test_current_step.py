@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
@@ -535,7 +536,10 @@ async def test_a_thread_that_its_step_abandoned_is_in_no_step(mock_clock: MockCl
     assert seen in (["NoStepError"], ["StepEndedError"])
 
 
-async def test_a_thread_of_ones_own_has_no_step() -> None:
+@pytest.mark.parametrize("inherits", [False, True])
+async def test_a_thread_of_ones_own_has_no_step(inherits: bool) -> None:
+    """Not even if it was given the context of the step: Trio knows nothing of it."""
+
     def other() -> None:
         try:
             current_step()
@@ -543,7 +547,8 @@ async def test_a_thread_of_ones_own_has_no_step() -> None:
             errors.append(error)
 
     def grind() -> None:
-        thread = threading.Thread(target=other)
+        act = functools.partial(copy_context().run, other) if inherits else other
+        thread = threading.Thread(target=act)
         thread.start()
         thread.join()
 
