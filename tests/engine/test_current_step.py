@@ -534,6 +534,9 @@ async def test_a_thread_that_its_step_abandoned_is_in_no_step(mock_clock: MockCl
 
     await f.run(Notes())
     assert seen in (["NoStepError"], ["StepEndedError"])
+    # it has asked, and may still be on its way out
+    while trio.to_thread.current_default_thread_limiter().borrowed_tokens:
+        await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize("inherits", [False, True])

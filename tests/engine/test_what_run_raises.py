@@ -414,6 +414,7 @@ async def test_the_callers_cancellation_passes_untouched_to_the_callers_scope(
     assert scope.cancelled_caught
     assert seen[0] is seen[1]
     assert not hasattr(seen[0], "__notes__")
+    assert not seen[0].__suppress_context__
     assert trio.current_time() == 3.0
 
 
@@ -487,6 +488,7 @@ async def test_what_ends_the_program_passes_untouched_when_nothing_else_failed(
         await chain("outer", inner).run(Notes(), timeout=9)
     assert caught.value is error
     assert not hasattr(error, "__notes__")
+    assert not error.__suppress_context__
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
