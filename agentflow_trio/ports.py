@@ -8,10 +8,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from .events import ExecutionEvent
 
-__all__ = ["Forkable", "Ids", "Keyed", "Observer", "SelectiveObserver", "WallClock"]
+__all__ = [
+    "Forkable",
+    "Ids",
+    "Keyed",
+    "Observer",
+    "SelectiveObserver",
+    "Simulated",
+    "WallClock",
+]
 
 Own = TypeVar("Own")
 
@@ -57,6 +67,28 @@ class Ids(Protocol):
     def run_id(self) -> str:
         """A new id, different from all others."""
         ...
+
+
+class Simulated(WallClock, Ids):
+    """The base of a clock that simulates: what a run would ask of the world, it asks of its clock.
+
+    Whoever keeps state for each run of Trio (a guard) tells executions apart by `execution`.
+    """
+
+    def __init__(self) -> None:
+        self.begin_simulation(0)
+
+    def begin_simulation(self, seed: int) -> None:
+        """Begin an execution whose dice come from *seed*."""
+        self.seed: int = seed
+        self.execution: object = object()
+        self._runs = 0
+
+    @override
+    def run_id(self) -> str:
+        """``sim-7-1`` for the first run that asks under seed 7."""
+        self._runs += 1
+        return f"sim-{self.seed}-{self._runs}"
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ from ..errors import (
     SelfWaitError,
     is_failed,
 )
+from ..state import fork
 from ..types import RunResult, Stream
 from ._failures import note
 from ._live import CURRENT, LiveRun
@@ -80,6 +81,14 @@ class Run(Generic[State]):
     def run_id(self) -> str:
         """The id given, or a UUID."""
         return self._live.run_id
+
+    @property
+    def state(self) -> State:
+        """A fork of the state as the last finished step left it; while a nested flow runs, as that began."""
+        if self._result is not None:
+            return fork(self._result.state)
+        now = self._live.state
+        return fork(now if isinstance(now, type(self._state)) else self._state)
 
     async def result(self) -> RunResult[State]:
         """Wait for the end and return the result. Always a checkpoint.

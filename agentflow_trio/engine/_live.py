@@ -16,7 +16,8 @@ import attrs
 import trio
 
 from ..errors import CutOff, Failure
-from ..ports import Ids, Observer, WallClock
+from ..ports import Ids, Observer, Simulated, WallClock
+from ..robustness import FAULTS, FaultPlan
 from ..types import Phase, Resource
 from ._cleanup import Cleanup
 from ._plan import Plan, StateValue
@@ -58,12 +59,25 @@ def _time_of(clock: trio.abc.Clock) -> Callable[[], float]:
     return clock.current_time
 
 
+def _simulated(settings: Settings, clock: Simulated) -> Settings:
+    """In a simulation every boundary is a point at which another task may go on, and chance comes from the clock."""
+    return attrs.evolve(
+        settings,
+        patience=1,
+        wall_clock=clock
+        if isinstance(settings.wall_clock, SystemClock)
+        else settings.wall_clock,
+        ids=clock if isinstance(settings.ids, RandomIds) else settings.ids,
+    )
+
+
 @final
 class LiveRun:
     """One execution of a flow, as long as it lasts.
 
     Attributes:
         outer: the strand that made it, if a node did, in whatever task it runs.
+        state: of the flow, as its last finished step left it; kept while somebody listens.
     """
 
     __slots__ = (
@@ -77,15 +91,20 @@ class LiveRun:
         "outer",
         "plan",
         "settings",
+        "state",
         "streams",
     )
 
     def __init__(
         self, plan: Plan[Any], settings: Settings, run_id: str | None, seed: int | None
     ) -> None:
+        clock = trio.lowlevel.current_clock()
+        if isinstance(clock, Simulated):
+            settings = _simulated(settings, clock)
+            seed = clock.seed if seed is None else seed
         self.plan: Plan[Any] = plan
         self.settings: Settings = settings
-        self.clock: Callable[[], float] = _time_of(trio.lowlevel.current_clock())
+        self.clock: Callable[[], float] = _time_of(clock)
         self.began: float = 0.0
         self.bus: Bus | None = None
         self.streams: Streams | None = None
@@ -93,6 +112,7 @@ class LiveRun:
         around = CURRENT.get()
         self.outer: Strand | None = around if around and around.contains_caller() else None
         self.grace_ends: float = math.inf
+        self.state: object = None
         self._run_id = run_id
         self._seed = seed
 
@@ -156,6 +176,7 @@ class Strand:
         heartbeats: the idle limits that a report pushes back.
         spent: seconds per path, while somebody with a time limit wants to know.
         expired: limits that ran out and were then overtaken by an outer one, with their deadlines.
+        faults: what a test makes fail.
         last: the state of the flow that failed last, as its last finished step left it.
         marked: the error that is being raised and where it arose, once that was noted.
         owed: failures of this visit that go with the one that is being raised, and where they arose.
@@ -170,6 +191,7 @@ class Strand:
         "cleanups",
         "context",
         "expired",
+        "faults",
         "heartbeats",
         "idle",
         "last",
@@ -197,7 +219,8 @@ class Strand:
         self.run: LiveRun = run
         self.task: trio.lowlevel.Task = task
         self.outer: Strand | None = run.outer
-        self.quiet: bool = run.bus is None
+        self.faults: FaultPlan | None = FAULTS.get()
+        self.quiet: bool = run.bus is None and self.faults is None
         self.nurseries: int = len(task.child_nurseries)
         self.trail: Trail = Trail(run.plan)
         self.steps: int = 0

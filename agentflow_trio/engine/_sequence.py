@@ -115,6 +115,8 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     step = step.inner.start
                 else:
                     strand.idle = idle
+                    if frame is None and plan is strand.run.plan:
+                        strand.run.state = state
                     state, step = await visit(strand, step, state, run_plan)
                     steps, idle = strand.counts()
         # recover raises it again unless an edge catches it, and shields what it awaits

@@ -83,7 +83,7 @@ async def _phases(
         nonlocal prepared
         prepared = await step.prep(mine)
         strand.phase = "exec"
-        return await attempts(strand, lambda: step.exec(prepared))
+        return await attempts(strand, step, lambda: step.exec(prepared))
 
     try:
         result = await _limited(strand, step, place, prepare_and_work)()
@@ -127,7 +127,7 @@ async def _function(
         return await step.exec(mine)
 
     strand.phase = "exec"
-    chosen = await _limited(strand, step, place, lambda: attempts(strand, work))()
+    chosen = await _limited(strand, step, place, lambda: attempts(strand, step, work))()
     return mine, chosen
 
 
@@ -158,9 +158,13 @@ async def _nested(
     return outer, exit_
 
 
-async def attempts(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
+async def attempts(
+    strand: Strand, step: PlanStep, work: Callable[[], Awaitable[Value]]
+) -> Value:
     """Do the work of exec; what it opened is closed before anything else happens."""
     try:
+        if strand.faults is not None:
+            strand.faults.strike(step.name)
         result = await work()
     except BaseException as error:
         if strand.cleanups and not isinstance(error, GeneratorExit):

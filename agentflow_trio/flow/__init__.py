@@ -2,10 +2,11 @@
 
 from ._flow import Flow, Wiring, flow
 from ._function import step
-from ._node import Node, Work, exits_of
+from ._node import BuiltIn, Node, Work, exits_of
 from ._step import Edge, Step
 
 __all__ = [
+    "BuiltIn",
     "Edge",
     "Flow",
     "Node",

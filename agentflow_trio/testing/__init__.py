@@ -1,5 +1,73 @@
-"""Helpers for testing nodes and flows."""
+"""Deterministic tests of anything on Trio: virtual time, schedules searched and made short, faults, leaks.
 
+It needs no flows: a program is any async function.
+"""
+
+from ..robustness import fault_point
+from ._cancel import Cut, cancel_everywhere
+from ._determinism import check_deterministic
+from ._errors import (
+    ControlError,
+    DeadlockError,
+    LeakError,
+    LivelockError,
+    NestedSimulationError,
+    NondeterminismError,
+    NotEndedError,
+    ReplayCodeError,
+    ScriptEndedError,
+    SimulationError,
+    StepBudgetError,
+    StuckError,
+    TaskPicture,
+    UnusedFaultError,
+)
+from ._explore import Exploration, ScheduleFailure, explore
+from ._faults import Fault, Faults, InjectedError, always, error_rate, first
+from ._leaks import assert_no_leaks
 from ._phases import Phases, phases
+from ._private import Control
+from ._program import Program
+from ._scripted import Fail, Scripted
+from ._search_core import Policy
+from ._simulate import Simulation, simulate
 
-__all__ = ["Phases", "phases"]
+__all__ = [
+    "Control",
+    "ControlError",
+    "Cut",
+    "DeadlockError",
+    "Exploration",
+    "Fail",
+    "Fault",
+    "Faults",
+    "InjectedError",
+    "LeakError",
+    "LivelockError",
+    "NestedSimulationError",
+    "NondeterminismError",
+    "NotEndedError",
+    "Phases",
+    "Policy",
+    "Program",
+    "ReplayCodeError",
+    "ScheduleFailure",
+    "ScriptEndedError",
+    "Scripted",
+    "Simulation",
+    "SimulationError",
+    "StepBudgetError",
+    "StuckError",
+    "TaskPicture",
+    "UnusedFaultError",
+    "always",
+    "assert_no_leaks",
+    "cancel_everywhere",
+    "check_deterministic",
+    "error_rate",
+    "explore",
+    "fault_point",
+    "first",
+    "phases",
+    "simulate",
+]

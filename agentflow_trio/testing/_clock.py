@@ -1,0 +1,123 @@
+"""Virtual time: the clock of a simulated run, which jumps to the next deadline when nothing else can happen.
+
+Layer: testing. Built on the public `trio.abc.Clock`, whose ``deadline_to_sleep_time`` is asked only when no task can run.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Protocol, final
+
+import trio
+from typing_extensions import override
+
+from ..ports import Simulated
+from ._order import Order
+from ._private import Loop, threads_at_work, waits_outside
+
+__all__ = ["EPOCH", "SLACK", "Idle", "SimulatedClock"]
+
+SLACK: Final = 1e-6
+"""Seconds by which timers may be late, and so meet later ones; only while schedules are searched."""
+
+EPOCH: Final = 946_684_800.0
+"""The time of day at which simulations begin: 2000-01-01 00:00 UTC."""
+
+_PATIENCE: Final = 5.0
+"""Real seconds for which a run waits for sockets and child processes when no timer is set."""
+
+
+class Idle(Protocol):
+    """Somebody who is told when no task can run."""
+
+    def only_services(self) -> bool:
+        """Whether all timers that are set belong to services."""
+        ...
+
+    def deadlocked(self) -> bool:
+        """Nothing will ever happen by itself: end the program; False if none is being executed."""
+        ...
+
+
+@final
+class SimulatedClock(trio.abc.Clock, Simulated):
+    """Time that costs nothing: begins at 0, and moves when nothing is left to do.
+
+    Attributes:
+        time: virtual seconds since the execution began.
+        until: no jump goes so far; the run is `paused` there instead.
+        paused: whether it stands at ``until`` with nothing left to do before.
+    """
+
+    def __init__(self, order: Order, idle: Idle) -> None:
+        self._order = order
+        self._idle = idle
+        self._loop: Loop | None = None
+        self.until = math.inf
+        self.begin(0, 0.0)
+
+    def attach(self, loop: Loop | None) -> None:
+        """Begin to work on *loop*."""
+        self._loop = loop
+
+    def begin(self, seed: int, slack: float) -> None:
+        """Begin an execution at time 0."""
+        super().begin_simulation(seed)
+        self.time = 0.0
+        self.paused = False
+        self._slack = slack
+        self._looked_at = -1
+        self._waited = 0.0
+
+    @override
+    def start_clock(self) -> None:
+        """Nothing to start."""
+
+    @override
+    def current_time(self) -> float:
+        return self.time
+
+    @override
+    def now(self) -> float:
+        """The time of day, seconds since 1970."""
+        return EPOCH + self.time
+
+    @override
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """No task can run: look whether anything has arrived, then jump to *deadline* or pause before it.
+
+        Returns:
+            Real seconds to wait for the operating system: none, but for what comes from threads and from outside.
+        """
+        loop = self._loop
+        if self._looked_at != self._order.steps and (loop is None or loop.may_arrive()):
+            self._looked_at = self._order.steps
+            return 0.0
+        if threads_at_work():
+            self._looked_at = -1
+            return math.inf
+        if self.until < math.inf and deadline >= self.until:
+            self.time, self.paused = max(self.time, self.until), True
+            return 0.0
+        if deadline == math.inf:
+            return self._nothing_left()
+        if self._idle.only_services() and self._idle.deadlocked():
+            return 0.0
+        self._jump(deadline)
+        return 0.0
+
+    def _jump(self, deadline: float) -> None:
+        self.time = max(self.time, deadline)
+        if self._slack and self._loop is not None:
+            later = self._loop.near(deadline, self._slack)
+            choice = self._order.tie(len(later) + 1) if later else 0
+            if choice:
+                self.time = later[choice - 1]
+
+    def _nothing_left(self) -> float:
+        """No timer is set either; only the world outside could still wake somebody, and it gets a while to do so."""
+        if self._waited < _PATIENCE and waits_outside():
+            self._waited += 1.0
+            self._looked_at = -1
+            return 1.0
+        return 0.0 if self._idle.deadlocked() else math.inf

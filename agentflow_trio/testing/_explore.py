@@ -1,0 +1,357 @@
+"""Searching for a schedule under which a program fails, making it short, and saying how to see it again.
+
+Layer: testing. Hundreds of executions share one run of Trio; what is found must fail again in a run of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, final, overload
+
+import attrs
+from typing_extensions import TypeIs, override
+
+from ..flow import Flow
+from ..types import AttrsState, RunResult
+from ._choice_core import Deviations, Fixed
+from ._code_core import Replay, parse, spell
+from ._faults import Body, Faults, Used
+from ._overrides import OVERRIDES
+from ._private import Control
+from ._program import Program, body_of
+from ._search_core import Policy, Search, Trial
+from ._shrink_core import shrink
+from ._world import Ended, World
+
+__all__ = ["Exploration", "ScheduleFailure", "explore"]
+
+T = TypeVar("T")
+State = TypeVar("State", bound=AttrsState)
+
+_EFFORT: Final = 100_000
+"""Steps that shrinking may take in all, so that it ends well within a second."""
+
+_BEYOND: Final = (
+    "the order is one that Trio allows; its scheduler of today happens to give every runnable task "
+    "one step in each pass"
+)
+
+
+_UNCONFIRMED: Final = (
+    "it did not fail again in a run of its own: something else decides, see check_deterministic"
+)
+
+
+@final
+@attrs.frozen
+class ScheduleFailure:
+    """A schedule under which the program fails.
+
+    Attributes:
+        error: what it raises.
+        code: repeats it: ``explore(program, replay=code)``.
+        command: the same as something to type.
+        seed: of the program's dice.
+        policy: what found it; never ``portfolio``.
+        tries: how many schedules were tried, this one included.
+        deviations: how many choices differ from the usual order, after shrinking.
+        found_with: how many did before.
+        confirmed: whether it failed again in a run of its own; if not, something besides seed and schedule decides.
+    """
+
+    error: Exception
+    code: str
+    command: str
+    seed: int
+    policy: Policy
+    tries: int
+    deviations: int
+    found_with: int
+    confirmed: bool
+
+    @override
+    def __str__(self) -> str:
+        shrunk = f", shrunk from {self.found_with}" if self.found_with > self.deviations else ""
+        head = f"schedule {self.tries} fails ({self.policy}, seed {self.seed}; "
+        lines = [
+            f"{head}{self.deviations} deviations from the usual order{shrunk})",
+            f"replay: {self.command}",
+        ]
+        if self.policy != "batch" and self.deviations:
+            lines.append(f"note: {_BEYOND}")
+        if not self.confirmed:
+            lines.append(f"note: {_UNCONFIRMED}")
+        return "\n".join(lines)
+
+
+@final
+@attrs.frozen
+class Exploration:
+    """What a search came to.
+
+    Attributes:
+        policy: how it searched.
+        seeds: how many schedules were tried.
+        steps: how many steps they took together.
+        failures: the first schedule that fails, made short; empty if none was found.
+    """
+
+    policy: Policy
+    seeds: int
+    steps: int
+    failures: Sequence[ScheduleFailure]
+
+    def raise_on_failure(self) -> None:
+        """Raise what the program raised, with a note that says how to repeat it.
+
+        Raises:
+            Exception: the failure, if there is one.
+        """
+        for failure in self.failures:
+            raise failure.error
+
+    @override
+    def __str__(self) -> str:
+        if not self.failures:
+            return f"{self.seeds} schedules ({self.policy}), {self.steps} steps: no failure"
+        return "\n".join(f"{failure}\n{failure.error!r}" for failure in self.failures)
+
+
+@overload
+def explore(
+    flow: Flow[State, ...],
+    state: State,
+    /,
+    *,
+    seeds: int = 100,
+    first_seed: int = 0,
+    policy: Policy = "portfolio",
+    check: Callable[[RunResult[State]], object] | None = None,
+    faults: Faults | None = None,
+    services: Sequence[str] = (),
+    max_steps: int = 50_000,
+    control: Control = "order",
+    replay: str | None = None,
+) -> Exploration: ...
+@overload
+def explore(
+    program: Program[T],
+    /,
+    *,
+    seeds: int = 100,
+    first_seed: int = 0,
+    policy: Policy = "portfolio",
+    check: Callable[[T], object] | None = None,
+    faults: Faults | None = None,
+    services: Sequence[str] = (),
+    max_steps: int = 50_000,
+    control: Control = "order",
+    replay: str | None = None,
+) -> Exploration: ...
+def explore(  # noqa: PLR0913 - settings, all with a default
+    program: Any,
+    state: Any = None,
+    /,
+    *,
+    seeds: int = 100,
+    first_seed: int = 0,
+    policy: Policy = "portfolio",
+    check: Callable[[Any], object] | None = None,
+    faults: Faults | None = None,
+    services: Sequence[str] = (),
+    max_steps: int = 50_000,
+    control: Control = "order",
+    replay: str | None = None,
+) -> Exploration:
+    """Run a program under many schedules, in virtual time, until one fails; then make that one short.
+
+    Synchronous: it starts Trio itself. A program fails if it raises, if *check* raises, or if it is stuck. It is correct
+    to fail no program that works under every order in which each runnable task goes on sooner or later, and with timers
+    that are up to a microsecond late.
+
+    Args:
+        program: an async function, which may take dice (``random.Random``), or a flow with its state. Called anew for
+            each schedule; what it uses must be made in it, or be a guard, which begins anew by itself.
+        state: for a flow; every execution gets a fork.
+        seeds: how many schedules to try.
+        first_seed: the first of their seeds.
+        policy: how to search; ``portfolio`` finds most.
+        check: looks at what the program returned, and raises if that is wrong.
+        faults: what fails besides.
+        services: names of tasks that tick for ever; their timers hide no deadlock.
+        max_steps: steps after which an execution counts as stuck.
+        control: how much of Trio's order to choose, for a Trio that does not obey.
+        replay: a code; that schedule is run and no other, and is not made shorter.
+
+    Returns:
+        What was found; `Exploration.raise_on_failure` makes it a test.
+
+    Raises:
+        ControlError: this Trio does not obey; the error names what works.
+        NestedSimulationError: called inside a run of Trio.
+        ReplayCodeError: *replay* is no code.
+        UnusedFaultError: *faults* names what no execution came to.
+        TypeError, ValueError: an argument makes no sense.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}")
+    if control == "shuffle":
+        policy = "batch"
+    body = body_of(program, state)
+    used = Used(faults)
+    hunt = _Hunt(
+        program,
+        _judged(body, check, used),
+        lambda: World(control=control, services=services, max_steps=max_steps),
+    )
+    code = OVERRIDES.replay or replay
+    if code is not None:
+        found = hunt.replayed(parse(code), code)
+    else:
+        found = hunt.search(policy, OVERRIDES.seeds or seeds, first_seed)
+    if not found.failures:
+        used.check()
+    return found
+
+
+def _judged(body: Body[T], check: Callable[[T], object] | None, used: Used) -> Body[T]:
+    """The program with its faults, and *check* as a part of it."""
+    faulty = used.around(body)
+
+    async def judged(seed: int) -> T:
+        result = await faulty(seed)
+        if check is not None:
+            check(result)
+        return result
+
+    return judged
+
+
+@final
+class _Hunt:
+    """One search."""
+
+    def __init__(self, program: object, body: Body[Any], world: Callable[[], World]) -> None:
+        self._program = program
+        self._body = body
+        self._world = world
+        self._tries = self._steps = 0
+
+    def search(self, policy: Policy, seeds: int, first: int) -> Exploration:
+        """Try *seeds* schedules, or fewer if one fails."""
+        search = Search(policy, first)
+        failures: list[ScheduleFailure] = []
+        while self._tries < seeds and not failures:
+            found = self._many(search, seeds)
+            if found is not None:
+                failures.append(self._explain(*found))
+        return Exploration(policy, self._tries, self._steps, tuple(failures))
+
+    def replayed(self, replay: Replay, code: str) -> Exploration:
+        """Run the one schedule."""
+        trial = replay.trial
+        ended = self._alone(trial)
+        self._tries, self._steps = 1, ended.steps
+        failures: list[ScheduleFailure] = []
+        if ended.error is not None:
+            count = len(ended.deviations)
+            failures.append(
+                self._failure(ended.error, code, trial, count, count, confirmed=True)
+            )
+        return Exploration(trial.policy, 1, ended.steps, tuple(failures))
+
+    def _many(self, search: Search, seeds: int) -> tuple[Trial, Ended[Any], Exception] | None:
+        """Try on until one fails, or leaves something behind, after which Trio is started anew."""
+        world = self._world()
+
+        async def main() -> tuple[Trial, Ended[Any], Exception] | None:
+            world.attach()
+            while self._tries < seeds:
+                self._tries += 1
+                trial = search.next()
+                ended = await world.perform(self._body, trial)
+                self._steps += ended.steps
+                search.learn(ended.widths)
+                if ended.error is not None:
+                    return trial, ended, ended.error
+                if not ended.clean:
+                    return None
+            return None
+
+        return world.run(main)
+
+    def _explain(self, trial: Trial, ended: Ended[Any], error: Exception) -> ScheduleFailure:
+        """Make the schedule short, and see it fail once more."""
+        deviations = self._shrunk(trial, ended, error)
+        short = attrs.evolve(trial, chooser=Fixed(deviations))
+        last = self._alone(short)
+        confirmed = last.error is not None and same_failure(last.error, error)
+        return self._failure(
+            last.error if last.error is not None and confirmed else error,
+            spell(trial, deviations),
+            trial,
+            len(deviations),
+            len(ended.deviations),
+            confirmed=confirmed,
+        )
+
+    def _failure(
+        self,
+        error: Exception,
+        code: str,
+        trial: Trial,
+        count: int,
+        before: int,
+        *,
+        confirmed: bool,
+    ) -> ScheduleFailure:
+        failure = ScheduleFailure(
+            error=error,
+            code=code,
+            command=OVERRIDES.command(self._program, code),
+            seed=trial.seed,
+            policy=trial.policy,
+            tries=self._tries or 1,
+            deviations=count,
+            found_with=before,
+            confirmed=confirmed,
+        )
+        error.add_note(str(failure))
+        return failure
+
+    def _alone(self, trial: Trial) -> Ended[Any]:
+        """Execute *trial* in a run of Trio of its own."""
+        world = self._world()
+
+        async def main() -> Ended[Any]:
+            world.attach()
+            return await world.perform(self._body, trial)
+
+        return world.run(main)
+
+    def _shrunk(self, trial: Trial, ended: Ended[Any], error: Exception) -> Deviations:
+        """Fewer deviations with which the same happens."""
+
+        def attempt(deviations: Deviations) -> tuple[Deviations | None, int]:
+            again = self._alone(attrs.evolve(trial, chooser=Fixed(deviations)))
+            failed = again.error is not None and same_failure(again.error, error)
+            return (again.deviations if failed else None), again.steps
+
+        return shrink(ended.deviations, attempt, _EFFORT)
+
+
+def same_failure(one: Exception, other: Exception) -> bool:
+    """Whether both failed in the same way: errors of the same kinds, in the same groups."""
+    if type(one) is not type(other):
+        return False
+    return all(itertools.starmap(same_failure, zip(_parts(one), _parts(other), strict=False)))
+
+
+def _parts(error: Exception) -> Sequence[Exception]:
+    return error.exceptions if _is_group(error) else ()
+
+
+def _is_group(error: Exception) -> TypeIs[ExceptionGroup[Exception]]:
+    """Whether several errors are raised as one."""
+    return isinstance(error, ExceptionGroup)

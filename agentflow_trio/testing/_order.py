@@ -1,0 +1,151 @@
+"""The order in which tasks go on: asks a chooser at every point and keeps what it chose.
+
+Layer: testing. Called by Trio's scheduler once per pass, between steps; it must be quick and must not raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from trio.lowlevel import Task
+
+from ._choice_core import TURN, Chooser, Fixed, index_of
+from ._private import Loop
+from ._search_core import Trial
+
+__all__ = ["NEVER", "Order"]
+
+NEVER: Final = 1 << 62
+"""A number of steps that is never reached."""
+
+_USUAL: Final = Trial("batch", 0, "batch", slack=False, chooser=Fixed())
+
+
+@final
+class Order:
+    """Orders the tasks of one Trio run, for one execution after the other.
+
+    Attributes:
+        steps: how many steps tasks have made in this execution.
+        look: at that number of steps, `attend` is called.
+        deviations: choices that were not the usual one, by point.
+        widths: how many options there were at each point.
+    """
+
+    __slots__ = (
+        "_attend",
+        "_callbacks",
+        "_chooser",
+        "_held_back",
+        "_last",
+        "_loop",
+        "_ran",
+        "_turn",
+        "_whole_passes",
+        "deviations",
+        "look",
+        "steps",
+        "widths",
+    )
+
+    def __init__(self, attend: Callable[[], None]) -> None:
+        self._attend = attend
+        self._loop: Loop | None = None
+        self._callbacks: Task | None = None
+        self.begin(_USUAL)
+
+    def attach(self, loop: Loop | None, callbacks: Task | None) -> None:
+        """Begin to work on *loop*, whose *callbacks* task runs what other threads send; None between runs."""
+        self._loop = loop
+        self._callbacks = callbacks
+
+    def begin(self, trial: Trial) -> None:
+        """Begin an execution."""
+        self._chooser: Chooser = trial.chooser
+        self._whole_passes = trial.mode == "batch"
+        self._last: Task | None = None
+        self._ran: dict[Task, int] = {}
+        self._turn = 0
+        self._held_back = 0
+        self.steps = 0
+        self.look = NEVER
+        self.deviations: dict[int, int] = {}
+        self.widths: list[int] = []
+
+    def end(self) -> None:
+        """End the execution: what Trio still has to do is done in the usual order."""
+        self._chooser = _USUAL.chooser
+        self._whole_passes = True
+        self._callbacks = None
+        self.look = NEVER
+
+    def __call__(self, batch: list[Task]) -> None:
+        """Order *batch*; what goes next stands last."""
+        if len(batch) > 1:
+            if self._callbacks is not None and self._callbacks in batch[:2]:
+                self._hold_back(batch, self._callbacks)
+            if self._whole_passes or self._loop is None:
+                self._arrange(batch)
+            elif len(batch) > 1:
+                self._pick(batch, self._loop)
+        elif not batch:
+            return
+        self.steps += len(batch)
+        if not self._whole_passes:
+            self._ran[batch[0]] = self.steps
+            self._last = batch[0]
+        if self.steps >= self.look:
+            self._attend()
+
+    def stepped(self) -> None:
+        """Count a step of a run whose order is Trio's own."""
+        self.steps += 1
+        if self.steps >= self.look:
+            self._attend()
+
+    def tie(self, options: int) -> int:
+        """Choose among *options* of how many timers fire together."""
+        return self._note(self._chooser.tie(len(self.widths), options), options)
+
+    def _note(self, choice: int, options: int) -> int:
+        if choice:
+            self.deviations[len(self.widths)] = choice
+        self.widths.append(options)
+        return choice
+
+    def _pick(self, batch: list[Task], loop: Loop) -> None:
+        """Let one of *batch* go on; the others are asked again."""
+        usual = self._usual(batch)
+        choice = self._chooser.choose(len(self.widths), batch, usual)
+        self._note(choice, len(batch))
+        chosen = batch.pop(index_of(choice, usual))
+        self._turn = self._turn + 1 if chosen is self._last else 1
+        loop.put_back(batch)
+        batch[:] = [chosen]
+
+    def _usual(self, batch: list[Task]) -> int:
+        """Where the task stands that goes on by itself: the last one, or else the one that has waited longest."""
+        if self._last in batch and self._turn < TURN:
+            return batch.index(self._last)
+        ran = self._ran
+        longest = min(batch, key=lambda task: ran.get(task, 0))
+        return batch.index(longest)
+
+    def _arrange(self, batch: list[Task]) -> None:
+        """Choose the order of a whole pass, the usual one being the order in which they were made."""
+        waiting = batch[:]
+        batch.clear()
+        while len(waiting) > 1:
+            choice = self._chooser.choose(len(self.widths), waiting, 0)
+            self._note(choice, len(waiting))
+            batch.append(waiting.pop(choice))
+        batch.append(waiting[0])
+        batch.reverse()
+
+    def _hold_back(self, batch: list[Task], callbacks: Task) -> None:
+        """What threads send waits until no task can go on, so that it always comes at the same moment."""
+        self._held_back += 1
+        if self._loop is not None and self._held_back % TURN:
+            batch.remove(callbacks)
+            self._loop.put_back([callbacks])

@@ -1,0 +1,147 @@
+"""What the tasks of a run are doing: names, await stacks, and who waits for whom.
+
+Layer: testing. Public names of Trio only, but for the limits and shields that `_private` can tell.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final, TypeAlias
+
+import trio
+from trio.lowlevel import Task
+
+from ._errors import TaskPicture
+from ._private import Frames, is_shielded, limit_of, made_before
+
+__all__ = ["is_service", "name_of", "names", "pictures", "place_of", "tasks_below"]
+
+_TRIO: Final = str(Path(trio.__file__).parent)
+_HERE: Final = str(Path(__file__).parent.parent)
+
+Name: TypeAlias = Callable[[object], str]
+
+
+def tasks_below(root: Task) -> list[Task]:
+    """*root* and every task in a nursery of it, however deep, in the order in which they were made."""
+    found = [root]
+    for task in found:  # grows while it is walked
+        for nursery in task.child_nurseries:
+            found.extend(made_before(nursery.child_tasks))
+    return made_before(found)
+
+
+def name_of(task: Task) -> str:
+    """The last part of its name: ``worker`` for ``myproject.jobs.main.<locals>.worker``."""
+    if task.name.startswith("<"):  # Trio's own
+        return task.name
+    return task.name.rpartition("<locals>.")[2].rpartition(".")[2] or task.name
+
+
+def names(tasks: Sequence[Task]) -> dict[Task, str]:
+    """A different name for each of *tasks*: the second ``worker`` is ``worker#2``."""
+    counts: Counter[str] = Counter()
+    found: dict[Task, str] = {}
+    for task in tasks:
+        name = name_of(task)
+        counts[name] += 1
+        found[task] = name if counts[name] == 1 else f"{name}#{counts[name]}"
+    return found
+
+
+def place_of(task: Task) -> str:
+    """The line of the program at which *task* stands, as ``file.py:31``; empty where there is none."""
+    place = ""
+    for frame, number in task.iter_await_frames():
+        if not _is_ours(frame):
+            place = f"{Path(frame.f_code.co_filename).name}:{number}"
+    return place
+
+
+def is_service(task: Task, services: Sequence[str]) -> bool:
+    """Whether *task* was named a service, by its whole name or the last part of it."""
+    return task.name in services or name_of(task) in services
+
+
+def pictures(root: Task, services: Sequence[str] = ()) -> tuple[TaskPicture, ...]:
+    """What *root* and all tasks below it are doing."""
+    tasks = tasks_below(root)
+    known = names(tasks)
+    return tuple(_picture(task, known, services) for task in tasks)
+
+
+def _picture(task: Task, known: dict[Task, str], services: Sequence[str]) -> TaskPicture:
+    frames = list(task.iter_await_frames())
+    own = [item for item in frames if not _is_ours(item[0])]
+    return TaskPicture(
+        name=known[task],
+        waits_for=_waits_for(task, frames, known),
+        stack=tuple(_line(frame, number) for frame, number in own or frames[-1:]),
+        limit=limit_of(task),
+        shielded=is_shielded(task),
+        service=is_service(task, services),
+    )
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether it is a frame of Trio or of this package, which say nothing about the program."""
+    return frame.f_code.co_filename.startswith((_TRIO, _HERE))
+
+
+def _line(frame: FrameType, number: int) -> str:
+    code = frame.f_code
+    text = linecache.getline(code.co_filename, number).strip()
+    return f"{Path(code.co_filename).name}:{number} in {code.co_name}: {text}"
+
+
+def _waits_for(task: Task, frames: Frames, known: dict[Task, str]) -> str:
+    """The outermost call into Trio below the program's own frames, and who holds what it waits for."""
+    if not _is_blocked(frames):
+        return ""
+    for frame, _ in _after_own(frames):
+        thing = frame.f_locals.get("self")
+        if isinstance(thing, trio.Nursery) or frame.f_code.co_qualname.startswith(
+            "NurseryManager"
+        ):
+            children = [
+                known.get(child, name_of(child))
+                for nursery in task.child_nurseries[-1:]
+                for child in made_before(nursery.child_tasks)
+            ]
+            return f"its children {', '.join(children)}" if children else "its nursery"
+        if thing is not None:
+            return f"{type(thing).__name__}{_holders(thing, known)}"
+        return frame.f_code.co_name
+    return "its children" if task.child_nurseries else "something"
+
+
+def _is_blocked(frames: Frames) -> bool:
+    return bool(frames) and frames[-1][0].f_code.co_name not in _GO_ON
+
+
+_GO_ON: Final = ("cancel_shielded_checkpoint",)
+
+
+def _after_own(frames: Frames) -> Frames:
+    last = max((n for n, item in enumerate(frames) if not _is_ours(item[0])), default=-1)
+    return [item for item in frames[last + 1 :] if item[0].f_code.co_filename.startswith(_TRIO)]
+
+
+def _holders(thing: object, known: dict[Task, str]) -> str:
+    """Who holds a lock or the tokens of a limiter, as its public statistics tell."""
+    statistics = getattr(thing, "statistics", None)
+    if not callable(statistics):
+        return ""
+    told = statistics()
+    owner = getattr(told, "owner", None) or getattr(
+        getattr(told, "lock_statistics", None), "owner", None
+    )
+    if isinstance(owner, Task):
+        return f" held by {known.get(owner, name_of(owner))}"
+    borrowers: Sequence[object] = getattr(told, "borrowers", ())
+    held = [known.get(one, name_of(one)) for one in borrowers if isinstance(one, Task)]
+    return f" borrowed by {', '.join(held)}" if held else ""

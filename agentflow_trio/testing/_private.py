@@ -1,0 +1,355 @@
+"""All that the simulator knows of Trio's insides, and what is left without it.
+
+Layer: testing. No other module of ``testing`` touches a private name of Trio. What the order of tasks needs is tried
+out once per process; if Trio changed, `require` says so by name, and a lower `Control` goes on working:
+
+* ``"order"``: who goes on next is chosen one step at a time. Needs ``_r`` and ``_ALLOW_DETERMINISTIC_SCHEDULING`` of
+  ``trio._core._run`` (Trio's own Hypothesis plugin uses both) and the queue of runnable tasks, ``Runner.runq``.
+* ``"shuffle"``: the order within each pass of the scheduler is chosen. Needs ``_r`` and the flag.
+* ``"time"``: virtual time, traces and reports; the order is Trio's own. Needs public names only.
+
+The rest is optional: near-ties of timers want ``Runner.deadlines``, reports of shields and limits
+``Task._cancel_status``; and what tells that nothing can arrive from outside saves a look at the operating system.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from functools import cache
+from operator import attrgetter
+from random import Random
+from types import FrameType
+from typing import Any, Final, Literal, Protocol, TypeAlias, final
+
+import trio
+from trio.lowlevel import Task
+from trio.testing import active_thread_count
+
+from ._errors import ControlError
+
+__all__ = [
+    "Control",
+    "Frames",
+    "Loop",
+    "Reorder",
+    "available",
+    "callbacks_task",
+    "controlled",
+    "is_shielded",
+    "limit_of",
+    "made_before",
+    "require",
+    "threads_at_work",
+    "unshield",
+    "waits_outside",
+]
+
+Control: TypeAlias = Literal["order", "shuffle", "time"]
+"""How much of the scheduler is chosen by the simulator."""
+
+Reorder: TypeAlias = Callable[[list[Task]], None]
+"""Called by Trio in every pass with the runnable tasks in the order they were made; the last will go first."""
+
+_LEVELS: Final[tuple[Control, ...]] = ("order", "shuffle", "time")
+_DICE, _FLAG, _CONTEXT = "_r", "_ALLOW_DETERMINISTIC_SCHEDULING", "GLOBAL_RUN_CONTEXT"
+
+
+def _scheduler() -> Any:  # noqa: ANN401 - a module seen by name only, since checkers may not see private ones
+    """The module with Trio's scheduler."""
+    return importlib.import_module("trio._core._run")
+
+
+# ---------------------------------------------------------------- the order of tasks
+
+
+class _Mine(threading.local):
+    """Who orders the tasks of this thread's run; nobody, outside simulations."""
+
+    reorder: Reorder | None = None
+
+
+_mine: Final = _Mine()
+
+
+@final
+class _Dice:
+    """Stands in for the scheduler's random numbers while any thread simulates; leaves the other threads as they were."""
+
+    def __init__(self, usual: Random, *, seeded: bool) -> None:
+        self._usual = usual
+        self._seeded = seeded
+
+    def shuffle(self, batch: list[Task]) -> None:
+        reorder = _mine.reorder
+        if reorder is not None:
+            reorder(batch)
+        elif self._seeded:
+            self._usual.shuffle(batch)
+        elif self._usual.getrandbits(1):  # what Trio does by itself
+            batch.reverse()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._usual, name)
+
+
+@final
+class _Patch:
+    """Puts the dice in place for as long as any thread needs them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._undo: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._undo is None:
+                self._undo = self._apply()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._undo is not None:
+                self._undo()
+                self._undo = None
+
+    @staticmethod
+    def _apply() -> Callable[[], None]:
+        module = _scheduler()
+        usual, flag = getattr(module, _DICE), getattr(module, _FLAG)
+
+        def undo() -> None:
+            setattr(module, _DICE, usual)
+            setattr(module, _FLAG, flag)
+
+        setattr(module, _DICE, _Dice(usual, seeded=flag))
+        setattr(module, _FLAG, True)
+        return undo
+
+
+_patch: Final = _Patch()
+
+
+@contextmanager
+def controlled(reorder: Reorder | None) -> Generator[None]:
+    """Have *reorder* called by the runs of this thread; with None, leave their order to Trio."""
+    if reorder is None:
+        yield
+        return
+    with _patch:
+        _mine.reorder = reorder
+        try:
+            yield
+        finally:
+            _mine.reorder = None
+
+
+# ---------------------------------------------------------------- is it still so?
+
+
+def require(control: Control) -> None:
+    """Make sure that *control* works with this Trio.
+
+    Raises:
+        ControlError: it does not; the error names what does.
+    """
+    works = available()
+    if _LEVELS.index(control) < _LEVELS.index(works):
+        raise ControlError(wanted=control, works=works, trio=trio.__version__)
+
+
+@cache
+def available() -> Control:
+    """The highest `Control` that works here, found by trying. Starts Trio for a moment, once per process."""
+    for control in _LEVELS[:2]:
+        try:
+            if _obeys(control):
+                return control
+        except (AttributeError, TypeError, trio.TrioInternalError):
+            continue
+    return "time"
+
+
+def _obeys(control: Control) -> bool:
+    """Whether three tasks start in the order dictated."""
+    dictated = [1, 2, 0]
+    started: list[int] = []
+    passes: list[int] = []
+
+    async def note(number: int) -> None:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        started.append(number)
+
+    def reorder(batch: list[Task]) -> None:
+        mine = [task for task in batch if task.name.startswith("dictated")]
+        if not mine:
+            return
+        passes.append(len(batch))
+        mine.sort(key=lambda task: dictated.index(int(task.name[-1])), reverse=True)
+        if control == "order":
+            mine = mine[-1:]
+            Loop().put_back([task for task in batch if task not in mine])
+        batch[:] = mine
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for number in dictated[::-1]:
+                nursery.start_soon(note, number, name=f"dictated {number}")
+
+    with controlled(reorder):
+        trio.run(main)  # noqa: TID251 - tried out in a run of its own
+    return bool(passes) and started == dictated
+
+
+# ---------------------------------------------------------------- the loop that runs
+
+
+@final
+class Loop:
+    """The innards of the run that goes on in this thread; made inside it, and of no use outside."""
+
+    def __init__(self) -> None:
+        runner = getattr(_scheduler(), _CONTEXT).runner
+        self._runnable: deque[Task] = getattr(runner, "runq", deque())
+        self._pending = _reader("deadlines._heap", runner)
+        self._registered = _reader("io_manager._registered", runner)
+        self._callbacks = _reader("entry_queue.queue", runner)
+
+    def put_back(self, tasks: Sequence[Task]) -> None:
+        """Let *tasks*, taken from a batch, be runnable in the next pass."""
+        self._runnable.extend(tasks)
+
+    def may_arrive(self) -> bool:
+        """Whether something might have come from outside: the loop always listens to one descriptor, its own."""
+        registered, callbacks = self._registered, self._callbacks
+        if registered is None or callbacks is None:
+            return True
+        return len(registered()) > 1 or len(callbacks()) > 0
+
+    def near(self, deadline: float, slack: float) -> list[float]:
+        """The later deadlines that are pending within *slack* seconds after *deadline*, in order."""
+        if self._pending is None:
+            return []
+        last = deadline + slack
+        return sorted({
+            when
+            for when, _, scope in self._pending()
+            if deadline < when <= last and scope.deadline == when
+        })
+
+
+def _reader(names: str, runner: object) -> Callable[[], Any] | None:
+    """Reads *names* of *runner*, which Trio may replace; None if they are no more."""
+    read = attrgetter(names)
+    try:
+        read(runner)
+    except AttributeError:
+        return None
+    return lambda: read(runner)
+
+
+def callbacks_task() -> Task | None:
+    """The system task that runs what other threads send, if Trio has one of that name."""
+    root = trio.lowlevel.current_root_task()
+    nurseries = [] if root is None else root.child_nurseries
+    return next(
+        (
+            task
+            for nursery in nurseries
+            for task in nursery.child_tasks
+            if "run_sync_soon" in task.name
+        ),
+        None,
+    )
+
+
+def waits_outside() -> bool:
+    """Whether a task waits for a descriptor, besides the loop's own."""
+    statistics = trio.lowlevel.current_statistics().io_statistics
+    kinds = ("tasks_waiting_read", "tasks_waiting_write", "tasks_waiting")
+    return sum(getattr(statistics, kind, 0) for kind in kinds) > 1
+
+
+# ---------------------------------------------------------------- tasks
+
+Frames: TypeAlias = Sequence[tuple[FrameType, int]]
+"""Where a task stands: frames with their current lines, outermost first."""
+
+
+def made_before(tasks: Iterable[Task]) -> list[Task]:
+    """*tasks* in the order in which they were made; by name where Trio does not tell."""
+    return sorted(tasks, key=lambda task: (getattr(task, "_counter", 0), task.name))
+
+
+class _Scope(Protocol):
+    shield: bool
+
+    @property
+    def deadline(self) -> float: ...
+
+    @property
+    def cancel_called(self) -> bool: ...
+
+
+def _scopes_around(task: Task) -> list[_Scope]:
+    """The cancel scopes around where *task* stands, innermost first; none if Trio hides them."""
+    found: list[_Scope] = []
+    status: Any = getattr(task, "_cancel_status", None)
+    while status is not None:
+        scope = getattr(status, "_scope", None)
+        if scope is None:
+            break
+        found.append(scope)
+        status = getattr(status, "_parent", None)
+    return found
+
+
+def limit_of(task: Task) -> float | None:
+    """When a cancel scope ends what *task* waits for; infinite if none will, None if Trio does not tell."""
+    scopes = _scopes_around(task)
+    limit = math.inf
+    for scope in scopes:
+        limit = min(limit, -math.inf if scope.cancel_called else scope.deadline)
+        if scope.shield:
+            break
+    return limit if scopes else None
+
+
+def is_shielded(task: Task) -> bool:
+    """Whether a shield keeps a cancellation from *task* that was asked for already."""
+    shielded = False
+    for scope in _scopes_around(task):
+        if scope.cancel_called:
+            return shielded
+        shielded = shielded or scope.shield
+    return False
+
+
+def unshield(task: Task) -> None:
+    """Take off every shield around where *task* stands."""
+    for scope in _scopes_around(task):
+        scope.shield = False
+
+
+def threads_at_work() -> bool:
+    """Whether a task waits for its thread, which does not itself wait for a task through ``trio.from_thread``."""
+    if not active_thread_count():
+        return False
+    working = 0
+    root = trio.lowlevel.current_root_task()
+    tasks = [] if root is None else [root]
+    for task in tasks:  # grows while it is walked
+        for nursery in task.child_nurseries:
+            tasks.extend(nursery.child_tasks)
+        names = [frame.f_code.co_name for frame, _ in task.iter_await_frames()]
+        if "to_thread_run_sync" in names:
+            after = names[names.index("to_thread_run_sync") + 1 :]
+            working += after[:1] == ["wait_task_rescheduled"]
+        working -= "run_system" in names
+    return working > 0

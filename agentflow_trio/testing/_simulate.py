@@ -1,0 +1,373 @@
+"""Running a program in virtual time, a piece at a time, from plain code.
+
+Layer: testing. Trio runs as a guest of the caller: its scheduler is called back from a queue that this module empties
+until time would pass the moment asked for. Between the pieces the caller may look, and call what is synchronous.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
+from typing import Any, Generic, TypeVar, final, overload
+
+import outcome
+import trio
+from typing_extensions import override
+
+from ..engine import Engine, Run
+from ..errors import RunCancelledError
+from ..events import ExecutionEvent
+from ..flow import Flow
+from ..state import fork
+from ..types import AttrsState, RunResult
+from ._code_core import parse
+from ._errors import NestedSimulationError, NotEndedError, TaskPicture
+from ._faults import Body, Faults, Used
+from ._picture import pictures
+from ._private import Control
+from ._program import Program, body_of, is_flow
+from ._search_core import Trial, trial
+from ._world import MAX_STEPS, Ended, World
+
+__all__ = ["Simulation", "simulate"]
+
+T = TypeVar("T")
+State = TypeVar("State", bound=AttrsState)
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+@final
+class Simulation(Generic[S, R]):
+    """A program that runs only while it is told to; get one with ``with simulate(...) as sim:``.
+
+    ``S`` is the state of a flow (None for a program), ``R`` what comes of it. Nothing here is a checkpoint: all of it is
+    plain code. While it stands still, synchronous calls of Trio work as they do inside (``event.set()``).
+    """
+
+    def __init__(self, world: World, subject: _Subject[S, R]) -> None:
+        self._world = world
+        self._subject = subject
+        self._callbacks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._ended: Ended[R] | None = None
+        self._stopped: BaseException | None = None
+        self._raised = self._cancelled = False
+        self._root: trio.lowlevel.Task | None = None
+        self._body = subject.used.around(subject.execute)
+
+    # ---------------------------------------------------------------- what can be seen
+
+    @property
+    def time(self) -> float:
+        """Virtual seconds since the program began."""
+        return self._world.clock.time
+
+    @property
+    def ended(self) -> bool:
+        """Whether the program has come to its end, one way or another."""
+        return self._ended is not None or self._stopped is not None
+
+    @property
+    def state(self) -> S:
+        """A fork of the flow's state as its last finished step left it; None for a program."""
+        return self._subject.state()
+
+    @property
+    def events(self) -> Sequence[ExecutionEvent]:
+        """What the flow has reported so far; empty for a program."""
+        return tuple(self._subject.events)
+
+    @property
+    def result(self) -> R:
+        """What the program returned.
+
+        Raises:
+            NotEndedError: it goes on.
+            RunCancelledError: it was cancelled.
+            Exception: it failed, with this.
+        """
+        if self._ended is None:
+            raise self._stopped or NotEndedError(time=self.time)
+        return self._ended.result()
+
+    def tasks(self) -> Sequence[TaskPicture]:
+        """What every task is doing: its name, what it waits for, and where it stands. Empty once all has ended."""
+        return () if self._root is None or self.ended else pictures(self._root)
+
+    # ---------------------------------------------------------------- what can be done
+
+    def run_until(self, time: float, /) -> None:
+        """Let everything happen that is due before *time*, and stop there; what is due at *time* has not happened.
+
+        Args:
+            time: virtual seconds since the program began.
+
+        Raises:
+            ValueError: that time is past.
+            Exception: the program failed.
+        """
+        if math.isnan(time) or time < self.time:
+            raise ValueError(f"it is {self.time:.9g} s already: cannot run until {time:.9g} s")
+        if time > self.time:
+            self._go_on(time)
+
+    def settle(self) -> None:
+        """Let everything happen that can happen without time passing.
+
+        Raises:
+            Exception: the program failed.
+        """
+        self._go_on(self.time)
+
+    def run(self) -> None:
+        """Let the program come to its end.
+
+        Raises:
+            DeadlockError, LivelockError, StepBudgetError: it does not come to its end.
+            UnusedFaultError: a fault was planned at a place it never came to.
+            Exception: it failed. That it was cancelled by `cancel` is no failure.
+        """
+        self._go_on(math.inf)
+        if not self._cancelled:
+            self._subject.used.check()
+
+    def cancel(self, reason: str, /) -> None:
+        """Cancel the program, which learns of it when it goes on. Does nothing once it has ended."""
+        self._cancelled = True
+        if not self.ended and not self._subject.cancel(reason):
+            self._world.cancel()
+
+    # ---------------------------------------------------------------- how it works
+
+    def start(self, trial_: Trial) -> None:
+        """Begin; nothing runs yet."""
+        if trio.lowlevel.in_trio_run():
+            raise NestedSimulationError
+
+        async def main() -> Ended[R]:
+            self._root = trio.lowlevel.current_task()
+            self._world.attach()
+            return await self._world.perform(self._body, trial_)
+
+        trio.lowlevel.start_guest_run(
+            main,
+            run_sync_soon_threadsafe=self._callbacks.put,
+            done_callback=self._done,
+            clock=self._world.clock,
+            instruments=self._world.instruments,
+        )
+
+    def close(self, around: BaseException | None) -> None:
+        """Cancel what still runs, and raise a failure that nobody was told of, or note it at *around*."""
+        if not self.ended:
+            self.cancel("the simulation was left")
+        try:
+            self._go_on(math.inf)
+        except Exception as error:
+            if around is None:
+                raise
+            around.add_note(f"and the simulated program failed: {error!r}")
+
+    def _done(self, came: outcome.Outcome[Ended[R]]) -> None:
+        if isinstance(came, outcome.Error):
+            self._stopped = self._world.stopped_by(came.error)
+        else:
+            self._ended = came.unwrap()
+
+    def _go_on(self, until: float) -> None:
+        """Run until there is nothing left to do before *until*."""
+        clock = self._world.clock
+        clock.until, clock.paused = until, False
+        while not (self.ended or clock.paused):
+            self._callbacks.get()()
+        error = self._stopped if self._ended is None else self._ended.error
+        if error is None or self._raised:
+            return
+        self._raised = True
+        if not (self._cancelled and isinstance(error, RunCancelledError)):
+            raise error
+
+
+@final
+class _Simulating(Generic[S, R]):
+    """``with simulate(...) as sim:``."""
+
+    def __init__(self, world: World, subject: _Subject[S, R], trial_: Trial) -> None:
+        self._sim = Simulation(world, subject)
+        self._world = world
+        self._trial = trial_
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Simulation[S, R]:
+        self._stack.enter_context(self._world.controlling())
+        try:
+            self._sim.start(self._trial)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self._sim
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        with self._stack:
+            self._sim.close(exc)
+
+
+class _Subject(ABC, Generic[S, R]):
+    """What is simulated."""
+
+    def __init__(self, faults: Faults | None) -> None:
+        self.used = Used(faults)
+        self.events: list[ExecutionEvent] = []
+
+    @abstractmethod
+    async def execute(self, seed: int) -> R: ...
+
+    @abstractmethod
+    def state(self) -> S: ...
+
+    @abstractmethod
+    def cancel(self, reason: str) -> bool:
+        """Cancel it in its own way; False if it has none."""
+
+
+@final
+class _ProgramSubject(_Subject[None, R]):
+    """An async function."""
+
+    def __init__(self, body: Body[R], faults: Faults | None) -> None:
+        super().__init__(faults)
+        self._body = body
+
+    @override
+    async def execute(self, seed: int) -> R:
+        return await self._body(seed)
+
+    @override
+    def state(self) -> None:
+        return None
+
+    @override
+    def cancel(self, reason: str) -> bool:
+        return False
+
+
+@final
+class _FlowSubject(_Subject[State, RunResult[State]]):
+    """A flow, run by an engine that listens."""
+
+    def __init__(self, flow: Flow[State, ...], state: State, faults: Faults | None) -> None:
+        super().__init__(faults)
+        self._flow = flow
+        self._state = state
+        self._run: Run[State] | None = None
+
+    @property
+    def name(self) -> str:
+        """As an observer."""
+        return "simulation"
+
+    def observe(self, event: ExecutionEvent, /) -> None:
+        """Keep what is reported."""
+        self.events.append(event)
+
+    @override
+    async def execute(self, seed: int) -> RunResult[State]:
+        async with (
+            Engine(observers=[self], observer_budget=math.inf) as engine,
+            engine.start(self._flow, self._state, seed=seed) as run,
+        ):
+            self._run = run
+            return await run.result()
+
+    @override
+    def state(self) -> State:
+        return fork(self._state) if self._run is None else self._run.state
+
+    @override
+    def cancel(self, reason: str) -> bool:
+        if self._run is None:
+            return False
+        self._run.request_cancel(reason)
+        return True
+
+
+@overload
+def simulate(
+    flow: Flow[State, ...],
+    state: State,
+    /,
+    *,
+    seed: int = 0,
+    faults: Faults | None = None,
+    services: Sequence[str] = (),
+    max_steps: int = MAX_STEPS,
+    control: Control = "order",
+    replay: str | None = None,
+) -> AbstractContextManager[Simulation[State, RunResult[State]], None]: ...
+@overload
+def simulate(
+    program: Program[T],
+    /,
+    *,
+    seed: int = 0,
+    faults: Faults | None = None,
+    services: Sequence[str] = (),
+    max_steps: int = MAX_STEPS,
+    control: Control = "order",
+    replay: str | None = None,
+) -> AbstractContextManager[Simulation[None, T], None]: ...
+def simulate(
+    program: Any,
+    state: Any = None,
+    /,
+    *,
+    seed: int = 0,
+    faults: Faults | None = None,
+    services: Sequence[str] = (),
+    max_steps: int = MAX_STEPS,
+    control: Control = "order",
+    replay: str | None = None,
+) -> AbstractContextManager[Simulation[Any, Any], None]:
+    """Run a program in virtual time, as far as it is told to.
+
+    ``with simulate(flow, state, seed=7) as sim: sim.run_until(12.5)``
+
+    The same seed gives the same run: the order of tasks within each pass of Trio's scheduler is drawn from it, as are
+    the dice of the program, the ids of its runs and what `Faults` do. Timers are exact. Leaving the body cancels what
+    still runs and raises a failure that was not raised before. Inside it, this thread cannot run Trio otherwise.
+
+    Args:
+        program: an async function, which may take dice (``random.Random``), or a flow with its state.
+        state: for a flow, which works on a fork of it.
+        seed: of everything that is left to chance.
+        faults: what fails besides.
+        services: names of tasks that tick for ever; their timers hide no deadlock.
+        max_steps: steps after which the program counts as stuck.
+        control: how much of Trio's order to choose, for a Trio that does not obey.
+        replay: the code of a schedule that `explore` found; *seed* is the code's then.
+
+    Raises:
+        ControlError: this Trio does not obey; the error names what works.
+        NestedSimulationError: called inside a run of Trio.
+        ReplayCodeError: *replay* is no code.
+        TypeError: *program* cannot be simulated.
+    """
+    subject: _Subject[Any, Any]
+    body = body_of(program, state)
+    if is_flow(program):
+        subject = _FlowSubject(program, state, faults)
+    else:
+        subject = _ProgramSubject(body, faults)
+    made = trial("batch", seed, slack=False) if replay is None else parse(replay).trial
+    world = World(control=control, services=services, max_steps=max_steps)
+    return _Simulating(world, subject, made)

@@ -1,0 +1,71 @@
+"""What happened, line by line: the same lines for the same seed.
+
+Layer: testing. Kept as slim tuples, for it is on the way of every step; names and text are made when somebody reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, final
+
+import trio
+from trio.lowlevel import Task
+from typing_extensions import override
+
+from ._picture import name_of, place_of
+
+__all__ = ["Trace"]
+
+_Entry: TypeAlias = tuple[float, Task | None, str]
+
+
+@final
+class Trace(trio.abc.Instrument):
+    """Writes down who made a step when; and what was noted.
+
+    Args:
+        time: tells the time.
+        places: whether to write down where, too, which costs some microseconds a step.
+    """
+
+    def __init__(self, time: Callable[[], float], *, places: bool = False) -> None:
+        self._time = time
+        self._places = places
+        self._entries: list[_Entry] = []
+        self._write: Callable[[_Entry], None] = self._entries.append
+
+    def begin(self) -> None:
+        """Begin with an empty page."""
+        self._entries = []
+        self._write = self._entries.append
+
+    def end(self) -> None:
+        """Write no more."""
+        self._write = _forget
+
+    @override
+    def before_task_step(self, task: Task) -> None:
+        self._write((self._time(), task, place_of(task) if self._places else ""))
+
+    def note(self, text: str) -> None:
+        """Write a line of one's own."""
+        self._write((self._time(), None, text))
+
+    def lines(self) -> Iterator[str]:
+        """``0.5 worker#2`` for a step, ``0.5 | text`` for a note. Tasks are numbered as they first appear."""
+        counts: Counter[str] = Counter()
+        known: dict[Task, str] = {}
+        for time, task, text in self._entries:
+            if task is None:
+                yield f"{time!r} | {text}"
+                continue
+            if task not in known:
+                name = name_of(task)
+                counts[name] += 1
+                known[task] = name if counts[name] == 1 else f"{name}#{counts[name]}"
+            yield f"{time!r} {known[task]} {text}".rstrip()
+
+
+def _forget(_: _Entry) -> None:
+    """What comes after the end is nobody's."""

@@ -1,0 +1,178 @@
+"""Watching over one execution: is it stuck, has it used up its steps, and how is it ended then?
+
+Layer: testing. A deadlock is known at once: nothing can run and no timer is set, but those of services. A livelock is
+known by its signs: for some thousand steps at one instant, no task reached a place with values that were not seen
+there before. A program whose signs go on changing may yet end, so only its steps are bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence, Sized
+from typing import Final, final
+
+import trio
+from trio.lowlevel import Task
+
+from ._errors import DeadlockError, LivelockError, StepBudgetError, StuckError
+from ._picture import is_service, pictures, tasks_below
+from ._private import limit_of, unshield
+
+__all__ = ["Unended", "Watch"]
+
+_CALM: Final = 1_000
+"""Steps at one instant before anybody looks."""
+
+_EVERY: Final = 7
+"""Steps between two looks: a prime, so as not to keep pace with a loop."""
+
+_SAME: Final = 150
+"""Looks in a row that show nothing new: a livelock."""
+
+_UNWINDING: Final = 10_000
+"""Steps a program has to end once it is cancelled, and again once its shields are off."""
+
+_CONTAINERS: Final = (list, dict, tuple, set, frozenset, deque)
+_SIMPLE: Final = (int, float, str, bytes, bool, type(None))
+
+
+class Unended(BaseException):
+    """Raised into Trio itself: a program that cannot even be cancelled."""
+
+
+@final
+class Watch:
+    """Ends executions that do not end.
+
+    Args:
+        services: names of tasks whose timers keep nothing alive.
+        max_steps: what an execution may use.
+
+    Attributes:
+        stuck: what was found, if anything was.
+        look: at how many steps `attend` wants to be called next.
+    """
+
+    def __init__(self, services: Sequence[str], max_steps: int) -> None:
+        self._services = services
+        self._max_steps = max_steps
+        self._at_step: tuple[int, Callable[[], None]] | None = None
+        self._scope: trio.CancelScope | None = None
+        self._root: Task | None = None
+        self.begin(None)
+
+    def begin(
+        self,
+        scope: trio.CancelScope | None,
+        at_step: tuple[int, Callable[[], None]] | None = None,
+    ) -> None:
+        """Begin to watch over the current task and all below it, which *scope* surrounds."""
+        self._scope = scope
+        self._root = None if scope is None else trio.lowlevel.current_task()
+        self._at_step = at_step
+        self._instant = math.nan
+        self._seen: set[Hashable] = set()
+        self._same = 0
+        self._ends = 0
+        self._limit = self._max_steps
+        self.stuck: StuckError | None = None
+        self.look = _CALM if at_step is None else min(_CALM, at_step[0])
+
+    def end(self) -> None:
+        """Watch over nothing; what was found remains."""
+        self._scope = self._root = None
+
+    def cancel(self) -> None:
+        """Cancel the execution."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def attend(self, steps: int, time: float) -> None:
+        """Have a look after that many steps."""
+        if self._at_step is not None and steps >= self._at_step[0]:
+            act, self._at_step = self._at_step[1], None
+            act()
+        if steps >= self._limit:
+            self._found(StepBudgetError, steps, time)
+        elif time != self._instant:
+            self._instant = time
+            self._seen.clear()
+            self._same = 0
+            self.look = steps + _CALM
+        else:
+            self._compare(steps, time)
+        self.look = min(self.look, self._limit)
+        if self._at_step is not None:
+            self.look = min(self.look, self._at_step[0])
+
+    def _compare(self, steps: int, time: float) -> None:
+        """Take down what can be seen of the tasks; enough of the same is a livelock."""
+        self.look = steps + _EVERY
+        sign = self._sign()
+        if sign not in self._seen:
+            self._seen.add(sign)
+            self._same = 0
+            return
+        self._same += 1
+        if self._same >= _SAME:
+            self._found(LivelockError, steps, time)
+
+    def _sign(self) -> Hashable:
+        tasks = [] if self._root is None else tasks_below(self._root)
+        return tuple(
+            (
+                id(task),
+                *(
+                    (frame.f_code, frame.f_lasti, _values(frame.f_locals))
+                    for frame, _ in task.iter_await_frames()
+                ),
+            )
+            for task in tasks
+        )
+
+    def only_services(self) -> bool:
+        """Whether all timers that are set belong to services."""
+        if not self._services or self._root is None:
+            return False
+        others = [t for t in tasks_below(self._root) if not is_service(t, self._services)]
+        return all(limit_of(task) == math.inf for task in others)
+
+    def deadlocked(self, steps: int, time: float) -> bool:
+        """Nothing will ever happen by itself; say whether that is an execution's fault."""
+        if self._scope is None:
+            return False
+        self._found(DeadlockError, steps, time)
+        return True
+
+    def _found(self, kind: type[StuckError], steps: int, time: float) -> None:
+        """Take the picture, and end the program: by cancelling it, then without its shields, then without mercy."""
+        if self._scope is None or self._root is None:
+            raise Unended
+        if self.stuck is None:
+            self.stuck = kind(
+                time=time, steps=steps, tasks=pictures(self._root, self._services)
+            )
+            self._scope.cancel()
+        elif self._ends == 0:
+            self._ends = 1
+            for task in tasks_below(self._root):
+                unshield(task)
+        else:
+            raise Unended
+        self._limit = steps + _UNWINDING
+
+
+def _values(names: dict[str, object]) -> Hashable:
+    """What can be seen of local variables, and of the objects they name."""
+    return tuple(
+        (name, value if isinstance(value, _SIMPLE) else _inside(value))
+        for name, value in names.items()
+    )
+
+
+def _inside(value: object) -> Hashable:
+    size = len(value) if isinstance(value, Sized) and type(value) in _CONTAINERS else 0
+    fields: Mapping[str, object] = getattr(value, "__dict__", {})
+    seen = ((name, field) for name, field in fields.items() if isinstance(field, _SIMPLE))
+    return (id(value), size, *seen)
