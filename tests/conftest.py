@@ -22,7 +22,7 @@ Arguments = ParamSpec("Arguments")
 
 
 # dev: while writing. ci: the same examples on every run (derandomize leaves no use for the example
-# database, and Hypothesis refuses both). deep: `tox -e deep`, before a release.
+# database, and Hypothesis refuses both). deep: `tox -e fuzz`, before a release.
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci", max_examples=200, deadline=None, derandomize=True, print_blob=True

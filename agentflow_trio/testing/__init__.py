@@ -4,7 +4,7 @@ It needs no flows: a program is any async function.
 """
 
 from ..robustness import fault_point
-from ._cancel import Cut, cancel_everywhere
+from ._cancel import Cut, cancel_everywhere, cancel_with
 from ._determinism import check_deterministic
 from ._errors import (
     ControlError,
@@ -63,6 +63,7 @@ __all__ = [
     "always",
     "assert_no_leaks",
     "cancel_everywhere",
+    "cancel_with",
     "check_deterministic",
     "error_rate",
     "explore",

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, final
 
 import attrs
+import trio
 
 from ._choice_core import Fixed
+from ._clock import SimulatedClock
 from ._code_core import parse, spell
 from ._errors import LeakError
 from ._faults import Body, Faults, Used
@@ -20,7 +22,7 @@ from ._program import Program, body_of
 from ._search_core import Trial, trial
 from ._world import Ended, World
 
-__all__ = ["Cut", "cancel_everywhere"]
+__all__ = ["Cut", "cancel_everywhere", "cancel_with"]
 
 T = TypeVar("T")
 
@@ -95,6 +97,21 @@ def cancel_everywhere(
     cuts = sum(series.through(_order(number)) for number in range(seeds))
     used.check()
     return cuts
+
+
+def cancel_with(act: Callable[[], object], /) -> None:
+    """In a program under `cancel_everywhere`: call *act* at the chosen step instead of cancelling everything.
+
+    ``cancel_with(lambda: run.request_cancel("enough"))`` tries a run's own cancellation. The last one said counts.
+    Elsewhere it does nothing. Not a checkpoint.
+    """
+    clock = trio.lowlevel.current_clock()
+    if isinstance(clock, SimulatedClock):
+        clock.idle.cancel_with(lambda: _done(act()))
+
+
+def _done(_: object) -> None:
+    """What *act* returns is nobody's business."""
 
 
 def _order(number: int) -> Callable[[], Trial]:

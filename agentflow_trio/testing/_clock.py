@@ -6,6 +6,7 @@ Layer: testing. Built on the public `trio.abc.Clock`, whose ``deadline_to_sleep_
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final, Protocol, final
 
 import trio
@@ -13,7 +14,7 @@ from typing_extensions import override
 
 from ..ports import Simulated
 from ._order import Order
-from ._private import Loop, threads_at_work, waits_outside
+from ._private import Loop, threads_at_work, waits_for_calm, waits_outside
 
 __all__ = ["EPOCH", "SLACK", "Idle", "SimulatedClock"]
 
@@ -24,7 +25,7 @@ EPOCH: Final = 946_684_800.0
 """The time of day at which simulations begin: 2000-01-01 00:00 UTC."""
 
 _PATIENCE: Final = 5.0
-"""Real seconds for which a run waits for sockets and child processes when no timer is set."""
+"""Real seconds for which a run waits for a sign of sockets and child processes when no timer is set."""
 
 
 class Idle(Protocol):
@@ -32,6 +33,10 @@ class Idle(Protocol):
 
     def only_services(self) -> bool:
         """Whether all timers that are set belong to services."""
+        ...
+
+    def cancel_with(self, act: Callable[[], None]) -> None:
+        """Have *act* called at the step at which the program is to be cancelled."""
         ...
 
     def deadlocked(self) -> bool:
@@ -44,6 +49,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
     """Time that costs nothing: begins at 0, and moves when nothing is left to do.
 
     Attributes:
+        idle: the world it is the clock of.
         time: virtual seconds since the execution began.
         until: no jump goes so far; the run is `paused` there instead.
         paused: whether it stands at ``until`` with nothing left to do before.
@@ -51,7 +57,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
 
     def __init__(self, order: Order, idle: Idle) -> None:
         self._order = order
-        self._idle = idle
+        self.idle = idle
         self._loop: Loop | None = None
         self.until = math.inf
         self.begin(0, 0.0)
@@ -66,7 +72,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         self.time = 0.0
         self.paused = False
         self._slack = slack
-        self._looked_at = -1
+        self._looked_at = self._waits_at = -1
         self._waited = 0.0
 
     @override
@@ -93,6 +99,8 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         if self._looked_at != self._order.steps and (loop is None or loop.may_arrive()):
             self._looked_at = self._order.steps
             return 0.0
+        if waits_for_calm():
+            return math.inf
         if threads_at_work():
             self._looked_at = -1
             return math.inf
@@ -101,7 +109,10 @@ class SimulatedClock(trio.abc.Clock, Simulated):
             return 0.0
         if deadline == math.inf:
             return self._nothing_left()
-        if self._idle.only_services() and self._idle.deadlocked():
+        forever = (
+            self.until == math.inf
+        )  # until any other time, the caller may yet wake somebody
+        if forever and self.idle.only_services() and self.idle.deadlocked():
             return 0.0
         self._jump(deadline)
         return 0.0
@@ -116,8 +127,10 @@ class SimulatedClock(trio.abc.Clock, Simulated):
 
     def _nothing_left(self) -> float:
         """No timer is set either; only the world outside could still wake somebody, and it gets a while to do so."""
+        if self._waits_at != self._order.steps:
+            self._waits_at, self._waited = self._order.steps, 0.0
         if self._waited < _PATIENCE and waits_outside():
             self._waited += 1.0
             self._looked_at = -1
             return 1.0
-        return 0.0 if self._idle.deadlocked() else math.inf
+        return 0.0 if self.idle.deadlocked() else math.inf

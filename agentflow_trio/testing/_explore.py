@@ -29,7 +29,7 @@ __all__ = ["Exploration", "ScheduleFailure", "explore"]
 T = TypeVar("T")
 State = TypeVar("State", bound=AttrsState)
 
-_EFFORT: Final = 100_000
+_EFFORT: Final = 60_000
 """Steps that shrinking may take in all, so that it ends well within a second."""
 
 _BEYOND: Final = (
@@ -130,7 +130,7 @@ def explore(
     check: Callable[[RunResult[State]], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 50_000,
+    max_steps: int = 20_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration: ...
@@ -145,7 +145,7 @@ def explore(
     check: Callable[[T], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 50_000,
+    max_steps: int = 20_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration: ...
@@ -160,7 +160,7 @@ def explore(  # noqa: PLR0913 - settings, all with a default
     check: Callable[[Any], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 50_000,
+    max_steps: int = 20_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration:

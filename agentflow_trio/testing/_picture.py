@@ -6,6 +6,7 @@ Layer: testing. Public names of Trio only, but for the limits and shields that `
 from __future__ import annotations
 
 import linecache
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +21,8 @@ from ._private import Frames, is_shielded, limit_of, made_before
 
 __all__ = ["is_service", "name_of", "names", "pictures", "place_of", "tasks_below"]
 
-_TRIO: Final = str(Path(trio.__file__).parent)
-_HERE: Final = str(Path(__file__).parent.parent)
+_TRIO: Final = str(Path(trio.__file__).parent) + os.sep
+_HERE: Final = str(Path(__file__).parent.parent) + os.sep
 
 Name: TypeAlias = Callable[[object], str]
 

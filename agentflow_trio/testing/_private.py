@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from functools import cache
 from operator import attrgetter
+from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Any, Final, Literal, Protocol, TypeAlias, final
@@ -30,7 +31,7 @@ import trio
 from trio.lowlevel import Task
 from trio.testing import active_thread_count
 
-from ._errors import ControlError
+from ._errors import ControlError, NestedSimulationError
 
 __all__ = [
     "Control",
@@ -46,6 +47,7 @@ __all__ = [
     "require",
     "threads_at_work",
     "unshield",
+    "waits_for_calm",
     "waits_outside",
 ]
 
@@ -55,6 +57,7 @@ Control: TypeAlias = Literal["order", "shuffle", "time"]
 Reorder: TypeAlias = Callable[[list[Task]], None]
 """Called by Trio in every pass with the runnable tasks in the order they were made; the last will go first."""
 
+_TRIO: Final = str(Path(trio.__file__).parent) + os.sep
 _LEVELS: Final[tuple[Control, ...]] = ("order", "shuffle", "time")
 _DICE, _FLAG, _CONTEXT = "_r", "_ALLOW_DETERMINISTIC_SCHEDULING", "GLOBAL_RUN_CONTEXT"
 
@@ -143,11 +146,11 @@ def controlled(reorder: Reorder | None) -> Generator[None]:
         yield
         return
     with _patch:
-        _mine.reorder = reorder
+        around, _mine.reorder = _mine.reorder, reorder
         try:
             yield
         finally:
-            _mine.reorder = None
+            _mine.reorder = around
 
 
 # ---------------------------------------------------------------- is it still so?
@@ -158,7 +161,10 @@ def require(control: Control) -> None:
 
     Raises:
         ControlError: it does not; the error names what does.
+        NestedSimulationError: nothing can be tried out inside a run of Trio.
     """
+    if trio.lowlevel.in_trio_run():
+        raise NestedSimulationError
     works = available()
     if _LEVELS.index(control) < _LEVELS.index(works):
         raise ControlError(wanted=control, works=works, trio=trio.__version__)
@@ -198,6 +204,8 @@ def _obeys(control: Control) -> bool:
         batch[:] = mine
 
     async def main() -> None:
+        if control == "order":
+            Loop().put_back(())
         async with trio.open_nursery() as nursery:
             for number in dictated[::-1]:
                 nursery.start_soon(note, number, name=f"dictated {number}")
@@ -216,21 +224,26 @@ class Loop:
 
     def __init__(self) -> None:
         runner = getattr(_scheduler(), _CONTEXT).runner
-        self._runnable: deque[Task] = getattr(runner, "runq", deque())
+        self._runnable: Any = getattr(runner, "runq", None)
         self._pending = _reader("deadlines._heap", runner)
         self._registered = _reader("io_manager._registered", runner)
         self._callbacks = _reader("entry_queue.queue", runner)
+        self._repeated = _reader("entry_queue.idempotent_queue", runner)
 
     def put_back(self, tasks: Sequence[Task]) -> None:
-        """Let *tasks*, taken from a batch, be runnable in the next pass."""
+        """Let *tasks*, taken from a batch, be runnable in the next pass.
+
+        Raises:
+            AttributeError: Trio keeps them elsewhere.
+        """
         self._runnable.extend(tasks)
 
     def may_arrive(self) -> bool:
         """Whether something might have come from outside: the loop always listens to one descriptor, its own."""
-        registered, callbacks = self._registered, self._callbacks
-        if registered is None or callbacks is None:
+        registered, callbacks, repeated = self._registered, self._callbacks, self._repeated
+        if registered is None or callbacks is None or repeated is None:
             return True
-        return len(registered()) > 1 or len(callbacks()) > 0
+        return len(registered()) > 1 or bool(callbacks()) or bool(repeated())
 
     def near(self, deadline: float, slack: float) -> list[float]:
         """The later deadlines that are pending within *slack* seconds after *deadline*, in order."""
@@ -269,6 +282,12 @@ def callbacks_task() -> Task | None:
     )
 
 
+def waits_for_calm() -> bool:
+    """Whether a task is in `trio.testing.wait_all_tasks_blocked`, which ends when Trio would have to wait."""
+    runner = getattr(getattr(_scheduler(), _CONTEXT, None), "runner", None)
+    return bool(getattr(runner, "waiting_for_idle", None))
+
+
 def waits_outside() -> bool:
     """Whether a task waits for a descriptor, besides the loop's own."""
     statistics = trio.lowlevel.current_statistics().io_statistics
@@ -293,9 +312,6 @@ class _Scope(Protocol):
     @property
     def deadline(self) -> float: ...
 
-    @property
-    def cancel_called(self) -> bool: ...
-
 
 def _scopes_around(task: Task) -> list[_Scope]:
     """The cancel scopes around where *task* stands, innermost first; none if Trio hides them."""
@@ -310,12 +326,17 @@ def _scopes_around(task: Task) -> list[_Scope]:
     return found
 
 
+def _is_called(scope: _Scope) -> bool:
+    """Whether it was cancelled. The public property cancels a scope that is due, and looking must change nothing."""
+    return bool(getattr(scope, "_cancel_called", False))
+
+
 def limit_of(task: Task) -> float | None:
     """When a cancel scope ends what *task* waits for; infinite if none will, None if Trio does not tell."""
     scopes = _scopes_around(task)
     limit = math.inf
     for scope in scopes:
-        limit = min(limit, -math.inf if scope.cancel_called else scope.deadline)
+        limit = min(limit, -math.inf if _is_called(scope) else scope.deadline)
         if scope.shield:
             break
     return limit if scopes else None
@@ -325,7 +346,7 @@ def is_shielded(task: Task) -> bool:
     """Whether a shield keeps a cancellation from *task* that was asked for already."""
     shielded = False
     for scope in _scopes_around(task):
-        if scope.cancel_called:
+        if _is_called(scope):
             return shielded
         shielded = shielded or scope.shield
     return False
@@ -347,7 +368,8 @@ def threads_at_work() -> bool:
     for task in tasks:  # grows while it is walked
         for nursery in task.child_nurseries:
             tasks.extend(nursery.child_tasks)
-        names = [frame.f_code.co_name for frame, _ in task.iter_await_frames()]
+        codes = [frame.f_code for frame, _ in task.iter_await_frames()]
+        names = [code.co_name for code in codes if code.co_filename.startswith(_TRIO)]
         if "to_thread_run_sync" in names:
             after = names[names.index("to_thread_run_sync") + 1 :]
             working += after[:1] == ["wait_task_rescheduled"]

@@ -8,8 +8,7 @@ there before. A program whose signs go on changing may yet end, so only its step
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence, Sized
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final, final
 
 import trio
@@ -17,24 +16,28 @@ from trio.lowlevel import Task
 
 from ._errors import DeadlockError, LivelockError, StepBudgetError, StuckError
 from ._picture import is_service, pictures, tasks_below
-from ._private import limit_of, unshield
+from ._private import limit_of, threads_at_work, unshield
+from ._sign import sign_of
 
 __all__ = ["Unended", "Watch"]
 
-_CALM: Final = 1_000
+_CALM: Final = 500
 """Steps at one instant before anybody looks."""
 
-_EVERY: Final = 7
+_EVERY: Final = 31
 """Steps between two looks: a prime, so as not to keep pace with a loop."""
 
-_SAME: Final = 150
+_SAME: Final = 40
 """Looks in a row that show nothing new: a livelock."""
+
+_SELDOM: Final = 8
+"""While there is something new, the distance of looks grows to one in that of the steps made."""
 
 _UNWINDING: Final = 10_000
 """Steps a program has to end once it is cancelled, and again once its shields are off."""
 
-_CONTAINERS: Final = (list, dict, tuple, set, frozenset, deque)
-_SIMPLE: Final = (int, float, str, bytes, bool, type(None))
+_GIVEN_UP: Final[list[Task]] = []
+"""The main tasks of programs that could not be ended. Kept, since Python would close them outside Trio, loudly."""
 
 
 class Unended(BaseException):
@@ -51,13 +54,14 @@ class Watch:
 
     Attributes:
         stuck: what was found, if anything was.
+        cut: what is done before the chosen step; cancels the execution unless the program says otherwise.
         look: at how many steps `attend` wants to be called next.
     """
 
     def __init__(self, services: Sequence[str], max_steps: int) -> None:
         self._services = services
         self._max_steps = max_steps
-        self._at_step: tuple[int, Callable[[], None]] | None = None
+        self._at_step: int | None = None
         self._scope: trio.CancelScope | None = None
         self._root: Task | None = None
         self.begin(None)
@@ -65,19 +69,22 @@ class Watch:
     def begin(
         self,
         scope: trio.CancelScope | None,
-        at_step: tuple[int, Callable[[], None]] | None = None,
+        at_step: int | None = None,
     ) -> None:
         """Begin to watch over the current task and all below it, which *scope* surrounds."""
         self._scope = scope
         self._root = None if scope is None else trio.lowlevel.current_task()
         self._at_step = at_step
+        self.cut: Callable[[], None] = self.cancel
         self._instant = math.nan
+        self._since = self._same = self._ends = 0
         self._seen: set[Hashable] = set()
-        self._same = 0
-        self._ends = 0
         self._limit = self._max_steps
         self.stuck: StuckError | None = None
-        self.look = _CALM if at_step is None else min(_CALM, at_step[0])
+        self.look = _CALM if at_step is None else min(_CALM, at_step)
+        if at_step == 0:  # no step comes before the program begins
+            self._at_step = None
+            self.cut()
 
     def end(self) -> None:
         """Watch over nothing; what was found remains."""
@@ -90,13 +97,13 @@ class Watch:
 
     def attend(self, steps: int, time: float) -> None:
         """Have a look after that many steps."""
-        if self._at_step is not None and steps >= self._at_step[0]:
-            act, self._at_step = self._at_step[1], None
-            act()
+        if self._at_step is not None and steps >= self._at_step:
+            self._at_step = None
+            self.cut()
         if steps >= self._limit:
             self._found(StepBudgetError, steps, time)
         elif time != self._instant:
-            self._instant = time
+            self._instant, self._since = time, steps
             self._seen.clear()
             self._same = 0
             self.look = steps + _CALM
@@ -104,32 +111,20 @@ class Watch:
             self._compare(steps, time)
         self.look = min(self.look, self._limit)
         if self._at_step is not None:
-            self.look = min(self.look, self._at_step[0])
+            self.look = min(self.look, self._at_step)
 
     def _compare(self, steps: int, time: float) -> None:
         """Take down what can be seen of the tasks; enough of the same is a livelock."""
         self.look = steps + _EVERY
-        sign = self._sign()
-        if sign not in self._seen:
+        sign = None if self._root is None else sign_of(tasks_below(self._root))
+        if sign not in self._seen or threads_at_work():
             self._seen.add(sign)
             self._same = 0
+            self.look += (steps - self._since) // _SELDOM
             return
         self._same += 1
         if self._same >= _SAME:
             self._found(LivelockError, steps, time)
-
-    def _sign(self) -> Hashable:
-        tasks = [] if self._root is None else tasks_below(self._root)
-        return tuple(
-            (
-                id(task),
-                *(
-                    (frame.f_code, frame.f_lasti, _values(frame.f_locals))
-                    for frame, _ in task.iter_await_frames()
-                ),
-            )
-            for task in tasks
-        )
 
     def only_services(self) -> bool:
         """Whether all timers that are set belong to services."""
@@ -159,20 +154,6 @@ class Watch:
             for task in tasks_below(self._root):
                 unshield(task)
         else:
+            _GIVEN_UP.append(self._root)
             raise Unended
         self._limit = steps + _UNWINDING
-
-
-def _values(names: dict[str, object]) -> Hashable:
-    """What can be seen of local variables, and of the objects they name."""
-    return tuple(
-        (name, value if isinstance(value, _SIMPLE) else _inside(value))
-        for name, value in names.items()
-    )
-
-
-def _inside(value: object) -> Hashable:
-    size = len(value) if isinstance(value, Sized) and type(value) in _CONTAINERS else 0
-    fields: Mapping[str, object] = getattr(value, "__dict__", {})
-    seen = ((name, field) for name, field in fields.items() if isinstance(field, _SIMPLE))
-    return (id(value), size, *seen)

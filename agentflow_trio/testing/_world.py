@@ -170,7 +170,7 @@ class World:
             self.trace.begin()
         result: outcome.Outcome[T] | None = None
         scope = trio.CancelScope()
-        watch.begin(scope, None if cancel is None else (cancel, scope.cancel))
+        watch.begin(scope, cancel)
         order.look = watch.look
         try:
             with scope:
@@ -195,6 +195,10 @@ class World:
     def cancel(self) -> None:
         """Cancel what is being performed."""
         self._watch.cancel()
+
+    def cancel_with(self, act: Callable[[], None]) -> None:
+        """Have *act* called before the chosen step of what is being performed, instead of cancelling it."""
+        self._watch.cut = act
 
     def trace_lines(self) -> Sequence[str]:
         """What was written down since the execution began."""

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 import attrs
-import outcome
 import pytest
-from cancel_everywhere import Interrupt, interrupted_at
 from engine_flows import (
     FlowPlan,
     Ledger,
@@ -25,6 +23,7 @@ from hypothesis import strategies as st
 from agentflow_trio import Engine, Flow, FlowFailedError, RunResult
 from agentflow_trio.engine import _private
 from agentflow_trio.engine._private import PublicStatus, find_status
+from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere
 
 from .engine_kit import Recorder, told, well_formed
 
@@ -129,29 +128,36 @@ async def test_the_public_way_to_see_cancellation_changes_nothing(
     find_status.cache_clear()
 
 
-@given(plan=engine_flows(), tape=tapes, at=st.integers(1, 40), seen=st.booleans())
-async def test_a_run_cancelled_at_a_random_step_leaves_nothing(
+@given(plan=engine_flows(), tape=tapes, at=st.integers(0, 40), seen=st.booleans())
+def test_a_run_cancelled_at_a_random_step_leaves_nothing(
     plan: FlowPlan, tape: list[Move], at: int, *, seen: bool
 ) -> None:
     story, stage, recorder = told_by(plan, tape, MAX_STEPS), Stage(Ledger(tape)), Recorder()
     one = assemble(plan, stage.now)
 
-    async def body(interrupt: Interrupt) -> None:
+    async def program() -> bool:
         observers = [recorder] if seen else []
-        async with Engine(max_steps=MAX_STEPS, observers=observers) as engine:
-            await engine.run(one, Log())
+        with assert_no_leaks():
+            try:
+                async with Engine(max_steps=MAX_STEPS, observers=observers) as engine:
+                    await engine.run(one, Log())
+            except FlowFailedError:
+                return False
+            return True
 
-    ended = await interrupted_at(body, at)
-    event("cancelled" if ended.cancelled else "came to its end")
-    ledger = stage.ledger
-    assert ended.left == ()
-    assert sorted(ledger.opened) == sorted(ledger.closed)
-    # up to the interruption it is the run that the interpreter knows
-    begun = [line for line in recorder.lines() if line.startswith("node_start")]
-    assert (
-        begun == [line for line in story.lines if line.startswith("node_start")][: len(begun)]
-    )
-    if recorder.events:  # none if the engine itself was interrupted
-        well_formed(recorder.events)
-    if not ended.cancelled and not ended.fired:
-        assert (story.tree is None) == isinstance(ended.outcome, outcome.Value)
+    def check(cut: Cut[bool]) -> None:
+        event("cancelled" if cut.cancelled else "came to its end")
+        ledger = stage.ledger
+        assert sorted(ledger.opened) == sorted(ledger.closed)
+        # up to the interruption it is the run that the interpreter knows
+        begun = [line for line in recorder.lines() if line.startswith("node_start")]
+        assert (
+            begun
+            == [line for line in story.lines if line.startswith("node_start")][: len(begun)]
+        )
+        if recorder.events:  # none if the engine itself was interrupted
+            well_formed(recorder.events)
+        if not cut.reached:
+            assert (story.tree is None) == cut.result
+
+    cancel_everywhere(program, check=check, replay=f"o0x{at}:")
