@@ -59,6 +59,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         self._order = order
         self.idle = idle
         self._loop: Loop | None = None
+        self._error: BaseException | None = None
         self.until = math.inf
         self.begin(0, 0.0)
 
@@ -79,8 +80,14 @@ class SimulatedClock(trio.abc.Clock, Simulated):
     def start_clock(self) -> None:
         """Nothing to start."""
 
+    def give_up(self, error: BaseException) -> None:
+        """Raise *error* into Trio itself, which asks for the time in every pass."""
+        self._error = error
+
     @override
     def current_time(self) -> float:
+        if self._error is not None:
+            raise self._error
         return self.time
 
     @override
@@ -99,9 +106,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         if self._looked_at != self._order.steps and (loop is None or loop.may_arrive()):
             self._looked_at = self._order.steps
             return 0.0
-        if waits_for_calm():
-            return math.inf
-        if threads_at_work():
+        if waits_for_calm() or threads_at_work():
             self._looked_at = -1
             return math.inf
         if self.until < math.inf and deadline >= self.until:

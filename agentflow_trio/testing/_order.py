@@ -38,6 +38,7 @@ class Order:
         "_callbacks",
         "_chooser",
         "_held_back",
+        "_holds_back",
         "_last",
         "_loop",
         "_ran",
@@ -67,6 +68,7 @@ class Order:
         self._last: Task | None = None
         self._ran: dict[Task, int] = {}
         self._turn = 0
+        self._holds_back = True
         self._held_back = 0
         self.steps = 0
         self.look = NEVER
@@ -77,18 +79,17 @@ class Order:
         """End the execution: what Trio still has to do is done in the usual order."""
         self._chooser = _USUAL.chooser
         self._whole_passes = True
-        self._callbacks = None
+        self._holds_back = False
         self.look = NEVER
 
     def __call__(self, batch: list[Task]) -> None:
         """Order *batch*; what goes next stands last."""
         if len(batch) > 1:
-            if self._callbacks is not None and self._callbacks in batch[:2]:
-                self._hold_back(batch, self._callbacks)
-            if self._whole_passes or self._loop is None:
+            loop = self._loop
+            if loop is None:
                 self._arrange(batch)
-            elif len(batch) > 1:
-                self._pick(batch, self._loop)
+            else:
+                self._order(batch, loop)
         elif not batch:
             return
         self.steps += len(batch)
@@ -113,6 +114,14 @@ class Order:
             self.deviations[len(self.widths)] = choice
         self.widths.append(options)
         return choice
+
+    def _order(self, batch: list[Task], loop: Loop) -> None:
+        """Order two or more tasks, some of which may be put off."""
+        self._hold_back(batch, loop)
+        if self._whole_passes:
+            self._arrange(batch)
+        elif len(batch) > 1:
+            self._pick(batch, loop)
 
     def _pick(self, batch: list[Task], loop: Loop) -> None:
         """Let one of *batch* go on; the others are asked again."""
@@ -143,9 +152,12 @@ class Order:
         batch.append(waiting[0])
         batch.reverse()
 
-    def _hold_back(self, batch: list[Task], callbacks: Task) -> None:
+    def _hold_back(self, batch: list[Task], loop: Loop) -> None:
         """What threads send waits until no task can go on, so that it always comes at the same moment."""
+        callbacks = self._callbacks
+        if callbacks is None or not self._holds_back or callbacks not in batch[:2]:
+            return
         self._held_back += 1
-        if self._loop is not None and self._held_back % TURN:
+        if self._held_back % TURN:
             batch.remove(callbacks)
-            self._loop.put_back([callbacks])
+            loop.put_back([callbacks])

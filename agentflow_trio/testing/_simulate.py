@@ -27,7 +27,6 @@ from ..types import AttrsState, RunResult
 from ._code_core import parse
 from ._errors import NestedSimulationError, NotEndedError, TaskPicture
 from ._faults import Body, Faults, Used
-from ._picture import pictures
 from ._private import Control
 from ._program import Program, body_of, is_flow
 from ._search_core import Trial, trial
@@ -55,8 +54,7 @@ class Simulation(Generic[S, R]):
         self._callbacks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._ended: Ended[R] | None = None
         self._stopped: BaseException | None = None
-        self._raised = self._cancelled = False
-        self._root: trio.lowlevel.Task | None = None
+        self._told = self._cancelled = False
         self._body = subject.used.around(subject.execute)
 
     # ---------------------------------------------------------------- what can be seen
@@ -96,7 +94,7 @@ class Simulation(Generic[S, R]):
 
     def tasks(self) -> Sequence[TaskPicture]:
         """What every task is doing: its name, what it waits for, and where it stands. Empty once all has ended."""
-        return () if self._root is None or self.ended else pictures(self._root)
+        return self._world.pictures()
 
     # ---------------------------------------------------------------- what can be done
 
@@ -132,8 +130,6 @@ class Simulation(Generic[S, R]):
             Exception: it failed. That it was cancelled by `cancel` is no failure.
         """
         self._go_on(math.inf)
-        if not self._cancelled:
-            self._subject.used.check()
 
     def cancel(self, reason: str, /) -> None:
         """Cancel the program, which learns of it when it goes on. Does nothing once it has ended."""
@@ -149,7 +145,6 @@ class Simulation(Generic[S, R]):
             raise NestedSimulationError
 
         async def main() -> Ended[R]:
-            self._root = trio.lowlevel.current_task()
             self._world.attach()
             return await self._world.perform(self._body, trial_)
 
@@ -184,11 +179,18 @@ class Simulation(Generic[S, R]):
         clock.until, clock.paused = until, False
         while not (self.ended or clock.paused):
             self._callbacks.get()()
+        if self.ended and not self._told:
+            self._told = True
+            self._tell()
+
+    def _tell(self) -> None:
+        """Raise how it ended, unless that is as it should."""
         error = self._stopped if self._ended is None else self._ended.error
-        if error is None or self._raised:
-            return
-        self._raised = True
-        if not (self._cancelled and isinstance(error, RunCancelledError)):
+        if error is None and not self._cancelled:
+            self._subject.used.check()
+        elif error is not None and not (
+            self._cancelled and isinstance(error, RunCancelledError)
+        ):
             raise error
 
 

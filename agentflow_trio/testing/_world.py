@@ -18,7 +18,7 @@ from typing_extensions import override
 from ..errors import RunCancelledError
 from ._choice_core import Deviations
 from ._clock import SLACK, SimulatedClock
-from ._errors import NestedSimulationError
+from ._errors import NestedSimulationError, TaskPicture
 from ._faults import Body
 from ._order import Order
 from ._private import Control, Loop, callbacks_task, controlled, require
@@ -121,7 +121,7 @@ class World:
         """What a run of this world must be started with."""
         found: list[trio.abc.Instrument] = []
         if self._control == "time":
-            found.append(_Steps(self.order))
+            found.append(_Steps(self.order, self.clock))
         if self.trace is not None:
             found.append(self.trace)
         return found
@@ -150,7 +150,7 @@ class World:
         """Take hold of the run that goes on; in it, before anything is performed."""
         loop = None if self._control == "time" else Loop()
         self.clock.attach(loop)
-        self.order.attach(loop, callbacks_task())
+        self.order.attach(loop if self._control == "order" else None, callbacks_task())
 
     # ---------------------------------------------------------------- one execution
 
@@ -177,10 +177,11 @@ class World:
                 result = outcome.Value(await body(trial.seed))
         except Exception as error:  # noqa: BLE001 - it is what the execution came to
             result = outcome.Error(error)
-        order.end()
-        watch.end()
-        if self.trace is not None:
-            self.trace.end()
+        finally:
+            order.end()
+            watch.end()
+            if self.trace is not None:
+                self.trace.end()
         if watch.stuck is not None:
             result = outcome.Error(watch.stuck)
         return Ended(
@@ -195,6 +196,10 @@ class World:
     def cancel(self) -> None:
         """Cancel what is being performed."""
         self._watch.cancel()
+
+    def pictures(self) -> Sequence[TaskPicture]:
+        """What every task of the execution is doing."""
+        return self._watch.pictures()
 
     def cancel_with(self, act: Callable[[], None]) -> None:
         """Have *act* called before the chosen step of what is being performed, instead of cancelling it."""
@@ -226,12 +231,16 @@ class World:
 class _Steps(trio.abc.Instrument):
     """Counts steps where the order is Trio's own."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, clock: SimulatedClock) -> None:
         self._order = order
+        self._clock = clock
 
     @override
     def before_task_step(self, task: Task) -> None:
-        self._order.stepped()
+        try:
+            self._order.stepped()
+        except Unended as error:  # Trio would drop the instrument and go on
+            self._clock.give_up(error)
 
 
 def _refuse_inside() -> None:
