@@ -144,14 +144,7 @@ class _Series(Generic[T]):
 
     def once(self, made: Trial, step: int | None) -> bool:
         """Run it cancelled before *step*; say whether it came so far."""
-        world = self._world
-        body = self._used.around(self._body)
-
-        async def main() -> Ended[T]:
-            world.attach()
-            return await world.perform(body, made, cancel=step)
-
-        ended = world.run(main)
+        ended = self._world.execute(self._used.around(self._body), made, cancel=step)
         reached = step is not None and ended.steps >= step
         cut = Cut(
             step=step or 0,

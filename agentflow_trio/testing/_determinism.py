@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Final
 
 import outcome
 
@@ -19,7 +19,7 @@ from ._errors import NondeterminismError
 from ._private import Control
 from ._program import Program, body_of, home_of, title_of
 from ._search_core import trial
-from ._world import Ended, World
+from ._world import World
 
 __all__ = ["check_deterministic", "trace_of"]
 
@@ -76,12 +76,7 @@ def trace_of(
     """What one run of *program* does, line by line."""
     body = body_of(program)
     world = World(control=control, max_steps=max_steps, trace=True, places=True)
-
-    async def main() -> Ended[Any]:
-        world.attach()
-        return await world.perform(body, trial("batch", seed, slack=False))
-
-    ended = world.run(main)
+    ended = world.execute(body, trial("batch", seed, slack=False))
     came = ended.outcome
     end = f"{ended.time!r} returned {came.value!r}" if isinstance(came, outcome.Value) else ""
     if ended.error is not None:

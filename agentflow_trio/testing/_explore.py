@@ -16,6 +16,7 @@ from ..flow import Flow
 from ..types import AttrsState, RunResult
 from ._choice_core import Deviations, Fixed
 from ._code_core import Replay, parse, spell
+from ._errors import StuckError
 from ._faults import Body, Faults, Used
 from ._overrides import OVERRIDES
 from ._private import Control
@@ -115,7 +116,7 @@ class Exploration:
     def __str__(self) -> str:
         if not self.failures:
             return f"{self.seeds} schedules ({self.policy}), {self.steps} steps: no failure"
-        return "\n".join(f"{failure}\n{failure.error!r}" for failure in self.failures)
+        return "\n".join(f"{failure}\n{_told(failure.error)}" for failure in self.failures)
 
 
 @overload
@@ -264,22 +265,25 @@ class _Hunt:
     def _many(self, search: Search, seeds: int) -> tuple[Trial, Ended[Any], Exception] | None:
         """Try on until one fails, or leaves something behind, after which Trio is started anew."""
         world = self._world()
+        trial = search.next()
 
-        async def main() -> tuple[Trial, Ended[Any], Exception] | None:
+        async def main() -> Ended[Any]:
+            nonlocal trial
             world.attach()
-            while self._tries < seeds:
+            while True:
                 self._tries += 1
-                trial = search.next()
                 ended = await world.perform(self._body, trial)
                 self._steps += ended.steps
                 search.learn(ended.widths)
-                if ended.error is not None:
-                    return trial, ended, ended.error
-                if not ended.clean:
-                    return None
-            return None
+                if ended.error is not None or not ended.clean or self._tries == seeds:
+                    return ended
+                trial = search.next()
 
-        return world.run(main)
+        try:
+            ended = world.run(main)
+        except StuckError as stuck:
+            ended = world.given_up(stuck)
+        return None if ended.error is None else (trial, ended, ended.error)
 
     def _explain(self, trial: Trial, ended: Ended[Any], error: Exception) -> ScheduleFailure:
         """Make the schedule short, and see it fail once more."""
@@ -322,13 +326,7 @@ class _Hunt:
 
     def _alone(self, trial: Trial) -> Ended[Any]:
         """Execute *trial* in a run of Trio of its own."""
-        world = self._world()
-
-        async def main() -> Ended[Any]:
-            world.attach()
-            return await world.perform(self._body, trial)
-
-        return world.run(main)
+        return self._world().execute(self._body, trial)
 
     def _shrunk(self, trial: Trial, ended: Ended[Any], error: Exception) -> Deviations:
         """Fewer deviations with which the same happens."""
@@ -339,6 +337,10 @@ class _Hunt:
             return (again.deviations if failed else None), again.steps
 
         return shrink(ended.deviations, attempt, _EFFORT)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def same_failure(one: Exception, other: Exception) -> bool:

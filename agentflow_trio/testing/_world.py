@@ -18,7 +18,7 @@ from typing_extensions import override
 from ..errors import RunCancelledError
 from ._choice_core import Deviations
 from ._clock import SLACK, SimulatedClock
-from ._errors import NestedSimulationError, TaskPicture
+from ._errors import NestedSimulationError, StuckError, TaskPicture
 from ._faults import Body
 from ._order import Order
 from ._private import Control, Loop, callbacks_task, controlled, require
@@ -140,6 +140,30 @@ class World:
                 return trio.run(main, clock=self.clock, instruments=self.instruments)  # noqa: TID251 - a run of its own
             except trio.TrioInternalError as error:
                 raise self.stopped_by(error) from error.__cause__
+
+    def execute(self, body: Body[T], trial: Trial, *, cancel: int | None = None) -> Ended[T]:
+        """Perform *body* in a run of Trio of its own; one that cannot even be cancelled ends in what was found."""
+
+        async def main() -> Ended[T]:
+            self.attach()
+            return await self.perform(body, trial, cancel=cancel)
+
+        try:
+            return self.run(main)
+        except StuckError as stuck:
+            return self.given_up(stuck)
+
+    def given_up(self, stuck: StuckError) -> Ended[T]:
+        """How the execution ended that was given up because of *stuck*."""
+        order = self.order
+        return Ended(
+            outcome.Error(stuck),
+            stuck.time,
+            order.steps,
+            order.deviations,
+            order.widths,
+            clean=False,
+        )
 
     def stopped_by(self, error: BaseException) -> BaseException:
         """What to raise instead of *error*, which stopped Trio: if nothing else helped, what was found to be stuck."""
