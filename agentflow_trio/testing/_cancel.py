@@ -5,8 +5,9 @@ Layer: testing. A step is the smallest thing that happens in Trio: what a task d
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar, final
+from typing import Final, Generic, TypeVar, final
 
 import attrs
 import trio
@@ -25,6 +26,9 @@ from ._world import Ended, World
 __all__ = ["Cut", "cancel_everywhere", "cancel_with"]
 
 T = TypeVar("T")
+
+MAX_STEPS: Final = 5_000
+"""What a program may take unless told otherwise."""
 
 
 @final
@@ -55,7 +59,7 @@ def cancel_everywhere(
     seeds: int = 1,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 5_000,
+    max_steps: int = MAX_STEPS,
     control: Control = "order",
     replay: str | None = None,
 ) -> int:
@@ -86,9 +90,18 @@ def cancel_everywhere(
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}")
     used = Used(faults)
-    series = _Series(
-        program, check, used, World(control=control, services=services, max_steps=max_steps)
+    command = functools.partial(
+        OVERRIDES.command,
+        program,
+        call="cancel_everywhere",
+        check=check,
+        faults=faults,
+        services=services,
+        max_steps=None if max_steps == MAX_STEPS else max_steps,
+        control=control,
     )
+    world = World(control=control, services=services, max_steps=max_steps)
+    series = _Series(used.around(body_of(program)), check, command, world)
     code = OVERRIDES.replay or replay
     if code is not None:
         asked = parse(code)
@@ -124,15 +137,14 @@ def _order(number: int) -> Callable[[], Trial]:
 class _Series(Generic[T]):
     def __init__(
         self,
-        program: Program[T],
+        body: Body[T],
         check: Callable[[Cut[T]], object] | None,
-        used: Used,
+        command: Callable[[str], str],
         world: World,
     ) -> None:
-        self._program = program
-        self._body: Body[T] = body_of(program)
+        self._body = body
         self._check = check
-        self._used = used
+        self._command = command
         self._world = world
 
     def through(self, made: Callable[[], Trial]) -> int:
@@ -144,7 +156,7 @@ class _Series(Generic[T]):
 
     def once(self, made: Trial, step: int | None) -> bool:
         """Run it cancelled before *step*; say whether it came so far."""
-        ended = self._world.execute(self._used.around(self._body), made, cancel=step)
+        ended = self._world.execute(self._body, made, cancel=step)
         reached = step is not None and ended.steps >= step
         cut = Cut(
             step=step or 0,
@@ -157,7 +169,7 @@ class _Series(Generic[T]):
         if error is not None:
             code = spell(made, ended.deviations, step if reached else None)
             where = f"cancelled before step {step}" if reached else "not cancelled"
-            error.add_note(f"{where}; replay: cancel_everywhere(..., replay={code!r})")
+            error.add_note(f"{where}; replay: {self._command(code)}")
             raise error
         return reached
 

@@ -5,6 +5,7 @@ Layer: testing. Hundreds of executions share one run of Trio; what is found must
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, final, overload
@@ -29,6 +30,9 @@ __all__ = ["Exploration", "ScheduleFailure", "explore"]
 
 T = TypeVar("T")
 State = TypeVar("State", bound=AttrsState)
+
+MAX_STEPS: Final = 20_000
+"""What an execution may use unless told otherwise."""
 
 _EFFORT: Final = 60_000
 """Steps that shrinking may take in all, so that it ends well within a second."""
@@ -74,9 +78,10 @@ class ScheduleFailure:
     @override
     def __str__(self) -> str:
         shrunk = f", shrunk from {self.found_with}" if self.found_with > self.deviations else ""
+        noun = "deviation" if self.deviations == 1 else "deviations"
         head = f"schedule {self.tries} fails ({self.policy}, seed {self.seed}; "
         lines = [
-            f"{head}{self.deviations} deviations from the usual order{shrunk})",
+            f"{head}{self.deviations} {noun} from the usual order{shrunk})",
             f"replay: {self.command}",
         ]
         if self.policy != "batch" and self.deviations:
@@ -109,6 +114,7 @@ class Exploration:
         Raises:
             Exception: the failure, if there is one.
         """
+        __tracebackhide__ = True
         for failure in self.failures:
             raise failure.error
 
@@ -131,7 +137,7 @@ def explore(
     check: Callable[[RunResult[State]], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 20_000,
+    max_steps: int = MAX_STEPS,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration: ...
@@ -146,7 +152,7 @@ def explore(
     check: Callable[[T], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 20_000,
+    max_steps: int = MAX_STEPS,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration: ...
@@ -161,7 +167,7 @@ def explore(  # noqa: PLR0913 - settings, all with a default
     check: Callable[[Any], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 20_000,
+    max_steps: int = MAX_STEPS,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration:
@@ -202,15 +208,22 @@ def explore(  # noqa: PLR0913 - settings, all with a default
     body = body_of(program, state)
     used = Used(faults)
     hunt = _Hunt(
-        program,
+        functools.partial(
+            OVERRIDES.command,
+            program,
+            check=check,
+            faults=faults,
+            services=services,
+            max_steps=None if max_steps == MAX_STEPS else max_steps,
+            control=control,
+        ),
         _judged(body, check, used),
         lambda: World(control=control, services=services, max_steps=max_steps),
     )
     code = OVERRIDES.replay or replay
     if code is not None:
-        found = hunt.replayed(parse(code), code)
-    else:
-        found = hunt.search(policy, OVERRIDES.seeds or seeds, first_seed)
+        return hunt.replayed(parse(code), code)
+    found = hunt.search(policy, OVERRIDES.seeds or seeds, first_seed)
     if not found.failures:
         used.check()
     return found
@@ -221,6 +234,7 @@ def _judged(body: Body[T], check: Callable[[T], object] | None, used: Used) -> B
     faulty = used.around(body)
 
     async def judged(seed: int) -> T:
+        __tracebackhide__ = True
         result = await faulty(seed)
         if check is not None:
             check(result)
@@ -233,8 +247,10 @@ def _judged(body: Body[T], check: Callable[[T], object] | None, used: Used) -> B
 class _Hunt:
     """One search."""
 
-    def __init__(self, program: object, body: Body[Any], world: Callable[[], World]) -> None:
-        self._program = program
+    def __init__(
+        self, command: Callable[[str], str], body: Body[Any], world: Callable[[], World]
+    ) -> None:
+        self._command = command
         self._body = body
         self._world = world
         self._tries = self._steps = 0
@@ -252,7 +268,7 @@ class _Hunt:
     def replayed(self, replay: Replay, code: str) -> Exploration:
         """Run the one schedule."""
         trial = replay.trial
-        ended = self._alone(trial)
+        ended = self._world().execute(self._body, trial, cancel=replay.cancel)
         self._tries, self._steps = 1, ended.steps
         failures: list[ScheduleFailure] = []
         if ended.error is not None:
@@ -313,7 +329,7 @@ class _Hunt:
         failure = ScheduleFailure(
             error=error,
             code=code,
-            command=OVERRIDES.command(self._program, code),
+            command=self._command(code),
             seed=trial.seed,
             policy=trial.policy,
             tries=self._tries or 1,

@@ -181,6 +181,7 @@ class Used:
             return body
 
         async def faulty(seed: int) -> T:
+            __tracebackhide__ = True
             plan = faults.plan(seed)
             token = FAULTS.set(plan)
             try:

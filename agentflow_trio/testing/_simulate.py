@@ -146,7 +146,8 @@ class Simulation(Generic[S, R]):
 
         async def main() -> Ended[R]:
             self._world.attach()
-            return await self._world.perform(self._body, trial_)
+            cancel = 0 if self._cancelled else None  # cancelled before it began
+            return await self._world.perform(self._body, trial_, cancel=cancel)
 
         trio.lowlevel.start_guest_run(
             main,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeVar, final
 
 import attrs
 import outcome
@@ -153,7 +153,7 @@ class World:
         except StuckError as stuck:
             return self.given_up(stuck)
 
-    def given_up(self, stuck: StuckError) -> Ended[T]:
+    def given_up(self, stuck: StuckError) -> Ended[Any]:
         """How the execution ended that was given up because of *stuck*."""
         order = self.order
         return Ended(
@@ -186,6 +186,7 @@ class World:
         Raises:
             BaseException: what must end the program passes through: KeyboardInterrupt, SystemExit.
         """
+        __tracebackhide__ = True
         order, clock, watch = self.order, self.clock, self._watch
         before = trio.lowlevel.current_statistics().tasks_living
         order.begin(trial)

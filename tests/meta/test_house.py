@@ -27,6 +27,7 @@ HOMES: Final = {
     "cattrs": "agentflow_trio.codec",
     "cyclopts": "agentflow_trio.cli",
     "prometheus_client": "agentflow_trio.observe.prometheus",
+    "pytest": "agentflow_trio.testing.plugin",
     "rich": "agentflow_trio.cli",
     "sqlite3": "agentflow_trio.store.sqlite",
     "structlog": "agentflow_trio.observe.logs",
