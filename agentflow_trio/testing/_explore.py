@@ -38,10 +38,9 @@ _EFFORT: Final = 60_000
 """Steps that shrinking may take in all, so that it ends well within a second."""
 
 _BEYOND: Final = (
-    "the order is one that Trio allows; its scheduler of today happens to give every runnable task "
-    "one step in each pass"
+    "tasks went on one step at a time, with timers up to a microsecond late: Trio allows it, "
+    "but its scheduler of today may never do it"
 )
-
 
 _UNCONFIRMED: Final = (
     "it did not fail again in a run of its own: something else decides, see check_deterministic"
@@ -356,7 +355,15 @@ class _Hunt:
 
 
 def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """What failed: of a group, its leaves."""
+    leaves = [part for part in _leaves_of(error) if part is not error]
+    told = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves or [error])
+    return f"{told} (in {type(error).__name__})" if leaves else told
+
+
+def _leaves_of(error: Exception) -> Sequence[Exception]:
+    """The errors in a group, however deep; a single error itself."""
+    return [leaf for part in _parts(error) for leaf in _leaves_of(part)] or [error]
 
 
 def same_failure(one: Exception, other: Exception) -> bool:
