@@ -25,6 +25,7 @@ from ._errors import (
 from ._explore import Exploration, ScheduleFailure, explore
 from ._faults import Fault, Faults, InjectedError, always, error_rate, first
 from ._leaks import assert_no_leaks
+from ._marked import Sim
 from ._phases import Phases, phases
 from ._private import Control
 from ._program import Program
@@ -54,6 +55,7 @@ __all__ = [
     "ScheduleFailure",
     "ScriptEndedError",
     "Scripted",
+    "Sim",
     "Simulation",
     "SimulationError",
     "StepBudgetError",

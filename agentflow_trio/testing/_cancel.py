@@ -59,7 +59,7 @@ def cancel_everywhere(
     seeds: int = 1,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 5_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> int:

@@ -19,8 +19,7 @@ __all__ = [
     "Deviations",
     "Fixed",
     "Priorities",
-    "Sticky",
-    "Uniform",
+    "Walk",
     "choice_of",
     "index_of",
 ]
@@ -75,26 +74,13 @@ class Fixed(Chooser):
 
 
 @final
-class Uniform(Chooser):
-    """Any task may go next, with equal chances."""
+class Walk(Chooser):
+    """A random walk: the task that ran last goes on with chance *stay*, or else any, with equal chances.
 
-    def __init__(self, dice: Random) -> None:
-        self._random = dice.random
+    The greater *stay*, the further tasks get ahead of one another, and the fewer are the moments at which they meet.
+    """
 
-    @override
-    def choose(self, point: int, tasks: Sequence[Hashable], usual: int, /) -> int:
-        return int(self._random() * len(tasks))
-
-    @override
-    def tie(self, point: int, options: int, /) -> int:
-        return int(self._random() * options)
-
-
-@final
-class Sticky(Chooser):
-    """The task that ran last goes on with chance *stay*, so that tasks get several steps ahead of one another."""
-
-    def __init__(self, dice: Random, stay: float) -> None:
+    def __init__(self, dice: Random, stay: float = 0.0) -> None:
         self._random = dice.random
         self._stay = stay
 
@@ -110,42 +96,46 @@ class Sticky(Chooser):
 
 @final
 class Priorities(Chooser):
-    """Tasks have random priorities; at *depth* - 1 random points the highest falls below all others.
+    """Tasks have random priorities; now and then the highest falls below all others.
 
-    Finds a bug that needs *depth* ordered steps with a known least chance (PCT: Burckhardt, Kothari, Musuvathi and
-    Nagarakatte, "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010). That a task falls
-    after `TURN` points in a row is ours, since fair programs may spin until another task is done.
+    Finds a bug that needs few steps in a certain order with a known least chance, however long others must be kept
+    waiting for it (PCT: Burckhardt, Kothari, Musuvathi and Nagarakatte, "A Randomized Scheduler with Probabilistic
+    Guarantees of Finding Bugs", ASPLOS 2010). Two things are ours. Nobody knows how long the program will be, so a fall
+    comes at each point with the same chance, instead of at points drawn from its length. And every `TURN` points, all
+    tasks that can go on taken together, the one that has waited longest rises above the others: fair programs may spin
+    until another task is done.
 
     Args:
-        dice: for priorities and points.
-        depth: how many ordered steps a bug may need.
-        horizon: among how many first points the others are chosen.
+        dice: for priorities and falls.
+        apart: points from one fall to the next on average; more than 1.
     """
 
-    def __init__(self, dice: Random, depth: int, horizon: int) -> None:
-        self._dice = dice
-        self._falls = frozenset(dice.randrange(horizon) for _ in range(depth - 1))
+    def __init__(self, dice: Random, apart: float) -> None:
+        self._random = dice.random
+        self._chance = 1.0 / apart
         self._priorities: dict[Hashable, float] = {}
-        self._lowest = 0.0
-        self._last: Hashable = None
-        self._turn = 0
+        self._ran: dict[Hashable, int] = {}
+        self._highest, self._lowest = 1.0, 0.0
+        self._rose = 0
 
     @override
     def choose(self, point: int, tasks: Sequence[Hashable], usual: int, /) -> int:
-        priorities = self._priorities
+        priorities, ran = self._priorities, self._ran
         for task in tasks:
             if task not in priorities:
-                priorities[task] = self._dice.random()
-        best = max(tasks, key=priorities.__getitem__)
-        self._turn = self._turn + 1 if best is self._last else 1
-        if point in self._falls or self._turn > TURN:
+                priorities[task] = self._random()
+                ran[task] = point
+        if (point - self._rose) * len(tasks) >= TURN:
+            self._rose = point
+            self._highest += 1.0
+            priorities[min(tasks, key=ran.__getitem__)] = self._highest
+        elif self._random() < self._chance:
             self._lowest -= 1.0
-            priorities[best] = self._lowest
-            best = max(tasks, key=priorities.__getitem__)
-            self._turn = 1
-        self._last = best
+            priorities[max(tasks, key=priorities.__getitem__)] = self._lowest
+        best = max(tasks, key=priorities.__getitem__)
+        ran[best] = point
         return choice_of(tasks.index(best), usual)
 
     @override
     def tie(self, point: int, options: int, /) -> int:
-        return int(self._dice.random() * options)
+        return int(self._random() * options)

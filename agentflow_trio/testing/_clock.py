@@ -39,8 +39,8 @@ class Idle(Protocol):
         """Have *act* called at the step at which the program is to be cancelled."""
         ...
 
-    def deadlocked(self) -> bool:
-        """Nothing will ever happen by itself: end the program; False if none is being executed."""
+    def deadlocked(self) -> None:
+        """Nothing will ever happen by itself: end the program."""
         ...
 
 
@@ -73,8 +73,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         self.time = 0.0
         self.paused = False
         self._slack = slack
-        self._looked_at = self._waits_at = -1
-        self._waited = 0.0
+        self._looked_at = self._waited_at = -1
 
     @override
     def start_clock(self) -> None:
@@ -110,16 +109,17 @@ class SimulatedClock(trio.abc.Clock, Simulated):
             self._looked_at = -1
             return math.inf
         if self.until < math.inf and deadline >= self.until:
-            self.time, self.paused = max(self.time, self.until), True
+            self.time, self.paused = max(self.time, float(self.until)), True
             return 0.0
         if deadline == math.inf:
             return self._nothing_left()
         forever = (
             self.until == math.inf
         )  # until any other time, the caller may yet wake somebody
-        if forever and self.idle.only_services() and self.idle.deadlocked():
-            return 0.0
-        self._jump(deadline)
+        if forever and self.idle.only_services():
+            self.idle.deadlocked()
+        else:
+            self._jump(deadline)
         return 0.0
 
     def _jump(self, deadline: float) -> None:
@@ -132,10 +132,8 @@ class SimulatedClock(trio.abc.Clock, Simulated):
 
     def _nothing_left(self) -> float:
         """No timer is set either; only the world outside could still wake somebody, and it gets a while to do so."""
-        if self._waits_at != self._order.steps:
-            self._waits_at, self._waited = self._order.steps, 0.0
-        if self._waited < _PATIENCE and waits_outside():
-            self._waited += 1.0
-            self._looked_at = -1
-            return 1.0
-        return 0.0 if self.idle.deadlocked() else math.inf
+        if self._waited_at != self._order.steps and waits_outside():
+            self._waited_at, self._looked_at = self._order.steps, -1
+            return _PATIENCE
+        self.idle.deadlocked()
+        return 0.0

@@ -22,9 +22,11 @@ LONGEST: Final = 80
 """Characters a code has at most."""
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_NUMBER: Final = "[1-9a-z][0-9a-z]*"
+_PART: Final = rf"{_NUMBER}(?:\.{_NUMBER})?"
 _CODE: Final = re.compile(
     r"(?:(?P<mode>[ob])(?P<slack>s?)|(?P<policy>batch|one-at-a-time|priorities)=)"
-    r"(?P<seed>-?[0-9]+)(?:x(?P<cancel>[0-9]+))?(?P<rest>:[0-9a-z.,]*)?"
+    rf"(?P<seed>-?[0-9]+)(?:x(?P<cancel>[0-9]+))?(?P<rest>:(?:{_PART}(?:,{_PART})*)?)?"
 )
 _MODES: Final[dict[str, Mode]] = {"o": "one", "b": "batch"}
 _NAMED: Final[dict[str, Policy]] = {
@@ -53,7 +55,7 @@ def spell(made: Trial, deviations: Deviations, cancel: int | None = None) -> str
     cut = "" if cancel is None else f"x{cancel}"
     slack = "s" if made.slack else ""
     spelt = f"{made.mode[0]}{slack}{made.seed}{cut}:{_spell(deviations)}"
-    if len(spelt) <= LONGEST or made.policy not in _NAMED:
+    if len(spelt) <= LONGEST or made.policy not in _NAMED or not made.slack:
         return spelt
     return f"{made.policy}={made.seed}{cut}"
 
@@ -73,20 +75,17 @@ def parse(code: str) -> Replay:
         return Replay(trial(_NAMED[found["policy"]], seed), cancel)
     mode = _MODES[found["mode"]]
     policy: Policy = "batch" if mode == "batch" else "preemptions"
-    chooser = Fixed(_deviations(code, found["rest"][1:]))
+    chooser = Fixed(_deviations(found["rest"][1:]))
     return Replay(Trial(policy, seed, mode, bool(found["slack"]), chooser), cancel)
 
 
-def _deviations(code: str, text: str) -> Deviations:
+def _deviations(text: str) -> Deviations:
     found: dict[int, int] = {}
     point = -1
     for part in text.split(",") if text else ():
         gap, _, choice = part.partition(".")
-        try:
-            point += int(gap, 36)
-            found[point] = int(choice, 36) if choice else 1
-        except ValueError:
-            raise ReplayCodeError(code=code) from None
+        point += int(gap, 36)
+        found[point] = int(choice or "1", 36)
     return found
 
 

@@ -17,7 +17,7 @@ from ..flow import Flow
 from ..types import AttrsState, RunResult
 from ._choice_core import Deviations, Fixed
 from ._code_core import Replay, parse, spell
-from ._errors import StuckError
+from ._errors import StepBudgetError, StuckError
 from ._faults import Body, Faults, Used
 from ._overrides import OVERRIDES
 from ._private import Control
@@ -36,6 +36,9 @@ MAX_STEPS: Final = 20_000
 
 _EFFORT: Final = 60_000
 """Steps that shrinking may take in all, so that it ends well within a second."""
+
+_FEW: Final = 3_000
+"""Steps for which a program that does not end is tried while its schedule is made short."""
 
 _BEYOND: Final = (
     "tasks went on one step at a time, with timers up to a microsecond late: Trio allows it, "
@@ -136,7 +139,7 @@ def explore(
     check: Callable[[RunResult[State]], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 20_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration: ...
@@ -151,7 +154,7 @@ def explore(
     check: Callable[[T], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 20_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration: ...
@@ -166,7 +169,7 @@ def explore(  # noqa: PLR0913 - settings, all with a default
     check: Callable[[Any], object] | None = None,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 20_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Exploration:
@@ -217,7 +220,8 @@ def explore(  # noqa: PLR0913 - settings, all with a default
             control=control,
         ),
         _judged(body, check, used),
-        lambda: World(control=control, services=services, max_steps=max_steps),
+        functools.partial(World, control=control, services=services),
+        max_steps,
     )
     code = OVERRIDES.replay or replay
     if code is not None:
@@ -247,9 +251,14 @@ class _Hunt:
     """One search."""
 
     def __init__(
-        self, command: Callable[[str], str], body: Body[Any], world: Callable[[], World]
+        self,
+        command: Callable[[str], str],
+        body: Body[Any],
+        world: Callable[..., World],
+        max_steps: int,
     ) -> None:
         self._command = command
+        self._max_steps = max_steps
         self._body = body
         self._world = world
         self._tries = self._steps = 0
@@ -267,7 +276,7 @@ class _Hunt:
     def replayed(self, replay: Replay, code: str) -> Exploration:
         """Run the one schedule."""
         trial = replay.trial
-        ended = self._world().execute(self._body, trial, cancel=replay.cancel)
+        ended = self._alone(trial, cancel=replay.cancel)
         self._tries, self._steps = 1, ended.steps
         failures: list[ScheduleFailure] = []
         if ended.error is not None:
@@ -279,7 +288,7 @@ class _Hunt:
 
     def _many(self, search: Search, seeds: int) -> tuple[Trial, Ended[Any], Exception] | None:
         """Try on until one fails, or leaves something behind, after which Trio is started anew."""
-        world = self._world()
+        world = self._world(max_steps=self._max_steps)
         trial = search.next()
 
         async def main() -> Ended[Any]:
@@ -301,18 +310,21 @@ class _Hunt:
         return None if ended.error is None else (trial, ended, ended.error)
 
     def _explain(self, trial: Trial, ended: Ended[Any], error: Exception) -> ScheduleFailure:
-        """Make the schedule short, and see it fail once more."""
-        deviations = self._shrunk(trial, ended, error)
-        short = attrs.evolve(trial, chooser=Fixed(deviations))
-        last = self._alone(short)
-        confirmed = last.error is not None and same_failure(last.error, error)
+        """Make the schedule short, and see it fail once more; the long one, if the short one does not."""
+        short = self._shrunk(trial, ended, error)
+        for deviations in (short, ended.deviations):
+            last = self._alone(attrs.evolve(trial, chooser=Fixed(deviations))).error
+            if last is not None and same_failure(last, error):
+                break
+        else:
+            last, deviations = None, ended.deviations
         return self._failure(
-            last.error if last.error is not None and confirmed else error,
+            last or error,
             spell(trial, deviations),
             trial,
             len(deviations),
             len(ended.deviations),
-            confirmed=confirmed,
+            confirmed=last is not None,
         )
 
     def _failure(
@@ -339,15 +351,20 @@ class _Hunt:
         error.add_note(str(failure))
         return failure
 
-    def _alone(self, trial: Trial) -> Ended[Any]:
+    def _alone(
+        self, trial: Trial, *, cancel: int | None = None, max_steps: int | None = None
+    ) -> Ended[Any]:
         """Execute *trial* in a run of Trio of its own."""
-        return self._world().execute(self._body, trial)
+        world = self._world(max_steps=max_steps or self._max_steps)
+        return world.execute(self._body, trial, cancel=cancel)
 
     def _shrunk(self, trial: Trial, ended: Ended[Any], error: Exception) -> Deviations:
         """Fewer deviations with which the same happens."""
+        # one that does not end is tried for less long, or a few tries would use up the effort
+        few = min(self._max_steps, _FEW) if isinstance(error, StepBudgetError) else None
 
         def attempt(deviations: Deviations) -> tuple[Deviations | None, int]:
-            again = self._alone(attrs.evolve(trial, chooser=Fixed(deviations)))
+            again = self._alone(attrs.evolve(trial, chooser=Fixed(deviations)), max_steps=few)
             failed = again.error is not None and same_failure(again.error, error)
             return (again.deviations if failed else None), again.steps
 
@@ -357,7 +374,9 @@ class _Hunt:
 def _told(error: Exception) -> str:
     """What failed: of a group, its leaves."""
     leaves = [part for part in _leaves_of(error) if part is not error]
-    told = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves or [error])
+    told = "; ".join(
+        f"{type(leaf).__name__}: {leaf}".removesuffix(": ") for leaf in leaves or [error]
+    )
     return f"{told} (in {type(error).__name__})" if leaves else told
 
 

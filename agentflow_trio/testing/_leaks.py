@@ -35,6 +35,10 @@ _HELD: Final = (
 """Fields of statistics that count what somebody holds or waits for; ours and Trio's."""
 
 
+_LEFT: Final = "value"
+"""What a semaphore has left to give: fewer than before means that somebody holds one."""
+
+
 class Accountable(Protocol):
     """Anything that tells what of it is in use: Trio's locks, limiters and channels, and every guard."""
 
@@ -84,11 +88,12 @@ class assert_no_leaks:  # noqa: N801 - reads as what it does
                 yield f"task {name_of(task)} is alive"
         threads = active_thread_count() - self._threads
         if threads > 0:
-            yield f"{threads} threads are at work"
+            yield f"{threads} more at work in threads"
         for thing, before in zip(self._things, self._before, strict=True):
             for field, value in _held(thing).items():
-                if value != before.get(field, 0):
-                    yield f"{type(thing).__name__}: {field} was {before.get(field, 0)}, is {value}"
+                was = before.get(field, 0)
+                if value < was if field == _LEFT else value > was:
+                    yield f"{type(thing).__name__}: {field} was {was}, is {value}"
 
 
 def _tasks() -> list[Task]:
@@ -98,8 +103,9 @@ def _tasks() -> list[Task]:
 
 def _held(thing: Accountable) -> dict[str, int]:
     told = thing.statistics()
-    found = {name: getattr(told, name) for name in _HELD if hasattr(told, name)}
-    value = getattr(thing, "value", None)
-    if isinstance(thing, trio.Semaphore) and isinstance(value, int):
-        found["value"] = value
-    return {name: int(value) for name, value in found.items()}
+    found: dict[str, int] = {}
+    for part in (getattr(told, "lock_statistics", None), told):  # a Condition has a lock
+        found.update({name: int(getattr(part, name)) for name in _HELD if hasattr(part, name)})
+    if isinstance(thing, trio.Semaphore):
+        found[_LEFT] = thing.value
+    return found

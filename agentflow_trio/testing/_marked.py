@@ -134,31 +134,36 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 
 
 @final
-@attrs.frozen
 class Schedule:
-    """One execution of a test.
+    """One execution of a test: begins when it is made, which must be in its run.
 
     Attributes:
-        clock: its time, and what its dice were made of.
+        seed: what its dice were made of.
         rng: its dice.
         notes: what the test noted, with the time.
+
+    Raises:
+        MarkerError: no simulation goes on.
     """
 
-    clock: SimulatedClock
-    rng: Random
-    notes: list[str] = attrs.field(factory=list[str])
-
-    @classmethod
-    def begin(cls, rng: Random) -> Schedule:
-        """That of the simulation that goes on.
-
-        Raises:
-            MarkerError: none does.
-        """
+    def __init__(self, rng: Random) -> None:
         clock = trio.lowlevel.current_clock()
         if not isinstance(clock, SimulatedClock):
             raise MarkerError(problem="only a simulation has schedules")
-        return cls(clock, rng)
+        self.seed: int = clock.seed
+        self.rng = rng
+        self.notes: list[str] = []
+        self._clock: SimulatedClock | None = clock
+        self._ended_at = 0.0
+
+    @property
+    def time(self) -> float:
+        """Virtual seconds since it began, until it ended."""
+        return self._ended_at if self._clock is None else self._clock.time
+
+    def end(self) -> None:
+        """Let go of the clock, which goes on to the next schedule."""
+        self._ended_at, self._clock = self.time, None
 
 
 @final
@@ -177,7 +182,7 @@ class Sim:
     @property
     def seed(self) -> int:
         """What the dice of this schedule were made of; several schedules may have the same."""
-        return self._begun().clock.seed
+        return self._begun().seed
 
     @property
     def rng(self) -> Random:
@@ -187,11 +192,16 @@ class Sim:
     @property
     def time(self) -> float:
         """Virtual seconds since the test began."""
-        return self._begun().clock.time
+        return self._begun().time
 
     def note(self, text: str) -> None:
         """Have *text* reported, with the time, if this schedule fails."""
         self._begun().notes.append(f"{self.time:.9g} s: {text}")
+
+    @override
+    def __repr__(self) -> str:
+        made = self._schedule
+        return f"Sim(seed={made.seed}, time={made.time:.9g})" if made else "Sim()"
 
     def _begun(self) -> Schedule:
         if self._schedule is None:

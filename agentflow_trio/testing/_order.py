@@ -135,10 +135,10 @@ class Order:
 
     def _usual(self, batch: list[Task]) -> int:
         """Where the task stands that goes on by itself: the last one, or else the one that has waited longest."""
-        if self._last in batch and self._turn < TURN:
+        if self._last in batch and self._turn * len(batch) < TURN:
             return batch.index(self._last)
-        ran = self._ran
-        longest = min(batch, key=lambda task: ran.get(task, 0))
+        ran, steps = self._ran, self.steps
+        longest = min(batch, key=lambda task: ran.setdefault(task, steps))
         return batch.index(longest)
 
     def _arrange(self, batch: list[Task]) -> None:

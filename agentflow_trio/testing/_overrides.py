@@ -9,20 +9,17 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Literal, final
 
 import attrs
 
 from ._private import Control
 from ._program import home_of, is_flow
 
-__all__ = ["MAX_STEPS", "OVERRIDES", "PLUGIN", "Overrides"]
+__all__ = ["OVERRIDES", "PLUGIN", "Overrides"]
 
 PLUGIN: Final = "agentflow_trio.testing.plugin"
 """The plugin of pytest: the name of its module, and of its entry point."""
-
-MAX_STEPS: Final = 50_000
-"""Steps after which an execution counts as stuck, unless somebody says otherwise."""
 
 
 @final
@@ -45,10 +42,11 @@ class Overrides:
         program: object,
         code: str,
         *,
+        call: Literal["explore", "cancel_everywhere"] = "explore",
         check: object = None,
         faults: object = None,
         services: Sequence[str] = (),
-        max_steps: int = MAX_STEPS,
+        max_steps: int | None = None,
         control: Control = "order",
     ) -> str:
         """What to type to see a failure again: on a command line if that can say it, else in a program.
@@ -56,10 +54,11 @@ class Overrides:
         Args:
             program: what failed.
             code: the schedule.
+            call: what ran it.
             check: what looked at its result, if anything did; this and the rest as for `explore`.
             faults: what failed besides.
             services: names of tasks that tick for ever.
-            max_steps: steps after which an execution counted as stuck.
+            max_steps: steps after which an execution counted as stuck, if that was not the usual number.
             control: how much of Trio's order was chosen.
         """
         test = self.test or _running_test()
@@ -68,8 +67,9 @@ class Overrides:
         place, judge = _place(program), _place(check)
         unsaid = faults is not None or (check is not None and judge is None)
         if place is None or unsaid:
-            return f"explore(..., replay={code!r})"
-        words = [place, *_judged(place, judge), *_options(services, max_steps, control)]
+            return f"{call}(..., replay={code!r})"
+        words = [place, *(["--cancel"] if call == "cancel_everywhere" else [])]
+        words += [*_judged(place, judge), *_options(services, max_steps, control)]
         return f"python -m agentflow_trio.testing {shlex.join([*words, '--replay', code])}"
 
 
@@ -96,10 +96,10 @@ def _judged(place: str, judge: str | None) -> list[str]:
     return ["--check", name if path == place.rpartition(":")[0] else judge]
 
 
-def _options(services: Sequence[str], max_steps: int, control: Control) -> Iterator[str]:
+def _options(services: Sequence[str], max_steps: int | None, control: Control) -> Iterator[str]:
     for name in services:
         yield f"--service={name}"
-    if max_steps != MAX_STEPS:
+    if max_steps is not None:
         yield f"--max-steps={max_steps}"
     if control != "order":
         yield f"--control={control}"

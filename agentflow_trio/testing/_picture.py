@@ -17,7 +17,7 @@ import trio
 from trio.lowlevel import Task
 
 from ._errors import TaskPicture
-from ._private import Frames, is_shielded, limit_of, made_before
+from ._private import Frames, can_go_on, is_shielded, limit_of, made_before
 
 __all__ = ["is_service", "name_of", "names", "pictures", "place_of", "tasks_below"]
 
@@ -101,30 +101,20 @@ def _line(frame: FrameType, number: int) -> str:
 
 def _waits_for(task: Task, frames: Frames, known: dict[Task, str]) -> str:
     """The outermost call into Trio below the program's own frames, and who holds what it waits for."""
-    if not _is_blocked(frames):
+    after = _after_own(frames)
+    if can_go_on(task) or not after:
         return ""
-    for frame, _ in _after_own(frames):
-        thing = frame.f_locals.get("self")
-        if isinstance(thing, trio.Nursery) or frame.f_code.co_qualname.startswith(
-            "NurseryManager"
-        ):
-            children = [
-                known.get(child, name_of(child))
-                for nursery in task.child_nurseries[-1:]
-                for child in made_before(nursery.child_tasks)
-            ]
-            return f"its children {', '.join(children)}" if children else "its nursery"
-        if thing is not None:
-            return f"{type(thing).__name__}{_holders(thing, known)}"
-        return frame.f_code.co_name
-    return "its children" if task.child_nurseries else "something"
-
-
-def _is_blocked(frames: Frames) -> bool:
-    return bool(frames) and frames[-1][0].f_code.co_name not in _GO_ON
-
-
-_GO_ON: Final = ("cancel_shielded_checkpoint",)
+    frame = after[0][0]
+    thing = frame.f_locals.get("self")
+    if frame.f_code.co_qualname.startswith("NurseryManager"):
+        children = [
+            known.get(child, name_of(child))
+            for child in made_before(task.child_nurseries[-1].child_tasks)
+        ]
+        return f"its children {', '.join(children)}"
+    if thing is not None:
+        return f"{type(thing).__name__}{_holders(thing, known)}"
+    return frame.f_code.co_name
 
 
 def _after_own(frames: Frames) -> Frames:

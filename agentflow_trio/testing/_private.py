@@ -8,8 +8,9 @@ out once per process; if Trio changed, `require` says so by name, and a lower `C
 * ``"shuffle"``: the order within each pass of the scheduler is chosen. Needs ``_r`` and the flag.
 * ``"time"``: virtual time, traces and reports; the order is Trio's own. Needs public names only.
 
-The rest is optional: near-ties of timers want ``Runner.deadlines``, reports of shields and limits
-``Task._cancel_status``; and what tells that nothing can arrive from outside saves a look at the operating system.
+The rest is optional: near-ties of timers want ``Runner.deadlines``; ``wait_all_tasks_blocked`` wants
+``Runner.waiting_for_idle``; reports want ``Task._cancel_status`` for shields and limits, and ``Task._next_send_fn`` to
+tell who could go on; what tells that nothing can arrive from outside saves a look at the operating system.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ __all__ = [
     "Reorder",
     "available",
     "callbacks_task",
+    "can_go_on",
     "controlled",
     "is_shielded",
     "limit_of",
     "made_before",
     "require",
+    "runs_callbacks",
     "threads_at_work",
     "unshield",
     "waits_for_calm",
@@ -173,13 +176,15 @@ def require(control: Control) -> None:
 @cache
 def available() -> Control:
     """The highest `Control` that works here, found by trying. Starts Trio for a moment, once per process."""
-    for control in _LEVELS[:2]:
+    works: Control = "time"
+    for control in _LEVELS[1::-1]:
         try:
-            if _obeys(control):
-                return control
+            if not _obeys(control):
+                break
         except (AttributeError, TypeError, trio.TrioInternalError):
-            continue
-    return "time"
+            break
+        works = control
+    return works
 
 
 def _obeys(control: Control) -> bool:
@@ -207,7 +212,7 @@ def _obeys(control: Control) -> bool:
         if control == "order":
             Loop().put_back(())
         async with trio.open_nursery() as nursery:
-            for number in dictated[::-1]:
+            for number in sorted(dictated):
                 nursery.start_soon(note, number, name=f"dictated {number}")
 
     with controlled(reorder):
@@ -267,17 +272,17 @@ def _reader(names: str, runner: object) -> Callable[[], Any] | None:
     return lambda: read(runner)
 
 
+def runs_callbacks(task: Task) -> bool:
+    """Whether it is Trio's own task that runs what other threads send, which is no part of a program."""
+    return "TrioToken.run_sync_soon" in task.name
+
+
 def callbacks_task() -> Task | None:
     """The system task that runs what other threads send, if Trio has one of that name."""
     root = trio.lowlevel.current_root_task()
     nurseries = [] if root is None else root.child_nurseries
     return next(
-        (
-            task
-            for nursery in nurseries
-            for task in nursery.child_tasks
-            if "run_sync_soon" in task.name
-        ),
+        (task for nursery in nurseries for task in nursery.child_tasks if runs_callbacks(task)),
         None,
     )
 
@@ -306,6 +311,11 @@ def made_before(tasks: Iterable[Task]) -> list[Task]:
     return sorted(tasks, key=lambda task: (getattr(task, "_counter", 0), task.name))
 
 
+def can_go_on(task: Task) -> bool:
+    """Whether *task* waits for nothing but its turn; unknown, so no, where Trio does not tell."""
+    return getattr(task, "_next_send_fn", None) is not None
+
+
 class _Scope(Protocol):
     shield: bool
 
@@ -317,10 +327,7 @@ def _scopes_around(task: Task) -> list[_Scope]:
     """The cancel scopes around where *task* stands, innermost first; none if Trio hides them."""
     found: list[_Scope] = []
     status: Any = getattr(task, "_cancel_status", None)
-    while status is not None:
-        scope = getattr(status, "_scope", None)
-        if scope is None:
-            break
+    while (scope := getattr(status, "_scope", None)) is not None:
         found.append(scope)
         status = getattr(status, "_parent", None)
     return found

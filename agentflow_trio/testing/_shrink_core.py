@@ -1,8 +1,8 @@
 """Making a failing schedule short: as few deviations from the usual order as still fail.
 
 Layer: testing, sans-IO. Delta debugging (ddmin: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing
-Input", IEEE TSE 28(2), 2002) over the list of deviations; then each is taken away once more by itself. What is tried is
-bounded by *effort*, so that the result depends on nothing else.
+Input", IEEE TSE 28(2), 2002) over the list of deviations; but first of all the usual order itself, since many programs
+fail in that, too. What is tried is bounded by *effort*, so that the result depends on nothing else.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ Try: TypeAlias = Callable[[Deviations], tuple[Deviations | None, int]]
 
 
 def shrink(deviations: Deviations, attempt: Try, effort: int) -> Deviations:
-    """Return the shortest deviations found with which *attempt* still fails, for at most *effort*."""
+    """Return the shortest deviations found with which *attempt* still fails, for about *effort*.
+
+    Given enough of it, none of them can be left out any more.
+    """
     best = _Best(deviations, attempt, effort)
+    if deviations:
+        best.improve({})
     parts = 2
     while len(best.deviations) > 1 and best.effort > 0:
         if _without_one_of(best, parts):
@@ -29,8 +34,6 @@ def shrink(deviations: Deviations, attempt: Try, effort: int) -> Deviations:
             break
         else:
             parts = min(2 * parts, len(best.deviations))
-    if len(best.deviations) == 1:
-        best.improve({})
     return best.deviations
 
 

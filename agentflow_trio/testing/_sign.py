@@ -103,5 +103,7 @@ def _held_by(running: object) -> Sequence[object]:
     return [
         part
         for part in gc.get_referents(running)
-        if (type(part) in _RUNNING if ours else not isinstance(part, str | CodeType | FrameType))
+        if (
+            type(part) in _RUNNING if ours else not isinstance(part, str | CodeType | FrameType)
+        )
     ]

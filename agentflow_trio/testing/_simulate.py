@@ -30,7 +30,7 @@ from ._faults import Body, Faults, Used
 from ._private import Control
 from ._program import Program, body_of, is_flow
 from ._search_core import Trial, trial
-from ._world import MAX_STEPS, Ended, World
+from ._world import Ended, World
 
 __all__ = ["Simulation", "simulate"]
 
@@ -313,7 +313,7 @@ def simulate(
     seed: int = 0,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 1_000_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> AbstractContextManager[Simulation[State, RunResult[State]], None]: ...
@@ -325,7 +325,7 @@ def simulate(
     seed: int = 0,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 1_000_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> AbstractContextManager[Simulation[None, T], None]: ...
@@ -337,7 +337,7 @@ def simulate(
     seed: int = 0,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 1_000_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> AbstractContextManager[Simulation[Any, Any], None]:

@@ -14,6 +14,7 @@ from trio.lowlevel import Task
 from typing_extensions import override
 
 from ._picture import name_of, place_of
+from ._private import runs_callbacks
 
 __all__ = ["Trace"]
 
@@ -59,6 +60,8 @@ class Trace(trio.abc.Instrument):
         for time, task, text in self._entries:
             if task is None:
                 yield f"{time!r} | {text}"
+                continue
+            if runs_callbacks(task):
                 continue
             if task not in known:
                 name = name_of(task)

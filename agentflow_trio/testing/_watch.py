@@ -1,42 +1,40 @@
 """Watching over one execution: is it stuck, has it used up its steps, and how is it ended then?
 
 Layer: testing. A deadlock is known at once: nothing can run and no timer is set, but those of services. A livelock is
-known by its signs: for some thousand steps at one instant, no task reached a place with values that were not seen
-there before. A program whose signs go on changing may yet end, so only its steps are bounded.
+known by its signs: in so many steps at one instant that every task had its turn, none reached a place with values that
+were not seen there before. A program whose signs go on changing may yet end, so only its steps are bounded.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final, final
+from typing import Final, NoReturn, final
 
 import trio
 from trio.lowlevel import Task
 
-from ._errors import DeadlockError, LivelockError, StepBudgetError, StuckError
+from ._choice_core import TURN
+from ._errors import DeadlockError, LivelockError, StepBudgetError, StuckError, TaskPicture
 from ._picture import is_service, pictures, tasks_below
 from ._private import limit_of, threads_at_work, unshield
 from ._sign import sign_of
 
 __all__ = ["Unended", "Watch"]
 
-_CALM: Final = 500
+_CALM: Final = 300
 """Steps at one instant before anybody looks."""
 
 _EVERY: Final = 31
 """Steps between two looks: a prime, so as not to keep pace with a loop."""
 
-_SAME: Final = 40
-"""Looks in a row that show nothing new: a livelock."""
-
 _SELDOM: Final = 8
 """While there is something new, the distance of looks grows to one in that of the steps made."""
 
-_UNWINDING: Final = 10_000
+_UNWINDING: Final = 3_000
 """Steps a program has to end once it is cancelled, and again once its shields are off."""
 
-_GIVEN_UP: Final[list[Task]] = []
+_GIVEN_UP: Final[list[Task | None]] = []
 """The main tasks of programs that could not be ended. Kept, since Python would close them outside Trio, loudly."""
 
 
@@ -77,14 +75,18 @@ class Watch:
         self._at_step = at_step
         self.cut: Callable[[], None] = self.cancel
         self._instant = math.nan
-        self._since = self._same = self._ends = 0
+        self._since = self._news = self._ends = 0
         self._seen: set[Hashable] = set()
         self._limit = self._max_steps
         self.stuck: StuckError | None = None
-        self.look = _CALM if at_step is None else min(_CALM, at_step)
+        self.look = min(_CALM, self._max_steps, _CALM if at_step is None else at_step)
         if at_step == 0:  # no step comes before the program begins
             self._at_step = None
             self.cut()
+
+    def pictures(self) -> Sequence[TaskPicture]:
+        """What the tasks of the execution are doing; nothing once it is over."""
+        return () if self._root is None else pictures(self._root, self._services)
 
     def end(self) -> None:
         """Watch over nothing; what was found remains."""
@@ -105,7 +107,6 @@ class Watch:
         elif time != self._instant:
             self._instant, self._since = time, steps
             self._seen.clear()
-            self._same = 0
             self.look = steps + _CALM
         else:
             self._compare(steps, time)
@@ -116,14 +117,13 @@ class Watch:
     def _compare(self, steps: int, time: float) -> None:
         """Take down what can be seen of the tasks; enough of the same is a livelock."""
         self.look = steps + _EVERY
-        sign = None if self._root is None else sign_of(tasks_below(self._root))
+        tasks = [] if self._root is None else tasks_below(self._root)
+        sign = sign_of(tasks)
         if sign not in self._seen or threads_at_work():
             self._seen.add(sign)
-            self._same = 0
+            self._news = steps
             self.look += (steps - self._since) // _SELDOM
-            return
-        self._same += 1
-        if self._same >= _SAME:
+        elif steps - self._news > TURN * (len(tasks) + 1):  # each had its turn, however unfair
             self._found(LivelockError, steps, time)
 
     def only_services(self) -> bool:
@@ -133,27 +133,36 @@ class Watch:
         others = [t for t in tasks_below(self._root) if not is_service(t, self._services)]
         return all(limit_of(task) == math.inf for task in others)
 
-    def deadlocked(self, steps: int, time: float) -> bool:
-        """Nothing will ever happen by itself; say whether that is an execution's fault."""
-        if self._scope is None:
-            return False
+    def deadlocked(self, steps: int, time: float) -> None:
+        """Nothing will ever happen by itself."""
         self._found(DeadlockError, steps, time)
-        return True
 
     def _found(self, kind: type[StuckError], steps: int, time: float) -> None:
         """Take the picture, and end the program: by cancelling it, then without its shields, then without mercy."""
         if self._scope is None or self._root is None:
-            raise Unended
-        if self.stuck is None:
-            self.stuck = kind(
-                time=time, steps=steps, tasks=pictures(self._root, self._services)
-            )
+            self._give_up_what_is_left(kind, steps, time)
+        elif self.stuck is None:
+            self.stuck = kind(time=time, steps=steps, tasks=self.pictures())
             self._scope.cancel()
         elif self._ends == 0:
             self._ends = 1
             for task in tasks_below(self._root):
                 unshield(task)
         else:
-            _GIVEN_UP.append(self._root)
-            raise Unended
+            root = self._root
+            self.end()
+            _give_up(root)
+        self._seen.clear()
         self._limit = steps + _UNWINDING
+
+    def _give_up_what_is_left(self, kind: type[StuckError], steps: int, time: float) -> None:
+        """The program has ended, but Trio cannot: system tasks that it left heed no cancellation."""
+        root = trio.lowlevel.current_root_task()
+        left = () if root is None else pictures(root, self._services)
+        self.stuck = kind(time=time, steps=steps, tasks=left)
+        _give_up(root)
+
+
+def _give_up(root: Task | None) -> NoReturn:
+    _GIVEN_UP.append(root)
+    raise Unended

@@ -240,12 +240,10 @@ class World:
         """Whether all timers that are set belong to services."""
         return self._watch.only_services()
 
-    def deadlocked(self) -> bool:
-        """Nothing will ever happen by itself; say whether anybody minds."""
-        minds = self._watch.deadlocked(self.order.steps, self.clock.time)
-        if minds:
-            self.order.look = self._watch.look
-        return minds
+    def deadlocked(self) -> None:
+        """Nothing will ever happen by itself."""
+        self._watch.deadlocked(self.order.steps, self.clock.time)
+        self.order.look = self._watch.look
 
     def _attend(self) -> None:
         self._watch.attend(self.order.steps, self.clock.time)
