@@ -5,7 +5,7 @@ Layer: above events. Nothing here runs; adapters live above.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
 from typing_extensions import override
@@ -72,17 +72,26 @@ class Ids(Protocol):
 class Simulated(WallClock, Ids):
     """The base of a clock that simulates: what a run would ask of the world, it asks of its clock.
 
-    Whoever keeps state for each run of Trio (a guard) tells executions apart by `execution`.
+    Several executions may share one run of Trio, each as if it were alone. Whoever keeps state for a run of Trio (a
+    guard) tells them apart by `execution`, or is told by `when_over`.
     """
 
     def __init__(self) -> None:
+        self._leaving: list[Callable[[], None]] = []
         self.begin_simulation(0)
 
     def begin_simulation(self, seed: int) -> None:
-        """Begin an execution whose dice come from *seed*."""
+        """Begin an execution whose dice come from *seed*; the one before is over."""
         self.seed: int = seed
         self.execution: object = object()
         self._runs = 0
+        leaving, self._leaving = self._leaving, []
+        for leave in leaving:
+            leave()
+
+    def when_over(self, leave: Callable[[], None]) -> None:
+        """Have *leave* called when the next execution begins."""
+        self._leaving.append(leave)
 
     @override
     def run_id(self) -> str:

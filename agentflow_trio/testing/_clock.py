@@ -56,6 +56,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
     """
 
     def __init__(self, order: Order, idle: Idle) -> None:
+        super().__init__()
         self._order = order
         self.idle = idle
         self._loop: Loop | None = None

@@ -19,6 +19,9 @@ __all__ = ["NEVER", "Order"]
 NEVER: Final = 1 << 62
 """A number of steps that is never reached."""
 
+_ENDING: Final = 10_000
+"""Steps that system tasks have to end once the program has."""
+
 _USUAL: Final = Trial("batch", 0, "batch", slack=False, chooser=Fixed())
 
 
@@ -80,7 +83,7 @@ class Order:
         self._chooser = _USUAL.chooser
         self._whole_passes = True
         self._holds_back = False
-        self.look = NEVER
+        self.look = self.steps + _ENDING
 
     def __call__(self, batch: list[Task]) -> None:
         """Order *batch*; what goes next stands last."""

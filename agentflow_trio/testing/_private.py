@@ -65,6 +65,7 @@ _LEVELS: Final[tuple[Control, ...]] = ("order", "shuffle", "time")
 _DICE, _FLAG, _CONTEXT = "_r", "_ALLOW_DETERMINISTIC_SCHEDULING", "GLOBAL_RUN_CONTEXT"
 
 
+@cache  # looked up at every jump
 def _scheduler() -> Any:  # noqa: ANN401 - a module seen by name only, since checkers may not see private ones
     """The module with Trio's scheduler."""
     return importlib.import_module("trio._core._run")

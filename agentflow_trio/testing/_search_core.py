@@ -96,7 +96,7 @@ class Search:
     """
 
     def __init__(self, policy: Policy, first: int = 0) -> None:
-        self._policy = policy
+        self._policy: Policy = policy
         self._first = first
         self._count = 0
         self._enumeration = _Enumeration(first)
@@ -105,7 +105,7 @@ class Search:
     def next(self) -> Trial:
         """The next trial."""
         seed = self._first + self._count
-        policy: Policy = self._policy
+        policy = self._policy
         if policy == "portfolio":
             policy = _TURNS[self._count % len(_TURNS)]
         self._count += 1

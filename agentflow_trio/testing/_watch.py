@@ -89,8 +89,9 @@ class Watch:
         return () if self._root is None else pictures(self._root, self._services)
 
     def end(self) -> None:
-        """Watch over nothing; what was found remains."""
+        """The program has ended, and Trio soon should; what was found remains."""
         self._scope = self._root = None
+        self._limit = 0
 
     def cancel(self) -> None:
         """Cancel the execution."""

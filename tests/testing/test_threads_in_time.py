@@ -1,0 +1,120 @@
+"""Simulations in several threads do not disturb each other, nor what else runs Trio meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from agentflow_trio.testing import check_deterministic, explore, simulate
+
+T = TypeVar("T")
+
+
+async def busy() -> list[str]:
+    """Five tasks whose order tells the schedule."""
+    told: list[str] = []
+
+    async def work(name: str) -> None:
+        for number in range(6):
+            told.append(f"{name}{number} at {trio.current_time()}")
+            await trio.lowlevel.checkpoint()
+            await trio.sleep(0.25)
+
+    async with trio.open_nursery() as nursery:
+        for name in "abcde":
+            nursery.start_soon(work, name)
+    return told
+
+
+def side_by_side(*acts: Callable[[], T]) -> list[T]:
+    """What each of *acts* returns, all run at once in threads of their own."""
+    results: dict[int, T] = {}
+    errors: list[BaseException] = []
+    together = threading.Barrier(len(acts))
+
+    def run(number: int) -> None:
+        together.wait(10)
+        try:
+            results[number] = acts[number]()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in errors:
+        raise error
+    return [results[number] for number in range(len(acts))]
+
+
+def traces(seed: int) -> list[Sequence[str]]:
+    return [check_deterministic(busy, seed=seed, hash_seed=None) for _ in range(4)]
+
+
+def test_two_simulations_in_two_threads_do_what_each_does_alone() -> None:
+    alone = traces(1), traces(2)
+    assert alone[0] != alone[1]
+    assert side_by_side(lambda: traces(1), lambda: traces(2)) == list(alone)
+
+
+def test_a_plain_run_in_a_third_thread_works_meanwhile() -> None:
+    async def plain() -> int:
+        done = 0
+
+        async def work() -> None:
+            nonlocal done
+            await trio.sleep(0.001)
+            done += 1
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(work)
+        return done
+
+    def often() -> object:
+        return [trio.run(plain) for _ in range(20)]
+
+    alone = traces(1)
+    first, plainly, second = side_by_side(lambda: traces(1), often, lambda: traces(1))
+    assert plainly == [5] * 20
+    assert first == second == alone
+
+
+def test_a_simulation_that_stands_still_in_one_thread_leaves_that_in_another_alone() -> None:
+    alone = traces(7)
+    with simulate(busy, seed=3) as sim:
+        sim.run_until(0.6)
+        assert side_by_side(lambda: traces(7)) == [alone]
+        sim.run()
+        here = sim.result
+    with simulate(busy, seed=3) as sim:
+        sim.run()
+        assert sim.result == here
+
+
+def test_searches_in_two_threads_find_what_each_finds_alone() -> None:
+    def in_order(told: list[str]) -> None:
+        assert told[0] != "c0 at 0.0"
+
+    def code() -> str:
+        return explore(busy, seeds=100, policy="batch", check=in_order).failures[0].code
+
+    alone = code()
+    assert side_by_side(code, code) == [alone, alone]
+
+
+def test_a_simulation_may_begin_in_a_thread_of_a_program_that_runs_trio() -> None:
+    def simulated() -> float:
+        with simulate(trio.sleep_forever) as sim:
+            sim.run_until(5)
+            return sim.time
+
+    async def main() -> float:
+        return await trio.to_thread.run_sync(simulated)
+
+    assert trio.run(main) == 5.0
