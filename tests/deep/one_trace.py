@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -23,13 +24,11 @@ HASH_SEEDS = (0, 1, 4_294_967_295)
 
 
 def digest(seed: int) -> str:
-    """A fingerprint of every step of one run and of all it reported."""
+    """A fingerprint of every step of one run and of all it reported. Needs the package, as the main program does not."""
     sys.path.insert(0, str(HERE.parents[1] / "support"))
-    from traced_program import program
-
-    from agentflow_trio.testing import check_deterministic
-
-    lines = check_deterministic(program, seed=seed, hash_seed=None)
+    program = importlib.import_module("traced_program").program
+    check_deterministic = importlib.import_module("agentflow_trio.testing").check_deterministic
+    lines: list[str] = list(check_deterministic(program, seed=seed, hash_seed=None))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -37,9 +36,10 @@ def installed(python: str, package: str, folder: Path) -> str:
     """Make an environment of *python* with *package* in it; return its interpreter."""
     home = folder / Path(python).name
     subprocess.run([python, "-m", "venv", home], check=True)
-    pip = [home / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", package], check=True)
-    return str(home / "bin" / "python")
+    own = str(home / "bin" / "python")
+    pip = [own, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", package]
+    subprocess.run(pip, check=True)
+    return own
 
 
 def spread(pythons: Sequence[str], processes: int, runs: int) -> Counter[str]:
@@ -53,7 +53,9 @@ def spread(pythons: Sequence[str], processes: int, runs: int) -> Counter[str]:
         if process.returncode:
             raise SystemExit(f"{python} with hash seed {seed} failed")
         found: dict[str, int] = json.loads(told)
-        print(f"{python} hash seed {seed}: {sum(found.values())} runs, traces {', '.join(found)}")
+        print(
+            f"{python} hash seed {seed}: {sum(found.values())} runs, traces {', '.join(found)}"
+        )
         traces.update(found)
     return traces
 
@@ -75,7 +77,9 @@ def main() -> int:
         const=os.environ.get("TOX_PACKAGE"),
         help="install this first, for each Python; by default what tox has built",
     )
-    parser.add_argument("--folder", type=Path, default=Path(), help="where environments are made")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(), help="where environments are made"
+    )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=10)
     parser.add_argument("--here", type=int, metavar="TIMES", help=argparse.SUPPRESS)

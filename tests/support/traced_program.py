@@ -6,6 +6,7 @@ from random import Random
 
 import attrs
 import trio
+from typing_extensions import override
 
 from agentflow_trio import END, Engine, Next, Step, Wiring, Work, flow, step
 from agentflow_trio.events import ExecutionEvent
@@ -27,9 +28,11 @@ class Price(Work[Order, int, float]):
 
     shop: trio.CapacityLimiter
 
+    @override
     async def prep(self, shared: Order) -> int:
         return shared.number
 
+    @override
     async def exec(self, prepared: int) -> float:
         async with self.shop:
             await trio.sleep(prepared / 7)
@@ -72,7 +75,7 @@ async def program(dice: Random) -> list[str]:
 
     async def shop(engine: Engine, number: int) -> None:
         result = await engine.run(shopping, Order(number), seed=dice.randrange(1000))
-        lines.append(f"{trio.current_time()!r} {result.run_id} {result.state}")
+        note(f"{result.run_id} {result.state}")
 
     async def crowd(name: str, lock: trio.Lock, send: trio.MemorySendChannel[str]) -> None:
         async with send:
@@ -86,7 +89,10 @@ async def program(dice: Random) -> list[str]:
 
     async def listen(receive: trio.MemoryReceiveChannel[str]) -> None:
         async for line in receive:
-            lines.append(f"{trio.current_time()!r} {line}")
+            note(line)
+
+    def note(text: str) -> None:
+        lines.append(f"{trio.current_time()!r} {text}")
 
     send, receive = trio.open_memory_channel[str](1)
     lock = trio.Lock()
