@@ -64,6 +64,20 @@ class Tape:
         self.lines.append(repr(event))
 
 
+async def crowd(
+    name: str, dice: Random, lock: trio.Lock, send: trio.MemorySendChannel[str]
+) -> None:
+    """Fights for the lock, with little patience."""
+    async with send:
+        for _ in range(5):
+            with trio.move_on_after(dice.random()) as scope:
+                async with lock:
+                    await trio.sleep(dice.random())
+                    await send.send(f"{name} had the lock")
+            if scope.cancelled_caught:
+                await send.send(f"{name} gave up")
+
+
 async def program(dice: Random) -> list[str]:
     """Six orders at once in a shop for two, while a crowd shares a lock, a channel and timers."""
     lines: list[str] = []
@@ -76,16 +90,6 @@ async def program(dice: Random) -> list[str]:
     async def shop(engine: Engine, number: int) -> None:
         result = await engine.run(shopping, Order(number), seed=dice.randrange(1000))
         note(f"{result.run_id} {result.state}")
-
-    async def crowd(name: str, lock: trio.Lock, send: trio.MemorySendChannel[str]) -> None:
-        async with send:
-            for _ in range(5):
-                with trio.move_on_after(dice.random()) as scope:
-                    async with lock:
-                        await trio.sleep(dice.random())
-                        await send.send(f"{name} had the lock")
-                if scope.cancelled_caught:
-                    await send.send(f"{name} gave up")
 
     async def listen(receive: trio.MemoryReceiveChannel[str]) -> None:
         async for line in receive:
@@ -102,6 +106,6 @@ async def program(dice: Random) -> list[str]:
             nursery.start_soon(shop, engine, number)
         async with send:
             for name in ("ann", "bob", "cho"):
-                nursery.start_soon(crowd, name, lock, send.clone())
+                nursery.start_soon(crowd, name, dice, lock, send.clone())
     lines.append(await trio.to_thread.run_sync(lambda: "and a thread"))
     return lines
