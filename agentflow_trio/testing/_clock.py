@@ -106,7 +106,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         if self._looked_at != self._order.steps and (loop is None or loop.may_arrive()):
             self._looked_at = self._order.steps
             return 0.0
-        if waits_for_calm() or threads_at_work():
+        if (loop is None or loop.may_wait()) and (waits_for_calm() or threads_at_work()):
             self._looked_at = -1
             return math.inf
         if self.until < math.inf and deadline >= self.until:

@@ -13,6 +13,7 @@ from trio.lowlevel import Task
 from ._choice_core import TURN, Chooser, Fixed, index_of
 from ._private import Loop
 from ._search_core import Trial
+from ._trace import Trace
 
 __all__ = ["NEVER", "Order"]
 
@@ -45,6 +46,7 @@ class Order:
         "_last",
         "_loop",
         "_ran",
+        "_trace",
         "_turn",
         "_whole_passes",
         "deviations",
@@ -53,8 +55,9 @@ class Order:
         "widths",
     )
 
-    def __init__(self, attend: Callable[[], None]) -> None:
+    def __init__(self, attend: Callable[[], None], trace: Trace | None = None) -> None:
         self._attend = attend
+        self._trace = trace
         self._loop: Loop | None = None
         self._callbacks: Task | None = None
         self.begin(_USUAL)
@@ -99,12 +102,16 @@ class Order:
         if not self._whole_passes:
             self._ran[batch[0]] = self.steps
             self._last = batch[0]
+        if self._trace is not None:
+            self._trace.steps(reversed(batch))
         if self.steps >= self.look:
             self._attend()
 
-    def stepped(self) -> None:
+    def stepped(self, task: Task) -> None:
         """Count a step of a run whose order is Trio's own."""
         self.steps += 1
+        if self._trace is not None:
+            self._trace.steps([task])
         if self.steps >= self.look:
             self._attend()
 

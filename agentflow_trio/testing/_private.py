@@ -19,7 +19,7 @@ import importlib
 import math
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence, Sized
 from contextlib import contextmanager
 from functools import cache
 from operator import attrgetter
@@ -232,9 +232,14 @@ class Loop:
         runner = getattr(_scheduler(), _CONTEXT).runner
         self._runnable: Any = getattr(runner, "runq", None)
         self._pending = _reader("deadlines._heap", runner)
-        self._registered = _reader("io_manager._registered", runner)
-        self._callbacks = _reader("entry_queue.queue", runner)
-        self._repeated = _reader("entry_queue.idempotent_queue", runner)
+        self._registered = _part("io_manager._registered", runner)
+        self._callbacks = _part("entry_queue.queue", runner)
+        self._repeated = _part("entry_queue.idempotent_queue", runner)
+        self._calm = _part("waiting_for_idle", runner)
+        self._locals = getattr(runner, "_locals", None)
+        self._count = getattr(
+            importlib.import_module("trio._threads"), "_active_threads_local", None
+        )
 
     def put_back(self, tasks: Sequence[Task]) -> None:
         """Let *tasks*, taken from a batch, be runnable in the next pass.
@@ -249,7 +254,14 @@ class Loop:
         registered, callbacks, repeated = self._registered, self._callbacks, self._repeated
         if registered is None or callbacks is None or repeated is None:
             return True
-        return len(registered()) > 1 or bool(callbacks()) or bool(repeated())
+        return len(registered) > 1 or len(callbacks) > 0 or len(repeated) > 0
+
+    def may_wait(self) -> bool:
+        """Whether a thread may be at work, or a task in `trio.testing.wait_all_tasks_blocked`; asked at every jump."""
+        calm, known, count = self._calm, self._locals, self._count
+        if calm is None or known is None or count is None:
+            return True
+        return len(calm) > 0 or count in known  # which is there from the first thread on
 
     def near(self, deadline: float, slack: float) -> list[float]:
         """The later deadlines that are pending within *slack* seconds after *deadline*, in order."""
@@ -261,6 +273,12 @@ class Loop:
             for when, _, scope in self._pending()
             if deadline < when <= last and scope.deadline == when
         })
+
+
+def _part(names: str, runner: object) -> Sized | None:
+    """What *names* of *runner* are, which Trio fills and empties; None if they are no more."""
+    read = _reader(names, runner)
+    return None if read is None else read()
 
 
 def _reader(names: str, runner: object) -> Callable[[], Any] | None:

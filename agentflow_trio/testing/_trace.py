@@ -6,12 +6,10 @@ Layer: testing. Kept as slim tuples, for it is on the way of every step; names a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, final
 
-import trio
 from trio.lowlevel import Task
-from typing_extensions import override
 
 from ._picture import name_of, place_of
 from ._private import runs_callbacks
@@ -22,8 +20,8 @@ _Entry: TypeAlias = tuple[float, Task | None, str]
 
 
 @final
-class Trace(trio.abc.Instrument):
-    """Writes down who made a step when; and what was noted.
+class Trace:
+    """Writes down who makes a step when; and what was noted.
 
     Args:
         time: tells the time.
@@ -45,9 +43,15 @@ class Trace(trio.abc.Instrument):
         """Write no more."""
         self._write = _forget
 
-    @override
-    def before_task_step(self, task: Task) -> None:
-        self._write((self._time(), task, place_of(task) if self._places else ""))
+    def steps(self, tasks: Iterable[Task]) -> None:
+        """Write that each of *tasks* makes a step now, in this order."""
+        now, write = self._time(), self._write
+        if self._places:
+            for task in tasks:
+                write((now, task, place_of(task)))
+        else:
+            for task in tasks:
+                write((now, task, ""))
 
     def note(self, text: str) -> None:
         """Write a line of one's own."""

@@ -104,11 +104,12 @@ class World:
             require(control)
         self._control: Control = control
         self._watch = Watch(services, max_steps)
-        self.order = Order(self._attend)
+        self.trace: Trace | None = Trace(self._time, places=places) if trace else None
+        self.order = Order(self._attend, self.trace)
         self.clock = SimulatedClock(self.order, self)
-        self.trace: Trace | None = (
-            Trace(self.clock.current_time, places=places) if trace else None
-        )
+
+    def _time(self) -> float:
+        return self.clock.time
 
     # ---------------------------------------------------------------- around Trio
 
@@ -119,12 +120,7 @@ class World:
     @property
     def instruments(self) -> list[trio.abc.Instrument]:
         """What a run of this world must be started with."""
-        found: list[trio.abc.Instrument] = []
-        if self._control == "time":
-            found.append(_Steps(self.order, self.clock))
-        if self.trace is not None:
-            found.append(self.trace)
-        return found
+        return [_Steps(self.order, self.clock)] if self._control == "time" else []
 
     def run(self, main: Callable[[], Awaitable[T]]) -> T:
         """Run *main* in a run of Trio of its own.
@@ -261,7 +257,7 @@ class _Steps(trio.abc.Instrument):
     @override
     def before_task_step(self, task: Task) -> None:
         try:
-            self._order.stepped()
+            self._order.stepped(task)
         except Unended as error:  # Trio would drop the instrument and go on
             self._clock.give_up(error)
 
