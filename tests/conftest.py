@@ -15,8 +15,9 @@ from inspect import iscoroutinefunction
 from typing import ParamSpec
 
 import pytest
-import trio
 from hypothesis import settings
+
+from agentflow_trio.testing import assert_no_leaks
 
 Arguments = ParamSpec("Arguments")
 
@@ -31,16 +32,6 @@ settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=T
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
 )
-
-
-def live_tasks() -> list[trio.lowlevel.Task]:
-    """Every task of the running loop, parents before children."""
-    root = trio.lowlevel.current_root_task()
-    found = [root] if root is not None else []
-    for task in found:  # grows while it is walked
-        for nursery in task.child_nurseries:
-            found.extend(sorted(nursery.child_tasks, key=lambda child: child.name))
-    return found
 
 
 def busy_threads() -> dict[int, str]:
@@ -68,12 +59,8 @@ def leaves_no_task(
     @functools.wraps(test)
     async def watched(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         __tracebackhide__ = True
-        before = live_tasks()
-        await test(*args, **kwargs)
-        left = [task.name for task in live_tasks() if task not in before]
-        assert not left, f"the test left tasks alive: {', '.join(left)}"
-        borrowed = trio.to_thread.current_default_thread_limiter().borrowed_tokens
-        assert not borrowed, f"the test left {borrowed} calls in threads"
+        with assert_no_leaks():
+            await test(*args, **kwargs)
 
     return watched
 

@@ -24,7 +24,8 @@ FAULTS: Final[ContextVar[FaultPlan | None]] = ContextVar("agentflow_trio.faults"
 """The plan in force, if there is one."""
 
 
-async def fault_point(name: str, /) -> None:
+# async, so that a place may be made to wait; it says itself that it never yields
+async def fault_point(name: str, /) -> None:  # noqa: ASYNC124, ASYNC910
     """Fail here if a test says so. Never yields, and is no cancellation point.
 
     ``await fault_point("reply lost")`` is for `agentflow_trio.testing.Faults` to strike; otherwise nothing happens

@@ -205,7 +205,7 @@ class World:
                 self.trace.end()
         if watch.stuck is not None:
             result = outcome.Error(watch.stuck)
-        return Ended(
+        return Ended(  # noqa: ASYNC910 - a checkpoint if the program is one
             result,
             clock.time,
             order.steps,

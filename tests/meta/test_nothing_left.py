@@ -81,12 +81,12 @@ def test_release():
 
 EXPECTED: Final = [
     ("test_clean", "PASSED", ""),
-    ("test_child", "FAILED", "left tasks alive: stray child"),
-    ("test_grandchild", "FAILED", "left tasks alive: parent, stray grandchild"),
-    ("test_system_task", "FAILED", "left tasks alive: stray system task"),
-    ("TestInAClass::test_method", "FAILED", "left tasks alive: stray of a method"),
-    ("test_property", "FAILED", "left tasks alive: stray of a property"),
-    ("test_thread", "FAILED", "left 1 calls in threads"),
+    ("test_child", "FAILED", "task stray child is alive"),
+    ("test_grandchild", "FAILED", "task parent is alive; task stray grandchild is alive"),
+    ("test_system_task", "FAILED", "task stray system task is alive"),
+    ("TestInAClass::test_method", "FAILED", "task stray of a method is alive"),
+    ("test_property", "FAILED", "task stray of a property is alive"),
+    ("test_thread", "FAILED", "borrowed_tokens was 0, is 1"),
     ("test_thread", "ERROR", "left threads at work: "),
     ("test_plain_thread", "ERROR", "left threads at work: stray thread"),
     ("test_release", "PASSED", ""),
