@@ -82,7 +82,7 @@ def test_release():
 EXPECTED: Final = [
     ("test_clean", "PASSED", ""),
     ("test_child", "FAILED", "task stray child is alive"),
-    ("test_grandchild", "FAILED", "task parent is alive; task stray grandchild is alive"),
+    ("test_grandchild", "FAILED", "'task parent is alive', 'task stray grandchild is alive'"),
     ("test_system_task", "FAILED", "task stray system task is alive"),
     ("TestInAClass::test_method", "FAILED", "task stray of a method is alive"),
     ("test_property", "FAILED", "task stray of a property is alive"),
