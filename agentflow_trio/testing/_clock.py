@@ -58,10 +58,10 @@ class SimulatedClock(trio.abc.Clock, Simulated):
     def __init__(self, order: Order, idle: Idle) -> None:
         super().__init__()
         self._order = order
-        self.idle = idle
+        self.idle: Idle = idle
         self._loop: Loop | None = None
         self._error: BaseException | None = None
-        self.until = math.inf
+        self.until: float = math.inf
         self.begin(0, 0.0)
 
     def attach(self, loop: Loop | None) -> None:
@@ -71,8 +71,8 @@ class SimulatedClock(trio.abc.Clock, Simulated):
     def begin(self, seed: int, slack: float) -> None:
         """Begin an execution at time 0."""
         super().begin_simulation(seed)
-        self.time = 0.0
-        self.paused = False
+        self.time: float = 0.0
+        self.paused: bool = False
         self._slack = slack
         self._looked_at = self._waited_at = -1
 

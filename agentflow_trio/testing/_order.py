@@ -76,8 +76,8 @@ class Order:
         self._turn = 0
         self._holds_back = True
         self._held_back = 0
-        self.steps = 0
-        self.look = NEVER
+        self.steps: int = 0
+        self.look: int = NEVER
         self.deviations: dict[int, int] = {}
         self.widths: list[int] = []
 

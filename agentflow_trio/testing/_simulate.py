@@ -229,7 +229,7 @@ class _Subject(ABC, Generic[S, R]):
     """What is simulated."""
 
     def __init__(self, faults: Faults | None) -> None:
-        self.used = Used(faults)
+        self.used: Used = Used(faults)
         self.events: list[ExecutionEvent] = []
 
     @abstractmethod

@@ -105,8 +105,8 @@ class World:
         self._control: Control = control
         self._watch = Watch(services, max_steps)
         self.trace: Trace | None = Trace(self._time, places=places) if trace else None
-        self.order = Order(self._attend, self.trace)
-        self.clock = SimulatedClock(self.order, self)
+        self.order: Order = Order(self._attend, self.trace)
+        self.clock: SimulatedClock = SimulatedClock(self.order, self)
 
     def _time(self) -> float:
         return self.clock.time
