@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, final
@@ -75,6 +76,8 @@ class Overrides:
 
 def _running_test() -> str | None:
     """The test that goes on, where pytest runs without the plugin."""
+    if "pytest" not in sys.modules:  # a process that a test started has its environment
+        return None
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     return f"pytest -p {PLUGIN} {shlex.quote(test)}" if test else None
 

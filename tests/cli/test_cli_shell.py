@@ -6,8 +6,8 @@ import errno
 import importlib.metadata
 import io
 import os
-import runpy
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,19 +56,21 @@ def test_another_missing_module_is_an_error_of_ours(monkeypatch: pytest.MonkeyPa
         main([])
 
 
-def test_the_module_ends_with_the_code_of_the_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["agentflow", "graph", "nowhere.py"])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("agentflow_trio", run_name="__main__")
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "error: there is no file nowhere.py\n"
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False
+    )
 
 
-def test_importing_the_module_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_module("agentflow_trio.__main__")
-    assert capsys.readouterr() == ("", "")
+def test_the_module_ends_with_the_code_of_the_command() -> None:
+    done = python("-m", "agentflow_trio", "graph", "nowhere.py")
+    assert done.returncode == 2
+    assert done.stderr == "error: there is no file nowhere.py\n"
+
+
+def test_importing_the_module_runs_nothing() -> None:
+    done = python("-c", "import agentflow_trio.__main__")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_version_is_that_of_the_installed_package(
