@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, final
@@ -62,9 +61,8 @@ class Overrides:
             max_steps: steps after which an execution counted as stuck, if that was not the usual number.
             control: how much of Trio's order was chosen.
         """
-        test = self.test or _running_test()
-        if test is not None:
-            return f"{test} --agentflow-replay={code}"
+        if self.test is not None:
+            return f"{self.test} --agentflow-replay={code}"
         place, judge = _place(program), _place(check)
         unsaid = faults is not None or (check is not None and judge is None)
         if place is None or unsaid:
@@ -72,14 +70,6 @@ class Overrides:
         words = [place, *(["--cancel"] if call == "cancel_everywhere" else [])]
         words += [*_judged(place, judge), *_options(services, max_steps, control)]
         return f"python -m agentflow_trio.testing {shlex.join([*words, '--replay', code])}"
-
-
-def _running_test() -> str | None:
-    """The test that goes on, where pytest runs without the plugin."""
-    if "pytest" not in sys.modules:  # a process that a test started has its environment
-        return None
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    return f"pytest -p {PLUGIN} {shlex.quote(test)}" if test else None
 
 
 def _place(function: object) -> str | None:

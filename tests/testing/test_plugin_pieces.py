@@ -108,7 +108,6 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Overrides]:
     """As it is outside pytest, in some folder."""
 
     def made(folder: Path) -> Overrides:
-        monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
         monkeypatch.chdir(folder)
         return Overrides()
 
@@ -122,15 +121,6 @@ COMMAND = "python -m agentflow_trio.testing"
 def test_in_a_test_the_command_runs_the_test() -> None:
     assert Overrides(test="pytest 'a b.py::test'").command(program, "o1:") == (
         "pytest 'a b.py::test' --agentflow-replay=o1:"
-    )
-
-
-def test_where_pytest_runs_without_the_plugin_the_command_loads_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "tests/test_x.py::test_a[b c] (call)")
-    assert Overrides().command(program, "o1:") == (
-        "pytest -p agentflow_trio.testing.plugin 'tests/test_x.py::test_a[b c]' --agentflow-replay=o1:"
     )
 
 
