@@ -399,3 +399,17 @@ def test_it_ends_also_where_no_timer_is_set() -> None:
         return trio.current_time()
 
     assert result_of(program) == 0.0
+
+
+def test_who_keeps_state_for_a_run_is_told_when_an_execution_is_over() -> None:
+    left: list[int] = []
+
+    async def program() -> None:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, SimulatedClock)
+        number = len(left)
+        assert left == list(range(number))
+        clock.when_over(lambda: left.append(number))
+
+    explore(program, seeds=3).raise_on_failure()
+    assert left == [0, 1]

@@ -392,6 +392,13 @@ async def test_where_trio_does_not_tell_what_arrived_it_is_looked_for_each_time(
     assert loop.may_arrive()
 
 
+async def test_where_trio_does_not_tell_of_threads_they_are_looked_for_each_time() -> None:
+    loop = private.Loop()
+    assert not loop.may_wait()
+    loop._locals = None
+    assert loop.may_wait()
+
+
 def test_what_works_is_tried_out_once() -> None:
     assert private.available() == "order"
     before = private.available.cache_info().misses

@@ -25,6 +25,16 @@ async def two_of_a_name() -> None:
         nursery.start_soon(worker)
 
 
+def test_a_trace_is_written_where_the_order_is_trios_own_too() -> None:
+    async def alone(_: int) -> None:
+        await trio.sleep(0.5)
+        await trio.sleep(0.5)
+
+    world = World(control="time", trace=True)
+    world.execute(alone, trial("batch", 0, slack=False))
+    assert world.trace_lines() == ["0.5 main", "1.0 main"]
+
+
 def test_a_trace_numbers_tasks_of_one_name_as_they_appear() -> None:
     world = World(trace=True)
     world.execute(lambda _: two_of_a_name(), trial("batch", 0, slack=False))
