@@ -35,7 +35,8 @@ def digest(seed: int) -> str:
 def installed(python: str, package: str, folder: Path) -> str:
     """Make an environment of *python* with *package* in it; return its interpreter."""
     home = folder / Path(python).name
-    subprocess.run([python, "-m", "venv", home], check=True)
+    # cleared, or pip would keep an older build of the same version
+    subprocess.run([python, "-m", "venv", "--clear", home], check=True)
     own = str(home / "bin" / "python")
     pip = [own, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", package]
     subprocess.run(pip, check=True)
