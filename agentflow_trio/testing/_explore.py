@@ -175,8 +175,8 @@ def explore(  # noqa: PLR0913 - settings, all with a default
 ) -> Exploration:
     """Run a program under many schedules, in virtual time, until one fails; then make that one short.
 
-    Synchronous: it starts Trio itself. A program fails if it raises, if *check* raises, or if it is stuck. It is correct
-    to fail no program that works under every order in which each runnable task goes on sooner or later, and with timers
+    Synchronous: it starts Trio itself. A program fails if it raises, if *check* raises, or if it is stuck. Promised: it
+    fails no program that works under every order in which each runnable task goes on sooner or later, and with timers
     that are up to a microsecond late.
 
     Args:
