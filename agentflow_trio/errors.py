@@ -16,6 +16,8 @@ from .types import Phase
 
 __all__ = [
     "AgentFlowError",
+    "BulkheadFullError",
+    "CircuitOpenError",
     "CleanupOverrunError",
     "CodecError",
     "CutOff",
@@ -26,13 +28,21 @@ __all__ = [
     "FlowAbortedError",
     "FlowDefinitionError",
     "FlowFailedError",
+    "GuardInUseError",
+    "GuardMisuseError",
+    "GuardReentryError",
     "LaggedError",
+    "LoadShedError",
     "MaxVisitsError",
     "MergeConflictError",
     "Mismatch",
     "NoStepError",
     "NotAwaitableError",
+    "PoolClosedError",
+    "PoolExhaustedError",
     "Problem",
+    "RateLimitedError",
+    "RejectedError",
     "ResourceError",
     "RunCancelledError",
     "SelfWaitError",
@@ -566,6 +576,157 @@ class RunCancelledError(AgentFlowError):
     def __str__(self) -> str:
         where = f" in {self.cut_off[-1].path}" if self.cut_off else ""
         return f"the run was cancelled{where}: {self.reason}"
+
+
+# ---------------------------------------------------------------- guards
+
+
+class RejectedError(AgentFlowError):
+    """A guard did not let the body run. No verdict of any guard, and not retried unless asked.
+
+    Attributes:
+        guard: the name of the guard.
+        reason: a stable word for why.
+        retry_after: seconds until it is worth another try; None if nobody can tell.
+    """
+
+    guard: str
+    reason: str
+    retry_after: float | None = None
+
+    what: ClassVar[str] = "guard"
+    says: ClassVar[Mapping[str, str]] = {}
+    """What a reason is in a sentence; a reason that is not here stands for itself."""
+
+    # Written out: rejecting has to be cheap, and the general way takes three times as long.
+    def __init__(self, *, guard: str, reason: str, retry_after: float | None = None) -> None:
+        """Make a rejection of its fields."""
+        self.guard = guard
+        self.reason = reason
+        self.retry_after = retry_after
+
+    @override
+    def __str__(self) -> str:
+        again = "" if self.retry_after is None else f"; retry in {self.retry_after:g} s"
+        return f"{self.what} {self.guard!r} {self.says.get(self.reason, self.reason)}{again}"
+
+
+@final
+class CircuitOpenError(RejectedError):
+    """A circuit breaker is not closed.
+
+    Reasons: ``open``; ``half_open`` (all probes are out, ``retry_after`` None); ``isolated`` (until it is closed by
+    hand, ``retry_after`` None).
+    """
+
+    what: ClassVar[str] = "circuit"
+    says: ClassVar[Mapping[str, str]] = {
+        "open": "is open",
+        "half_open": "is half-open and its probes are out",
+        "isolated": "is isolated until it is closed by hand",
+    }
+
+
+@final
+class RateLimitedError(RejectedError):
+    """A rate limiter has no room.
+
+    Reasons: ``full``; ``max_wait`` and ``deadline`` (the wait would be longer than the caller may wait); ``queue`` (too
+    many wait already); ``lowered`` (the limit was lowered while the caller waited, so that now one of these holds).
+    """
+
+    what: ClassVar[str] = "rate limiter"
+    says: ClassVar[Mapping[str, str]] = {
+        "full": "has no room now",
+        "max_wait": "has no room within max_wait",
+        "deadline": "has no room before the caller's deadline",
+        "queue": "has too many waiting",
+        "lowered": "can no longer serve this waiter, for its limit was lowered",
+    }
+
+
+@final
+class BulkheadFullError(RejectedError):
+    """A bulkhead has as many bodies inside as it may.
+
+    Reasons: ``full``; ``max_wait`` (the caller waited that long in vain); ``queue`` (too many wait already).
+    """
+
+    what: ClassVar[str] = "bulkhead"
+    says: ClassVar[Mapping[str, str]] = {
+        "full": "is full",
+        "max_wait": "stayed full for max_wait",
+        "queue": "is full and has too many waiting",
+    }
+
+
+@final
+class PoolExhaustedError(RejectedError):
+    """A pool has nothing to lend.
+
+    Reasons: ``idle`` (nothing lay ready, and the caller did not wait for something to be made); ``max_wait`` (the
+    caller waited that long in vain); ``queue`` (too many wait already).
+    """
+
+    what: ClassVar[str] = "pool"
+    says: ClassVar[Mapping[str, str]] = {
+        "idle": "has nothing idle",
+        "max_wait": "got nothing back within max_wait",
+        "queue": "has lent everything and has too many waiting",
+    }
+
+
+@final
+class LoadShedError(RejectedError):
+    """There is too much to do already. Reason: ``load``."""
+
+    what: ClassVar[str] = "load shedder"
+    says: ClassVar[Mapping[str, str]] = {"load": "sheds load"}
+
+
+class GuardMisuseError(AgentFlowError, RuntimeError):
+    """A guard was used in a way that cannot be right. Nothing was changed.
+
+    Attributes:
+        guard: the name of the guard.
+        reason: what is wrong and what to do.
+    """
+
+    guard: str
+    reason: str
+
+    @override
+    def __str__(self) -> str:
+        return f"guard {self.guard!r}: {self.reason}"
+
+
+@final
+class GuardInUseError(GuardMisuseError):
+    """A guard was used under two runs of Trio at once."""
+
+    reason: str = "it is in use under another run of Trio; give each run a guard of its own"
+
+
+@final
+class GuardReentryError(GuardMisuseError):
+    """A guard that holds places was entered inside its own body, where it would wait for itself."""
+
+    reason: str = "it was entered inside its own body; it would wait for itself"
+
+
+@final
+class PoolClosedError(AgentFlowError, RuntimeError):
+    """A pool was asked for an object when it was not open.
+
+    Attributes:
+        pool: its name.
+    """
+
+    pool: str
+
+    @override
+    def __str__(self) -> str:
+        return f"pool {self.pool!r} is not open; use it inside 'async with open_pool(...) as pool:'"
 
 
 # ---------------------------------------------------------------- what run() raises

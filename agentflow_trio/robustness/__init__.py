@@ -1,6 +1,158 @@
 """Robustness primitives, usable alone in any Trio program."""
 
+from typing import TYPE_CHECKING
+
+from .._lazy import lazily
 from ._fallback import Fallback
 from ._fault_point import FAULTS, FaultPlan, fault_point
 
-__all__ = ["FAULTS", "Fallback", "FaultPlan", "fault_point"]
+if TYPE_CHECKING:
+    from ._attempts import Attempt
+    from ._breaker import CircuitBreaker, CircuitPermit
+    from ._breaker_states_core import BreakerState
+    from ._budget_core import BudgetStatistics, RetryBudget
+    from ._bulkhead import Bulkhead, BulkheadPolicy
+    from ._bulkhead_core import BulkheadStatistics
+    from ._circuit_policy import CircuitPolicy
+    from ._circuit_records import CircuitSnapshot, CircuitStatistics
+    from ._events import (
+        AttemptFailed,
+        CallRejected,
+        CallTimedOut,
+        CircuitChanged,
+        GaveUp,
+        GuardEvent,
+        LimitChanged,
+        OnEvent,
+        ResourceClosed,
+        ResourceOpened,
+        RetryScheduled,
+        RuleFailed,
+        WaitEnded,
+        WaitStarted,
+    )
+    from ._guard import Guard, Member
+    from ._keyed_limiter import KeyedRateLimiter, KeyedRateLimiterStatistics
+    from ._limiter import RateLimiter, WeightedEntry
+    from ._limiter_core import RateLimiterStatistics
+    from ._limiter_policy import Rate, TokenBucketPolicy, WindowPolicy
+    from ._pool import OpenPool, ResourcePool, open_pool
+    from ._pool_core import PoolStatistics
+    from ._pool_policy import PoolPolicy
+    from ._retry import Retry
+    from ._retry_policy import RetryPolicy
+    from ._timeout import Timeout, TimeoutStatistics
+    from ._timeout_core import AdaptiveTimeout
+    from ._trial import RetryStatistics
+    from ._verdict_core import Errors, Verdict
+else:
+    __getattr__ = lazily(
+        __name__,
+        {
+            "AdaptiveTimeout": "._timeout_core",
+            "Attempt": "._attempts",
+            "AttemptFailed": "._events",
+            "BreakerState": "._breaker_states_core",
+            "BudgetStatistics": "._budget_core",
+            "Bulkhead": "._bulkhead",
+            "BulkheadPolicy": "._bulkhead",
+            "BulkheadStatistics": "._bulkhead_core",
+            "CallRejected": "._events",
+            "CallTimedOut": "._events",
+            "CircuitBreaker": "._breaker",
+            "CircuitChanged": "._events",
+            "CircuitPermit": "._breaker",
+            "CircuitPolicy": "._circuit_policy",
+            "CircuitSnapshot": "._circuit_records",
+            "CircuitStatistics": "._circuit_records",
+            "Errors": "._verdict_core",
+            "GaveUp": "._events",
+            "Guard": "._guard",
+            "GuardEvent": "._events",
+            "KeyedRateLimiter": "._keyed_limiter",
+            "KeyedRateLimiterStatistics": "._keyed_limiter",
+            "LimitChanged": "._events",
+            "Member": "._guard",
+            "OnEvent": "._events",
+            "OpenPool": "._pool",
+            "PoolPolicy": "._pool_policy",
+            "PoolStatistics": "._pool_core",
+            "Rate": "._limiter_policy",
+            "RateLimiter": "._limiter",
+            "RateLimiterStatistics": "._limiter_core",
+            "ResourceClosed": "._events",
+            "ResourceOpened": "._events",
+            "ResourcePool": "._pool",
+            "Retry": "._retry",
+            "RetryBudget": "._budget_core",
+            "RetryPolicy": "._retry_policy",
+            "RetryScheduled": "._events",
+            "RetryStatistics": "._trial",
+            "RuleFailed": "._events",
+            "Timeout": "._timeout",
+            "TimeoutStatistics": "._timeout",
+            "TokenBucketPolicy": "._limiter_policy",
+            "Verdict": "._verdict_core",
+            "WaitEnded": "._events",
+            "WaitStarted": "._events",
+            "WeightedEntry": "._limiter",
+            "WindowPolicy": "._limiter_policy",
+            "open_pool": "._pool",
+        },
+    )
+
+__all__ = [
+    "FAULTS",
+    "AdaptiveTimeout",
+    "Attempt",
+    "AttemptFailed",
+    "BreakerState",
+    "BudgetStatistics",
+    "Bulkhead",
+    "BulkheadPolicy",
+    "BulkheadStatistics",
+    "CallRejected",
+    "CallTimedOut",
+    "CircuitBreaker",
+    "CircuitChanged",
+    "CircuitPermit",
+    "CircuitPolicy",
+    "CircuitSnapshot",
+    "CircuitStatistics",
+    "Errors",
+    "Fallback",
+    "FaultPlan",
+    "GaveUp",
+    "Guard",
+    "GuardEvent",
+    "KeyedRateLimiter",
+    "KeyedRateLimiterStatistics",
+    "LimitChanged",
+    "Member",
+    "OnEvent",
+    "OpenPool",
+    "PoolPolicy",
+    "PoolStatistics",
+    "Rate",
+    "RateLimiter",
+    "RateLimiterStatistics",
+    "ResourceClosed",
+    "ResourceOpened",
+    "ResourcePool",
+    "Retry",
+    "RetryBudget",
+    "RetryPolicy",
+    "RetryScheduled",
+    "RetryStatistics",
+    "RuleFailed",
+    "Timeout",
+    "TimeoutStatistics",
+    "TokenBucketPolicy",
+    "Verdict",
+    "WaitEnded",
+    "WaitStarted",
+    "WeightedEntry",
+    "WindowPolicy",
+    "fault_point",
+    "open_pool",
+]

@@ -11,13 +11,23 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Literal, TypeAlias
 
 import trio
 from attrs import field, frozen
 from bench_limits import Body
 
-__all__ = ["Loop", "Rounds", "Sample", "WrongWorkError", "quantile", "rounds_of", "timed"]
+__all__ = [
+    "Loop",
+    "Rounds",
+    "Sample",
+    "Staged",
+    "WrongWorkError",
+    "quantile",
+    "rounds_of",
+    "timed",
+]
 
 Loop: TypeAlias = Literal["trio", "asyncio"]
 Sample: TypeAlias = Callable[[], int]
@@ -41,6 +51,26 @@ class Rounds:
 
     limit_ns: list[int] = field(factory=list[int])
     other_ns: list[int] = field(factory=list[int])
+
+
+@frozen
+class Staged:
+    """A body that is set up before it is timed, and taken down afterwards.
+
+    Attributes:
+        stage: sets up; it gives what is timed.
+    """
+
+    stage: Callable[[], AbstractAsyncContextManager[Body]]
+
+    async def __call__(self) -> int:
+        """All of it at once."""
+        async with self.stage() as body:
+            return await body()
+
+
+def staged(body: Body) -> AbstractAsyncContextManager[Body]:
+    return body.stage() if isinstance(body, Staged) else nullcontext(body)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -73,15 +103,16 @@ def timed(
             await trio.lowlevel.checkpoint()
         else:
             await asyncio.sleep(0)
-        gc.collect()
-        if not gc_on:
-            gc.disable()
-        try:
-            before = clock()
-            done = await body()
-            elapsed = clock() - before
-        finally:
-            gc.enable()
+        async with staged(body) as ready:
+            gc.collect()
+            if not gc_on:
+                gc.disable()
+            try:
+                before = clock()
+                done = await ready()
+                elapsed = clock() - before
+            finally:
+                gc.enable()
         if done != units:
             raise WrongWorkError(f"{done} units were done where {units} were due")
         return elapsed

@@ -71,6 +71,7 @@ class Kind(Enum):
     PARKED_RSS = "peak memory of the process with a waiting fleet"
     DEPTH = "whether it works at all"
     IMPORT = "fresh interpreters in turns"
+    WORST = "the slowest single call"
 
 
 @frozen
@@ -81,8 +82,8 @@ class Workload:
         name: what it is asked for by.
         title: what it does, in a few words.
         unit: of the figures.
-        shape: the function of `bench_ours`, and of a peer, that builds it.
-        limit: the function of `bench_limits` that builds its limit; its docstring tells both sides.
+        shape: the function of *ours*, and of a peer, that builds it.
+        limit: the function of *limits* that builds its limit; its docstring tells both sides.
         size: the arguments of both.
         units: how many units one body does.
         must: the gate, checked by ``--check``.
@@ -91,6 +92,8 @@ class Workload:
         peers: whether peers are asked, too.
         default: whether it is run when nothing is named.
         control: the limit is measured instead of us.
+        ours: the module of our side.
+        limits: the module of the limits.
     """
 
     name: str
@@ -106,9 +109,39 @@ class Workload:
     peers: bool = False
     default: bool = True
     control: bool = False
+    ours: str = "bench_ours"
+    limits: str = "bench_limits"
 
 
-WORKLOADS = (
+def guard(
+    name: str,
+    title: str,
+    shapes: tuple[str, str],
+    size: tuple[int, ...],
+    *bounds: Bound,
+    default: bool = True,
+    kind: Kind = Kind.PAIR,
+) -> Workload:
+    """A workload of `bench_robustness`. shapes: ours and the limit; bounds: must, and perhaps aim."""
+    must, aim = (*bounds, None, None)[:2]
+    return Workload(
+        name,
+        title,
+        shape=shapes[0],
+        limit=shapes[1],
+        size=size,
+        units=size[-1],
+        must=must,
+        aim=aim,
+        kind=kind,
+        peers=kind is Kind.PAIR,
+        default=default,
+        ours="bench_robustness",
+        limits="bench_robustness",
+    )
+
+
+FLOWS = (
     Workload(
         "F0",
         "the limit of F1 against itself: how far this machine can be trusted, 1.00x if it can",
@@ -240,3 +273,127 @@ WORKLOADS = (
         peers=True,
     ),
 )
+
+CALLS, MANY = 5_000, 20_000
+
+GUARDS = (
+    guard(
+        "R1",
+        "retry.call that succeeds at once",
+        ("retry_call", "tried_by_hand"),
+        (MANY,),
+        Bound(Of.VALUE, 1.2),
+        Bound(Of.VALUE, 0.7),
+    ),
+    guard(
+        "R1a",
+        "the same as async for attempt in retry",
+        ("retry_loop", "tried_by_hand"),
+        (MANY,),
+        Bound(Of.VALUE, 3.0),
+    ),
+    guard(
+        "R2",
+        "a call through a closed breaker",
+        ("closed", "closed_by_hand"),
+        (MANY,),
+        Bound(Of.VALUE, 0.85),
+        Bound(Of.VALUE, 0.6),
+    ),
+    guard(
+        "R2r",
+        "a call that an open breaker rejects",
+        ("rejected", "rejected_by_hand"),
+        (MANY,),
+        Bound(Of.VALUE, 1.7),
+    ),
+    guard(
+        "R3",
+        "rate limiter, admitted without waiting, 10 in a window",
+        ("admit", "admit_by_hand"),
+        (10, MANY),
+        Bound(Of.VALUE, 0.73),
+        Bound(Of.VALUE, 0.45),
+    ),
+    guard(
+        "R3k",
+        "the same, 1,000 in a window",
+        ("admit", "admit_by_hand"),
+        (1_000, MANY),
+        Bound(Of.VALUE, 0.73),
+        Bound(Of.VALUE, 0.45),
+    ),
+    guard(
+        "R3x",
+        "the same, 100,000 in a window",
+        ("admit", "admit_by_hand"),
+        (100_000, 200_000),
+        Bound(Of.VALUE, 0.73),
+        Bound(Of.VALUE, 0.45),
+    ),
+    guard(
+        "R3f",
+        "100,000 in a window, against ours with 10: how flat it is",
+        ("admit_wide", "admit_narrow"),
+        (200_000,),
+        Bound(Of.RATIO, 1.2),
+    ),
+    guard(
+        "R3w",
+        "the slowest single call while 100,000 come and go",
+        ("worst_admit", ""),
+        (100_000, 7),
+        Bound(Of.VALUE, 10.0),
+        kind=Kind.WORST,
+    ),
+    guard(
+        "R4",
+        "an object lent, nobody else there, against trio.Semaphore",
+        ("lend", "semaphore"),
+        (CALLS,),
+        Bound(Of.RATIO, 1.1),
+    ),
+    guard("R4h", "the same against a list by hand", ("lend", "lend_by_hand"), (CALLS,)),
+    guard(
+        "R4b",
+        "a bulkhead, nobody else there, against trio.Semaphore",
+        ("bulkhead", "semaphore"),
+        (CALLS,),
+        Bound(Of.RATIO, 1.1),
+    ),
+    guard(
+        "R5",
+        "one object, 10,000 waiting for it: a hand-over",
+        ("line", "line_by_hand"),
+        (10_000,),
+        Bound(Of.RATIO, 1.4),
+        Bound(Of.RATIO, 1.2),
+    ),
+    guard(
+        "R5k",
+        "the same with 1,000 waiting",
+        ("line", "line_by_hand"),
+        (1_000,),
+        Bound(Of.RATIO, 1.4),
+        Bound(Of.RATIO, 1.2),
+    ),
+    guard(
+        "R5x",
+        "the same with 100,000 waiting",
+        ("line", "line_by_hand"),
+        (100_000,),
+        Bound(Of.RATIO, 1.4),
+        Bound(Of.RATIO, 1.2),
+        default=False,
+    ),
+    guard(
+        "R5b",
+        "one place of a bulkhead, 10,000 waiting for it: a hand-over",
+        ("line_at_bulkhead", "line_by_hand"),
+        (10_000,),
+        Bound(Of.RATIO, 1.4),
+        Bound(Of.RATIO, 1.2),
+    ),
+)
+
+WORKLOADS = (*FLOWS, *GUARDS)

@@ -24,7 +24,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-import bench_limits
 import trio
 from attrs import asdict, frozen
 from bench_limits import Body
@@ -40,10 +39,11 @@ class Side:
 
     Attributes:
         name: what the table calls them.
-        module: where their adapter is.
+        module: where their adapter is; empty if the workload says it.
         package: what is imported to use them.
         distribution: what has to be installed for that.
         loop: what their bodies run on.
+        shapes: the workloads they know, by shape; none means those of flows.
     """
 
     name: str
@@ -51,16 +51,29 @@ class Side:
     package: str
     distribution: str
     loop: Loop = "asyncio"
+    shapes: tuple[str, ...] = ()
 
 
-US = Side(OURS, "bench_ours", "agentflow_trio", "agentflow_trio", "trio")
-LIMIT = Side("limit", "bench_limits", "trio", "trio", "trio")
+US = Side(OURS, "", "agentflow_trio", "agentflow_trio", "trio")
+LIMIT = Side("limit", "", "trio", "trio", "trio")
+RETRY, CIRCUIT = ("retry_call", "retry_loop"), ("closed", "rejected")
 PEERS = (
     Side("PocketFlow", "peers.side_pocketflow", "pocketflow", "pocketflow"),
     Side("pydantic-graph", "peers.side_pydantic_graph", "pydantic_graph", "pydantic-graph"),
     Side("LangGraph", "peers.side_langgraph", "langgraph.graph", "langgraph"),
     Side("Burr", "peers.side_burr", "burr.core", "apache-burr"),
     Side("DBOS", "peers.side_dbos", "dbos", "dbos"),
+    Side("backoff", "peers.side_backoff", "backoff", "backoff", shapes=RETRY[:1]),
+    Side("stamina", "peers.side_stamina", "stamina", "stamina", "trio", RETRY),
+    Side("tenacity", "peers.side_tenacity", "tenacity", "tenacity", "trio", RETRY),
+    Side("aiobreaker", "peers.side_aiobreaker", "aiobreaker", "aiobreaker", shapes=CIRCUIT),
+    Side("purgatory", "peers.side_purgatory", "purgatory", "purgatory", shapes=CIRCUIT),
+    Side("pybreaker", "peers.side_pybreaker", "pybreaker", "pybreaker", "trio", CIRCUIT),
+    Side("aiolimiter", "peers.side_aiolimiter", "aiolimiter", "aiolimiter", shapes=("admit",)),
+    Side("limits", "peers.side_limits", "limits", "limits", shapes=("admit",)),
+    Side("pyrate", "peers.side_pyrate", "pyrate_limiter", "pyrate-limiter", shapes=("admit",)),
+    Side("Semaphore", "peers.side_semaphore", "trio", "trio", "trio", ("lend", "line")),
+    Side("CapacityLimiter", "peers.side_capacity", "trio", "trio", "trio", ("lend", "line")),
 )
 SIDES = {side.name: side for side in (US, LIMIT, *PEERS)}
 PATIENCE = 600
@@ -98,6 +111,11 @@ class JobFailedError(Exception):
 # ---------------------------------------------------------------- in the measuring process
 
 
+def module_of(workload: Workload, side: Side) -> ModuleType:
+    mine = workload.limits if side is LIMIT else workload.ours
+    return import_module(side.module or mine)
+
+
 def builder(module: ModuleType, shape: str) -> Callable[..., Body]:
     made: Callable[..., Body] = getattr(module, shape)
     return made
@@ -110,9 +128,9 @@ def sizes(module: ModuleType, workload: Workload) -> tuple[tuple[int, ...], int]
 
 
 def measure_pair(workload: Workload, side: Side, options: Options) -> Mapping[str, object]:
-    module = import_module(side.module)
+    module = module_of(workload, side)
     size, units = sizes(module, workload)
-    limit = builder(bench_limits, workload.limit)(*size)
+    limit = builder(import_module(workload.limits), workload.limit)(*size)
     other = builder(module, workload.shape)(*size)
     clock: Callable[[], int] = getattr(time, options.clock)
     result = rounds_of(
@@ -137,10 +155,12 @@ def measure(workload: Workload, side: Side, options: Options) -> Mapping[str, ob
     """Do one measurement here and now."""
     if workload.kind is Kind.PAIR:
         return measure_pair(workload, side, options)
-    module = import_module(side.module)
+    module = module_of(workload, side)
     if workload.kind is Kind.DEPTH:
         return measure_depth(workload, module)
     build = builder(module, workload.shape)
+    if workload.kind is Kind.WORST:
+        return {"value": build(*workload.size)}
     if workload.kind is Kind.LOOP_MEMORY:
         return dict(loop_memory(build, workload.size))
     if workload.kind is Kind.LOOP_RSS:
@@ -228,7 +248,7 @@ def weight(workload: Workload, side: Side, options: Options) -> Row:
     return figure_row(workload, side.name, value, limit)
 
 
-def depth(workload: Workload, side: Side, options: Options) -> Row:
+def single(workload: Workload, side: Side, options: Options) -> Row:
     return figure_row(workload, side.name, real(job(workload, side, options)["value"]))
 
 
@@ -238,7 +258,8 @@ MEASURED: Mapping[Kind, Callable[[Workload, Side, Options], Row]] = {
     Kind.LOOP_RSS: memory_over_loops,
     Kind.PARKED_BYTES: weight,
     Kind.PARKED_RSS: weight,
-    Kind.DEPTH: depth,
+    Kind.DEPTH: single,
+    Kind.WORST: single,
     Kind.IMPORT: imported,
 }
 
@@ -259,11 +280,17 @@ def row_of(workload: Workload, side: Side, options: Options) -> Row:
         return failed(workload, side.name, str(error))
 
 
+def peers_of(workload: Workload) -> list[Side]:
+    if workload.ours == "bench_ours":
+        return [side for side in PEERS if not side.shapes]
+    return [side for side in PEERS if workload.shape in side.shapes]
+
+
 def rows_of(workloads: Sequence[Workload], options: Options, *, peers: bool) -> Iterator[Row]:
     for workload in workloads:
         yield row_of(workload, LIMIT if workload.control else US, options)
         if peers and workload.peers:
-            for side in PEERS:
+            for side in peers_of(workload):
                 yield row_of(workload, side, options)
 
 
@@ -274,7 +301,7 @@ def explain() -> str:
         shape = (
             import_rounds
             if workload.kind is Kind.IMPORT
-            else getattr(bench_limits, workload.limit or workload.shape)
+            else getattr(import_module(workload.limits), workload.limit or workload.shape)
         )
         parts.append(f"{workload.name}: {workload.title}")
         if shape in told:
@@ -294,7 +321,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"workloads: {names} (F6x only when named)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"workloads: {names} (F6x, R5x only when named)",
     )
     made.add_argument("--peers", action="store_true", help="measure other frameworks as well")
     made.add_argument("--check", action="store_true", help="exit 1 when a gate is missed")

@@ -13,6 +13,8 @@ import pytest
 from agentflow_trio import errors
 from agentflow_trio.errors import (
     AgentFlowError,
+    BulkheadFullError,
+    CircuitOpenError,
     CleanupOverrunError,
     CodecError,
     CutOff,
@@ -23,13 +25,21 @@ from agentflow_trio.errors import (
     FlowAbortedError,
     FlowDefinitionError,
     FlowFailedError,
+    GuardInUseError,
+    GuardMisuseError,
+    GuardReentryError,
     LaggedError,
+    LoadShedError,
     MaxVisitsError,
     MergeConflictError,
     Mismatch,
     NoStepError,
     NotAwaitableError,
+    PoolClosedError,
+    PoolExhaustedError,
     Problem,
+    RateLimitedError,
+    RejectedError,
     ResourceError,
     RunCancelledError,
     SelfWaitError,
@@ -195,6 +205,38 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
         ),
         "the run was cancelled in flow/write/in: stop",
     ),
+    (RejectedError(guard="g", reason="no"), "guard 'g' no"),
+    (
+        CircuitOpenError(guard="db", reason="open", retry_after=1.0),
+        "circuit 'db' is open; retry in 1 s",
+    ),
+    (
+        CircuitOpenError(guard="db", reason="isolated"),
+        "circuit 'db' is isolated until it is closed by hand",
+    ),
+    (
+        RateLimitedError(guard="api", reason="full", retry_after=0.25),
+        "rate limiter 'api' has no room now; retry in 0.25 s",
+    ),
+    (
+        BulkheadFullError(guard="cpu", reason="queue"),
+        "bulkhead 'cpu' is full and has too many waiting",
+    ),
+    (PoolExhaustedError(guard="db", reason="idle"), "pool 'db' has nothing idle"),
+    (LoadShedError(guard="web", reason="load"), "load shedder 'web' sheds load"),
+    (GuardMisuseError(guard="g", reason="left twice"), "guard 'g': left twice"),
+    (
+        GuardInUseError(guard="g"),
+        ("guard 'g': it is in use under another run of Trio; give each run a guard of its own"),
+    ),
+    (
+        GuardReentryError(guard="g"),
+        "guard 'g': it was entered inside its own body; it would wait for itself",
+    ),
+    (
+        PoolClosedError(pool="db"),
+        "pool 'db' is not open; use it inside 'async with open_pool(...) as pool:'",
+    ),
 ]
 
 
@@ -281,6 +323,8 @@ def test_a_field_that_is_missing_or_unknown_is_refused() -> None:
         (StepEndedError, RuntimeError),
         (SelfWaitError, RuntimeError),
         (EngineClosedError, RuntimeError),
+        (GuardMisuseError, RuntimeError),
+        (PoolClosedError, RuntimeError),
         (FlowFailedError, ExceptionGroup),
         (FlowAbortedError, BaseExceptionGroup),
     ],

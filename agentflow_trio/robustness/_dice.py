@@ -1,0 +1,52 @@
+"""Chance that can be repeated: derived from a seed and a name, never shared.
+
+Layer: robustness. Rule: whoever needs chance gets dice of its own, made on first use, so that one guard, call or branch
+never disturbs what another one draws.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from random import Random
+from typing import Final, final
+
+__all__ = ["Dice", "derived_dice"]
+
+_PROCESS: Final = Random().getrandbits(64)
+"""Where nobody gives a seed, processes must differ, or all of them would come back at the same moment."""
+
+
+@final
+class Dice:
+    """Hands out dice: the n-th of a name are ``Random(f"{seed}/{name}#{n}")``.
+
+    ``with Dice(seed):`` makes it the one that guards without a seed of their own ask, here and in the tasks started
+    inside; so that they draw the same in each run of a step with the same seed.
+    """
+
+    __slots__ = ("_handed", "_seed", "_tokens")
+
+    def __init__(self, seed: object = _PROCESS) -> None:
+        self._seed = seed
+        self._handed: dict[str, int] = {}
+        self._tokens: list[Token[Dice | None]] = []
+
+    def of(self, name: str) -> Random:
+        """The next dice of this name."""
+        number = self._handed.get(name, 0) + 1
+        self._handed[name] = number
+        return Random(f"{self._seed}/{name}#{number}")
+
+    def __enter__(self) -> None:
+        self._tokens.append(_DERIVED.set(self))
+
+    def __exit__(self, *_: object) -> None:
+        _DERIVED.reset(self._tokens.pop())
+
+
+_DERIVED: Final[ContextVar[Dice | None]] = ContextVar("dice", default=None)
+
+
+def derived_dice() -> Dice | None:
+    """Whom guards without a seed of their own ask here; None: nobody."""
+    return _DERIVED.get()

@@ -1,0 +1,301 @@
+"""What the shell of every guard needs: whose run it is in, the permits of each task, and a listener that cannot hurt.
+
+Layer: robustness. Rules: a guard belongs to one run of Trio and starts blank in the next; permits are kept per task,
+last in first out, so that two tasks never take each other's; reporting is synchronous and never raises.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final, Generic, Never, Protocol, TypeVar, TypeVarTuple, final
+
+import trio
+from trio.lowlevel import Task, current_clock, current_root_task, current_task
+from typing_extensions import override
+
+from ..errors import GuardInUseError, GuardMisuseError
+from ..ports import Simulated
+from ._events import GuardEvent, OnEvent
+from ._verdict_core import Judge, Verdict
+
+__all__ = [
+    "NOT_ENTERED",
+    "Guard",
+    "Guarding",
+    "Home",
+    "Listener",
+    "Member",
+    "TaskPermits",
+    "conclude",
+    "own_limits",
+]
+
+Value = TypeVar("Value")
+Instead_co = TypeVar("Instead_co", covariant=True)
+Permit = TypeVar("Permit")
+PosArgs = TypeVarTuple("PosArgs")
+
+
+class Guard(Protocol):
+    """Something to enter around a body. It lends nothing (so a ResourcePool is none: its object would be lost)."""
+
+    @property
+    def name(self) -> str:
+        """What events, errors and pictures call it."""
+        ...
+
+    async def __aenter__(self) -> object:
+        """Let the body run, or raise a `RejectedError`."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        """Take note of how the body ended. Never waits, never swallows its error."""
+        ...
+
+
+class Member(Generic[Instead_co]):
+    """What a pipeline is made of. ``Instead_co``: what it may return in the body's place (Never: nothing).
+
+    A nominal base: as a Protocol, mypy leaks the type variable of ``call`` into ``Instead_co``.
+    """
+
+    __slots__ = ("name",)
+    name: str
+
+    async def call(
+        self, fn: Callable[[*PosArgs], Awaitable[Value]], /, *args: *PosArgs
+    ) -> Value | Instead_co:
+        """Call ``await fn(*args)`` within this."""
+        raise NotImplementedError
+
+
+class Guarding(Member[Never]):
+    """A guard, with the ``call`` that every guard has: enter, call, leave."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> object:
+        raise NotImplementedError
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        raise NotImplementedError
+
+    @override
+    async def call(
+        self, fn: Callable[[*PosArgs], Awaitable[Value]], /, *args: *PosArgs
+    ) -> Value:
+        """Enter, return ``await fn(*args)``, leave. A checkpoint if entering or *fn* is one."""
+        async with self:
+            return await fn(*args)
+
+
+# ---------------------------------------------------------------- the run it belongs to
+
+
+@final
+class Home:
+    """The run of Trio that a guard belongs to, known by its root task.
+
+    Attributes:
+        root: the root task; None before first use. A shell compares ``current_root_task() is home.root`` itself,
+            which is all that an entry costs, and calls `move_in` if it is not.
+    """
+
+    __slots__ = ("_forget", "_left", "root")
+
+    def __init__(self, forget: Callable[[], None] | None = None) -> None:
+        """*forget* is called when it is left, for a shell that remembers more of the run than its root."""
+        self.root: Task | None = None
+        self._left = False
+        self._forget = forget
+
+    def move_in(self, guard: str) -> bool:
+        """Belong to the run that is going on. Return whether the guard must start blank: it was at home in another.
+
+        Raises:
+            GuardInUseError: that other run is still going on; nothing was changed.
+            RuntimeError: no run of Trio is going on here.
+        """
+        here = current_root_task()
+        if here is None:  # Trio itself is starting or ending
+            raise RuntimeError("must be called from async context")
+        before = self.root
+        if before is here:
+            return False
+        if before is not None and not _is_over(before):
+            raise GuardInUseError(guard=guard)
+        clock = current_clock()
+        if isinstance(
+            clock, Simulated
+        ):  # the next execution is another run, though Trio goes on
+            clock.when_over(self._leave)
+        blank, self._left = before is not None or self._left, False
+        self.root = here
+        return blank
+
+    def _leave(self) -> None:
+        self.root, self._left = None, True
+        if self._forget is not None:
+            self._forget()
+
+
+def _is_over(root: Task) -> bool:
+    return inspect.getcoroutinestate(root.coro) == inspect.CORO_CLOSED
+
+
+# ---------------------------------------------------------------- permits
+
+
+@final
+class TaskPermits(Generic[Permit]):
+    """The permits of a guard, per task, last in first out."""
+
+    __slots__ = ("_guard", "_held")
+
+    def __init__(self, guard: str) -> None:
+        self._guard = guard
+        self._held: dict[Task, list[tuple[Permit, int]]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._held.values()))
+
+    def push(self, permit: Permit, /) -> Permit:
+        """Keep *permit* for the running task, and return it."""
+        task = current_task()
+        entry = permit, len(task.child_nurseries)
+        held = self._held.get(task)
+        if held is None:
+            self._held[task] = [entry]
+        else:
+            held.append(entry)
+        return permit
+
+    def pop(self) -> Permit:
+        """Take the running task's last permit.
+
+        Raises:
+            GuardMisuseError: it has none; nothing was changed.
+        """
+        task = current_task()
+        held = self._held.get(task)
+        if held is None:
+            raise GuardMisuseError(guard=self._guard, reason=NOT_ENTERED)
+        permit, _ = held.pop()
+        if not held:
+            del self._held[task]
+        return permit
+
+    def around_caller(self) -> Permit | None:
+        """The innermost permit in whose body the running task is: its own, or one of a task above it.
+
+        A child task is in the body if its nursery was opened there, not if it merely was running before.
+        """
+        held = self._held
+        if not held:
+            return None
+        task = current_task()
+        if task in held:
+            return held[task][-1][0]
+        while (nursery := task.parent_nursery) is not None:
+            task = nursery.parent_task
+            if task in held:
+                place = task.child_nurseries.index(nursery)
+                for permit, nurseries in reversed(held[task]):
+                    if place >= nurseries:
+                        return permit
+        return None
+
+    def clear(self) -> None:
+        """Forget all permits: they were of another run."""
+        self._held.clear()
+
+
+NOT_ENTERED: Final = "it is left in a task that did not enter it"
+
+
+# ---------------------------------------------------------------- reporting
+
+_LOG: Final = logging.getLogger("agentflow_trio.robustness")
+
+
+@final
+class Listener:
+    """Tells ``on_event``. If that raises, the error is logged and it is told nothing more in this run of Trio.
+
+    Attributes:
+        on: whether anybody listens; if not, no event need be made.
+    """
+
+    __slots__ = ("_guard", "_on_event", "on")
+
+    def __init__(self, guard: str, on_event: OnEvent | None) -> None:
+        self._guard = guard
+        self._on_event = on_event
+        self.on: bool = on_event is not None
+
+    def tell(self, event: GuardEvent, /) -> None:
+        """Tell *event*. Not a checkpoint; never raises an Exception."""
+        if self.on and self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:  # noqa: BLE001 - told to the log; a guard must not fail because somebody watches it
+                self.on = False
+                _LOG.exception(
+                    "on_event of guard %r raised and is told nothing more", self._guard
+                )
+
+    def start_anew(self) -> None:
+        """In another run of Trio, listen again."""
+        self.on = self._on_event is not None
+
+
+# ---------------------------------------------------------------- the verdict
+
+_LIMITS: Final[ContextVar[tuple[trio.CancelScope, ...]]] = ContextVar("limits", default=())
+
+
+@final
+class own_limits:  # noqa: N801 - reads as a function
+    """``with own_limits(scope):`` declares by which scopes a step or pipeline limits its own body; child tasks inherit them.
+
+    Without a scope: none any more, as at the border of a nested step, whose guards judge by its own limits alone.
+    """
+
+    __slots__ = ("_scopes", "_token")
+
+    def __init__(self, *scopes: trio.CancelScope) -> None:
+        self._scopes = (*_LIMITS.get(), *scopes) if scopes else ()
+
+    def __enter__(self) -> None:
+        self._token = _LIMITS.set(self._scopes)
+
+    def __exit__(self, *_: object) -> None:
+        _LIMITS.reset(self._token)
+
+
+def conclude(judge: Judge, error: BaseException | None, /) -> Verdict:
+    """The verdict of a body that ended with *error*. Not a checkpoint; never raises.
+
+    A cancellation by a limit of the very step or pipeline that the guard belongs to is a failure: a breaker would
+    never learn of hangs otherwise.
+    """
+    verdict = judge.verdict(error)
+    if verdict == "cancelled" and any(scope.cancel_called for scope in _LIMITS.get()):
+        return "failure"
+    return verdict

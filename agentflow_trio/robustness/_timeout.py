@@ -1,0 +1,203 @@
+"""Timeout: a body that may take so long and no longer.
+
+Layer: robustness. Rules: the time ran out only if this timeout's own scope caught the cancellation; a body that came to
+its end keeps its result, however late; what fails while a cut-off body unwinds is raised, not hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TypeAlias, final
+
+import attrs
+import trio
+from trio.lowlevel import checkpoint_if_cancelled, current_root_task
+from typing_extensions import override
+
+from ..errors import DeadlineExceededError
+from ._events import CallTimedOut, OnEvent
+from ._guard import Guarding, Home, Listener, TaskPermits
+from ._timeout_core import AdaptiveTimeout, limit_of
+from ._verdict_core import is_cancelled
+
+__all__ = ["Timeout", "TimeoutStatistics"]
+
+Limit: TypeAlias = float | AdaptiveTimeout
+"""Seconds, or how to learn them."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class TimeoutStatistics:
+    """A picture of a timeout, since its run of Trio began.
+
+    Attributes:
+        name: of the timeout.
+        seconds: the limit for a body that is entered now.
+        samples: how many durations an adaptive limit knows.
+        inside: how many bodies run now.
+        completed: how many came to their end.
+        timed_out: how many were cut off by this timeout.
+        failed: how many raised something else.
+        cancelled: how many were cancelled from outside.
+    """
+
+    name: str
+    seconds: float
+    samples: int
+    inside: int
+    completed: int
+    timed_out: int
+    failed: int
+    cancelled: int
+
+
+@final
+class _Entry:
+    """One body inside."""
+
+    __slots__ = ("begun", "scope", "seconds")
+
+    def __init__(self, begun: float, seconds: float) -> None:
+        self.begun = begun
+        self.seconds = seconds
+        self.scope = trio.CancelScope(deadline=begun + seconds)
+
+
+@final
+class Timeout(Guarding):
+    """Cuts a body off when it takes too long: ``async with Timeout(3.0, name="search"):`` or ``call``.
+
+    The limit is in seconds on Trio's clock, from entering. Trio delivers cancellation at checkpoints only, so a body that
+    makes none is not cut off. One timeout may be used by any number of tasks at once, each with its own time.
+
+    `AdaptiveTimeout` learns the limit from the calls that complete. With a table, ``timeout.of("search")`` is the timeout
+    for that operation; one that is not in the table has the limit that all others have.
+    """
+
+    __slots__ = (
+        "_cancelled",
+        "_completed",
+        "_failed",
+        "_home",
+        "_limit",
+        "_listener",
+        "_permits",
+        "_rule",
+        "_table",
+        "_timed_out",
+    )
+
+    def __init__(
+        self,
+        seconds: Limit,
+        *,
+        name: str = "timeout",
+        operations: Mapping[str, Limit] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """Make a timeout, anywhere: also before Trio runs.
+
+        Args:
+            seconds: the limit, > 0, or an `AdaptiveTimeout`.
+            name: what errors, events and pictures call it; an operation's is ``name[operation]``.
+            operations: limits of their own for some operations.
+            on_event: is told `CallTimedOut`.
+
+        Raises:
+            ValueError: a limit is no number of seconds > 0.
+        """
+        self.name = name
+        self._limit = seconds
+        self._home = Home()
+        self._listener = Listener(name, on_event)
+        self._permits: TaskPermits[_Entry] = TaskPermits(name)
+        self._table = {
+            operation: Timeout(limit, name=f"{name}[{operation}]", on_event=on_event)
+            for operation, limit in (operations or {}).items()
+        }
+        self._start_blank()
+
+    def _start_blank(self) -> None:
+        self._rule = limit_of(self._limit)
+        self._permits.clear()
+        self._listener.start_anew()
+        self._completed = 0
+        self._timed_out = 0
+        self._failed = 0
+        self._cancelled = 0
+
+    def of(self, operation: str, /) -> Timeout:
+        """The timeout for *operation*: the one in the table, else this one."""
+        return self._table.get(operation, self)
+
+    @property
+    def seconds(self) -> float:
+        """The limit for a body that is entered now."""
+        return self._rule.seconds()
+
+    def statistics(self) -> TimeoutStatistics:
+        """What happened since the run of Trio began; operations with a limit of their own have their own."""
+        return TimeoutStatistics(
+            name=self.name,
+            seconds=self.seconds,
+            samples=self._rule.samples,
+            inside=len(self._permits),
+            completed=self._completed,
+            timed_out=self._timed_out,
+            failed=self._failed,
+            cancelled=self._cancelled,
+        )
+
+    @override
+    async def __aenter__(self) -> None:
+        """Begin the body's time. Can be cancelled, but never yields.
+
+        Raises:
+            GuardInUseError: the timeout is in use under another run of Trio.
+        """
+        await checkpoint_if_cancelled()
+        if current_root_task() is not self._home.root and self._home.move_in(self.name):
+            self._start_blank()
+        entry = self._permits.push(_Entry(trio.current_time(), self._rule.seconds()))
+        entry.scope.__enter__()
+
+    @override
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        """End the body's time. Never waits.
+
+        Raises:
+            DeadlineExceededError: the time ran out and cut the body off.
+
+        What else a cut-off body raised while it unwound is raised instead.
+        """
+        entry = self._permits.pop()
+        try:
+            entry.scope.__exit__(kind, error, trace)
+            if entry.scope.cancelled_caught:
+                raise DeadlineExceededError(limit=self.name, seconds=entry.seconds)
+        finally:
+            self._record(entry, error)
+
+    def _record(self, entry: _Entry, error: BaseException | None) -> None:
+        now = trio.current_time()
+        if error is None:
+            self._completed += 1
+            self._rule.learn(now - entry.begun)
+        elif entry.scope.cancelled_caught:
+            self._timed_out += 1
+            self._rule.learn(entry.seconds)
+            if self._listener.on:
+                told = CallTimedOut(guard=self.name, timestamp=now, seconds=entry.seconds)
+                self._listener.tell(told)
+        elif is_cancelled(error):
+            self._cancelled += 1
+        else:
+            self._failed += 1

@@ -1,0 +1,252 @@
+"""What the three forms of a retry share: its state in a run of Trio, and one body's trial.
+
+Layer: robustness. Rules: decide and record without an await in between; what is told is told after it was recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from random import Random
+from typing import Final, final
+
+import attrs
+import trio
+from trio.lowlevel import current_root_task
+
+from ._budget import budget_of
+from ._budget_core import Budget, BudgetStatistics
+from ._dice import Dice, derived_dice
+from ._events import AttemptFailed, GaveUp, OnEvent, RetryScheduled, RuleFailed
+from ._guard import Home, Listener
+from ._retry_core import Again, Course, Decision, Reason, Stop
+from ._retry_policy import RetryPolicy
+from ._verdict_core import Judge
+
+__all__ = ["RetryState", "RetryStatistics", "Trial"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class RetryStatistics:
+    """A picture of a retry, since its run of Trio began.
+
+    Attributes:
+        name: of the retry.
+        calls: how many bodies were begun.
+        retries: how often one was begun again.
+        recovered: how many succeeded after a failure.
+        gave_up: how many failed for good, by reason. Cancelled ones are not among them.
+        waiting: how many wait for another attempt right now.
+        budget: a picture of the budget; None if there is none, or the retry was not used yet.
+    """
+
+    name: str
+    calls: int
+    retries: int
+    recovered: int
+    gave_up: Mapping[Reason, int]
+    waiting: int
+    budget: BudgetStatistics | None
+
+
+@final
+class RetryState:
+    """What a retry is made of, and what it has seen in this run of Trio."""
+
+    __slots__ = (
+        "budget",
+        "calls",
+        "dice",
+        "gave_up",
+        "home",
+        "judge",
+        "listener",
+        "name",
+        "policy",
+        "recovered",
+        "retries",
+        "seed",
+        "waiting",
+    )
+
+    def __init__(
+        self, name: str, policy: RetryPolicy, seed: int | str | None, on_event: OnEvent | None
+    ) -> None:
+        self.name: str = name
+        self.policy: RetryPolicy = policy
+        self.seed: int | str | None = seed
+        self.home: Home = Home()
+        self.listener: Listener = Listener(name, on_event)
+        self.judge: Judge = Judge(
+            policy.on, policy.ignore, unsure="ignored", complain=self.tell_rule_failed
+        )
+        self.budget: Budget | None = None
+        self._start_blank()
+
+    def _start_blank(self) -> None:
+        self.dice: Dice = Dice() if self.seed is None else Dice(self.seed)
+        self.calls: int = 0
+        self.retries: int = 0
+        self.recovered: int = 0
+        self.gave_up: dict[Reason, int] = {}
+        self.waiting: int = 0
+        self.listener.start_anew()
+
+    def begin(self) -> float:
+        """Count a body that begins now, and return the time. Not a checkpoint.
+
+        Raises:
+            GuardInUseError: the retry is in use under another run of Trio.
+            ValueError: its budget is in use with other settings.
+        """
+        if current_root_task() is not self.home.root:
+            self._move_in()
+        now = trio.current_time()
+        self.calls += 1
+        if self.budget is not None:
+            self.budget.deposit(now)
+        return now
+
+    def _move_in(self) -> None:
+        if self.home.move_in(self.name):
+            self._start_blank()
+        if self.policy.budget is not None:
+            self.budget = budget_of(self.policy.budget)
+
+    def random(self) -> Random:
+        """Dice for one body: of this retry's seed, else of the step it is used in, else of the process."""
+        derived = derived_dice() if self.seed is None else None
+        return (derived or self.dice).of(self.name)
+
+    def tell_rule_failed(self, wrong: Exception) -> None:
+        """Tell what a function of the user's raised."""
+        if self.listener.on:
+            told = RuleFailed(guard=self.name, timestamp=trio.current_time(), **_brief(wrong))
+            self.listener.tell(told)
+
+    def statistics(self) -> RetryStatistics:
+        """A frozen picture."""
+        return RetryStatistics(
+            name=self.name,
+            calls=self.calls,
+            retries=self.retries,
+            recovered=self.recovered,
+            gave_up=dict(self.gave_up),
+            waiting=self.waiting,
+            budget=self.budget and self.budget.statistics(),
+        )
+
+
+@final
+class Trial:
+    """One body, from its first failure on."""
+
+    __slots__ = ("_course", "_random", "_state")
+
+    def __init__(self, state: RetryState, begun: float) -> None:
+        self._state = state
+        self._course = Course(state.policy, state.judge, begun)
+        self._random: Random | None = None
+
+    def failed(self, error: Exception) -> Again | None:
+        """When to try again after *error*; None: not at all, and *error* says why in a note. Not a checkpoint."""
+        state, now = self._state, trio.current_time()
+        decision = self._course.failed(
+            error,
+            now,
+            deadline=trio.current_effective_deadline(),
+            draw=self._draw,
+            budget=state.budget,
+        )
+        return self._record(decision, error, now)
+
+    def unwanted(self) -> Again | None:
+        """When to try again after a result that is not wanted; None: not at all. Not a checkpoint."""
+        state, now = self._state, trio.current_time()
+        decision = self._course.unwanted(
+            now,
+            deadline=trio.current_effective_deadline(),
+            draw=self._draw,
+            budget=state.budget,
+        )
+        return self._record(decision, None, now)
+
+    async def pause(self, again: Again, error: Exception | None) -> bool:
+        """Wait for the next attempt, and return whether it begins: not if the loop was so busy that it is too late.
+
+        A checkpoint. What the budget has paid for an attempt that does not begin is given back.
+        """
+        state, begins = self._state, False
+        state.waiting += 1
+        try:
+            await trio.sleep_until(again.at)
+            now = trio.current_time()
+            stop = self._course.woken(again, now, deadline=trio.current_effective_deadline())
+            begins = stop is None
+        finally:
+            state.waiting -= 1
+            if state.budget is not None and again.paid is not None and not begins:
+                state.budget.give_back(again.paid, trio.current_time())
+        if stop is not None:
+            self._give_up(stop, error, now)
+        state.retries += begins
+        return begins
+
+    def succeeded(self) -> None:
+        """Count a body that succeeded at last."""
+        self._state.recovered += 1
+
+    def _draw(self) -> float:
+        self._random = self._random or self._state.random()
+        return self._random.random()
+
+    def _record(self, decision: Decision, error: Exception | None, now: float) -> Again | None:
+        name, listener = self._state.name, self._state.listener
+        if listener.on:
+            what = _UNWANTED if error is None else _brief(error)
+            attempt = self._course.attempt
+            listener.tell(AttemptFailed(guard=name, timestamp=now, attempt=attempt, **what))
+        if isinstance(decision, Stop):
+            self._give_up(decision, error, now)
+            return None
+        if listener.on:
+            attempt, delay = decision.attempt, decision.delay
+            listener.tell(
+                RetryScheduled(guard=name, timestamp=now, attempt=attempt, delay=delay)
+            )
+        return decision
+
+    def _give_up(self, stop: Stop, error: Exception | None, now: float) -> None:
+        state, attempts = self._state, self._course.attempt
+        elapsed = now - self._course.begun
+        state.gave_up[stop.reason] = state.gave_up.get(stop.reason, 0) + 1
+        if stop.wrong is not None:
+            state.tell_rule_failed(stop.wrong)
+        if state.listener.on:
+            told = GaveUp(
+                guard=state.name,
+                timestamp=now,
+                attempts=attempts,
+                elapsed=elapsed,
+                reason=stop.reason,
+            )
+            state.listener.tell(told)
+        if error is not None:
+            times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+            note = f"retry {state.name!r}: gave up after {times} in {elapsed:g} s: {stop.text}"
+            # an error may refuse notes; it is raised all the same
+            with contextlib.suppress(Exception):
+                error.add_note(note)
+
+
+_UNWANTED: Final = {"error": "", "message": "unwanted result"}
+
+
+def _brief(error: Exception) -> dict[str, str]:
+    """The class and the text of *error*, as events tell them."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error without a text is an error all the same
+        text = ""
+    return {"error": type(error).__name__, "message": text}

@@ -1,0 +1,514 @@
+"""Guards used alone: the hand-written limit and our side of R1 to R5, one below the other.
+
+The rules of `bench_limits` hold. A limit here is what a person would write for this one program: it guards, and that
+is all. It has no events, no statistics, no name in its errors, one owner, one run of Trio.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from operator import eq
+from types import TracebackType
+from typing import Protocol
+
+import trio
+import trio.testing
+from attrs import define, field
+from bench_limits import Body
+from bench_pairs import Staged
+from trio.lowlevel import Abort, Task
+from typing_extensions import override
+
+from agentflow_trio.errors import RejectedError
+from agentflow_trio.robustness import (
+    Bulkhead,
+    CircuitBreaker,
+    RateLimiter,
+    Retry,
+    open_pool,
+)
+
+__all__ = [
+    "admit",
+    "admit_by_hand",
+    "admit_narrow",
+    "admit_wide",
+    "bulkhead",
+    "closed",
+    "closed_by_hand",
+    "lend",
+    "lend_by_hand",
+    "line",
+    "line_at_bulkhead",
+    "line_by_hand",
+    "queue",
+    "rejected",
+    "rejected_by_hand",
+    "retry_call",
+    "retry_loop",
+    "semaphore",
+    "tried_by_hand",
+    "worst_admit",
+]
+
+
+async def one() -> int:
+    """What is guarded: it never waits."""
+    return 1
+
+
+# ---------------------------------------------------------------- R1
+
+
+def tried_by_hand(calls: int) -> Body:
+    """Calls that succeed at the first attempt.
+
+    Ours: ``await retry.call(fn)``, and the same as ``async for attempt in retry: async with attempt:``.
+    Limit: a loop of three attempts with try, except and a growing sleep around the same call.
+    Fair: neither ever sleeps. The limit has no jitter, no deadline and no budget, and tells nobody.
+    """
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            for attempt in range(3):
+                try:
+                    done += await one()
+                except OSError:
+                    await trio.sleep(0.1 * 2**attempt)
+                else:
+                    break
+        return done
+
+    return body
+
+
+def retry_call(calls: int) -> Body:
+    retry = Retry()
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            done += await retry.call(one)
+        return done
+
+    return body
+
+
+def retry_loop(calls: int) -> Body:
+    retry = Retry()
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async for attempt in retry:
+                async with attempt:
+                    done += await one()
+        return done
+
+    return body
+
+
+# ---------------------------------------------------------------- R2
+
+
+class OpenError(Exception):
+    """The hand-written circuit is open."""
+
+
+@define(eq=False)
+class Circuit:
+    """A circuit breaker by hand: so many failures in a row open it for a while."""
+
+    most: int = 5
+    cooling: float = 30.0
+    failures: int = 0
+    until: float = -math.inf
+
+    async def __aenter__(self) -> None:
+        if self.failures >= self.most and trio.current_time() < self.until:
+            raise OpenError
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.failures = 0
+        elif isinstance(error, Exception):
+            self.failures += 1
+            self.until = trio.current_time() + self.cooling
+
+
+def closed_by_hand(calls: int) -> Body:
+    """Calls through a closed circuit.
+
+    Ours: ``async with breaker:`` around a call that succeeds.
+    Limit: a class of two methods that counts failures in a row and compares a time when there were enough.
+    Fair: both are class-based context managers. The limit is no cancellation point, lets everybody through as soon
+    as it has cooled, and believes results that come late.
+    """
+    circuit = Circuit()
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async with circuit:
+                done += await one()
+        return done
+
+    return body
+
+
+def closed(calls: int) -> Body:
+    breaker = CircuitBreaker("bench")
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async with breaker:
+                done += await one()
+        return done
+
+    return body
+
+
+def rejected_by_hand(calls: int) -> Body:
+    """Calls that an open circuit rejects.
+
+    Ours: ``async with breaker:`` and the error caught around it; it says which guard, why, and for how long.
+    Limit: the same with the hand-written circuit, whose error says nothing.
+    Fair: both raise and catch one exception per call.
+    """
+
+    async def body() -> int:
+        circuit, refused = Circuit(failures=5, until=math.inf), 0
+        for _ in range(calls):
+            try:
+                async with circuit:
+                    await one()
+            except OpenError:
+                refused += 1
+        return refused
+
+    return body
+
+
+def rejected(calls: int) -> Body:
+    breaker = CircuitBreaker("bench")
+
+    async def body() -> int:
+        breaker.open()
+        refused = 0
+        for _ in range(calls):
+            try:
+                async with breaker:
+                    await one()
+            except RejectedError:
+                refused += 1
+        return refused
+
+    return body
+
+
+# ---------------------------------------------------------------- R3
+
+A_MOMENT = 1e-7
+"""Seconds of window for each admission it allows: less than a call takes, so that there always is room."""
+
+
+class Ring:
+    """A sliding window by hand: when each of the last admissions expires."""
+
+    def __init__(self, limit: int, window: float) -> None:
+        self.expiries = [-math.inf] * limit
+        self.at = 0
+        self.window = window
+
+    def admit(self) -> bool:
+        now = trio.current_time()
+        if self.expiries[self.at] > now:
+            return False
+        self.expiries[self.at] = now + self.window
+        self.at += 1
+        if self.at == len(self.expiries):
+            self.at = 0
+        return True
+
+
+def admit_by_hand(limit: int, calls: int) -> Body:
+    """Calls that a sliding window admits without waiting.
+
+    Ours: ``limiter.acquire_nowait()``.
+    Limit: a ring of times: admit if the oldest is over, and put the new one in its place.
+    Fair: exact on both sides, and the same window, so short that a part of the ring is in it and all is admitted. The
+    limit knows neither weights nor waiters.
+    """
+
+    async def body() -> int:
+        ring, done = Ring(limit, limit * A_MOMENT), 0
+        for _ in range(calls):
+            done += ring.admit()
+        return done
+
+    return body
+
+
+def admit(limit: int, calls: int) -> Body:
+    limiter = RateLimiter("bench", limit=limit, window=limit * A_MOMENT)
+
+    async def body() -> int:
+        for _ in range(calls):
+            limiter.acquire_nowait()
+        return calls
+
+    return body
+
+
+def admit_narrow(calls: int) -> Body:
+    """Calls that a sliding window admits: does it matter how long the window is?
+
+    Ours: 100,000 calls are allowed in a window.
+    Limit: ours, too, but 10 are.
+    Fair: nothing but the size differs.
+    """
+    return admit(10, calls)
+
+
+def admit_wide(calls: int) -> Body:
+    return admit(100_000, calls)
+
+
+class Standing(trio.abc.Clock):
+    """A clock that stands until it is moved on."""
+
+    now = 0.0
+
+    @override
+    def start_clock(self) -> None:
+        pass
+
+    @override
+    def current_time(self) -> float:
+        return self.now
+
+    @override
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        return 0.0
+
+
+def worst_admit(limit: int, rounds: int) -> float:
+    """The slowest single call of a window that fills up, and all of which then expires at once; microseconds.
+
+    Every call is timed in every round; what counts of each is its fastest round, since the same call is slow in all
+    rounds only if it has more to do.
+    """
+    best = [math.inf] * (2 * limit)
+
+    async def one_round(clock: Standing) -> None:
+        limiter = RateLimiter("bench", limit=limit, window=1.0)
+        tick = time.perf_counter_ns
+        for at in range(2 * limit):
+            if at == limit:
+                clock.now += 5.0
+            before = tick()
+            limiter.acquire_nowait()
+            best[at] = min(best[at], tick() - before)
+
+    gc.disable()  # it would come at the same calls in every round
+    for _ in range(rounds):
+        clock = Standing()
+        trio.run(one_round, clock, clock=clock)
+    return max(best) / 1000
+
+
+# ---------------------------------------------------------------- R4
+
+
+def lend_by_hand(calls: int) -> Body:
+    """Objects borrowed and given back, one at a time, with nobody else around.
+
+    Ours: ``async with pool.lend() as value:``.
+    Limit: a checkpoint, and a pop from and an append to a list, in try and finally.
+    Fair: one scheduler pass on both sides, which is most of it. The limit would fail if the list were empty.
+    """
+
+    async def body() -> int:
+        idle, done = [1], 0
+        for _ in range(calls):
+            await trio.lowlevel.checkpoint()
+            value = idle.pop()
+            try:
+                done += value
+            finally:
+                idle.append(value)
+        return done
+
+    return body
+
+
+def semaphore(calls: int) -> Body:
+    """A place taken and given back, with nobody else around.
+
+    Ours: ``async with pool.lend() as value:``, or ``async with bulkhead:``.
+    Limit: ``async with trio.Semaphore(1):``, Trio's own, which this gate is about.
+    Fair: one scheduler pass on both sides. The semaphore lends nothing and does not know who holds it.
+    """
+
+    async def body() -> int:
+        places, done = trio.Semaphore(1), 0
+        for _ in range(calls):
+            async with places:
+                done += 1
+        return done
+
+    return body
+
+
+def lend(calls: int) -> Body:
+    async def body() -> int:
+        done = 0
+        async with open_pool(one, size=1) as pool:
+            for _ in range(calls):
+                async with pool.lend() as value:
+                    done += value
+        return done
+
+    return body
+
+
+def bulkhead(calls: int) -> Body:
+    places = Bulkhead("bench", limit=1)
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async with places:
+                done += 1
+        return done
+
+    return body
+
+
+# ---------------------------------------------------------------- R5
+
+
+class Place(Protocol):
+    """What one task can be in at a time."""
+
+    async def __aenter__(self) -> object: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> object: ...
+
+
+def queue(waiters: int, place: Callable[[], Place]) -> AbstractAsyncContextManager[Body]:
+    """Tasks wait in line for a place; the body lets them through one by one, and says how many came in order."""
+
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Body]:
+        arrived, served, all_through = list[int](), list[int](), trio.Event()
+
+        async def pass_through(number: int) -> None:
+            arrived.append(number)
+            async with place():
+                served.append(number)
+            if len(served) == waiters:
+                all_through.set()
+
+        async def body() -> int:
+            await taken.__aexit__(None, None, None)
+            await all_through.wait()
+            return sum(map(eq, arrived, served))
+
+        async with trio.open_nursery() as nursery:
+            taken = place()
+            await taken.__aenter__()
+            for number in range(waiters):
+                nursery.start_soon(pass_through, number)
+            await trio.testing.wait_all_tasks_blocked()
+            yield body
+
+    return stage()
+
+
+@define(eq=False)
+class Hatch:
+    """A place for one, by hand: who comes when it is taken waits in an ordered dict until it is handed over."""
+
+    taken: bool = False
+    line: OrderedDict[Task, None] = field(factory=OrderedDict[Task, None])
+
+    async def __aenter__(self) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self.taken:
+            self.taken = True
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        task = trio.lowlevel.current_task()
+        self.line[task] = None
+
+        def give_up(_: object) -> Abort:
+            del self.line[task]
+            return Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.line:
+            trio.lowlevel.reschedule(self.line.popitem(last=False)[0])
+        else:
+            self.taken = False
+
+
+def line_by_hand(waiters: int) -> Body:
+    """Tasks that wait for one place and hand it on from one to the next; timed from the first hand-over to the last.
+
+    Ours: ``async with pool.lend():`` on a pool of one object, and ``async with bulkhead:`` on one place.
+    Limit: an ordered dict of tasks, the first of which is rescheduled; a cancelled one takes itself out.
+    Fair: the tasks are started, and wait, before the clock does; each is one scheduler pass. All must come through in
+    the order in which they came, or the work does not count.
+    """
+
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Body]:
+        hatch = Hatch()
+        async with queue(waiters, lambda: hatch) as body:
+            yield body
+
+    return Staged(stage)
+
+
+def line(waiters: int) -> Body:
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Body]:
+        async with open_pool(one, size=1) as pool, queue(waiters, pool.lend) as body:
+            yield body
+
+    return Staged(stage)
+
+
+def line_at_bulkhead(waiters: int) -> Body:
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Body]:
+        places = Bulkhead("bench", limit=1)
+        async with queue(waiters, lambda: places) as body:
+            yield body
+
+    return Staged(stage)
