@@ -12,9 +12,20 @@ from typing import TypeVar, final
 import attrs
 from typing_extensions import override
 
-__all__ = ["Bound", "Number", "Whole"]
+__all__ = ["Bound", "Number", "Whole", "named"]
 
 Value = TypeVar("Value")
+
+
+def named(owner: str, name: object) -> str:
+    """Return *name*, the name of a guard of the kind *owner*, if it is one.
+
+    Raises:
+        TypeError: it is no string, as when a policy is given in its place.
+    """
+    if isinstance(name, str):
+        return name
+    raise TypeError(f"{owner}: name must be a string, not {name!r}")
 
 
 class Bound:

@@ -23,6 +23,7 @@ from trio.lowlevel import (
 from typing_extensions import override
 
 from ..errors import CircuitOpenError, GuardMisuseError
+from ._bounds import named
 from ._breaker_core import BreakerCore, Ticket
 from ._breaker_states_core import Act, BreakerState
 from ._circuit_policy import CircuitPolicy
@@ -116,8 +117,11 @@ class CircuitBreaker(Guarding):
             on_event: is told a `CircuitChanged` for each change and a `CallRejected` for each rejection.
             seed: what the policy's jitter is derived from, together with the name. Default: the seed of the step it
                 is used in; where there is none, a number drawn once per process.
+
+        Raises:
+            TypeError: *name* is no string.
         """
-        self.name = name
+        self.name = named("CircuitBreaker", name)
         self.policy: CircuitPolicy = CircuitPolicy() if policy is None else policy
         self._seed = seed
         self._home = Home(self._leave_run)

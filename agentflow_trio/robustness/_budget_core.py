@@ -12,7 +12,7 @@ from typing import Final, final
 
 import attrs
 
-from ._bounds import Number, Whole
+from ._bounds import Number, Whole, named
 
 __all__ = ["Budget", "BudgetStatistics", "RetryBudget"]
 
@@ -20,6 +20,10 @@ RETRY: Final = 1_000_000_000
 """What one retry costs; shares of it are rounded to whole units."""
 
 SLICES: Final = 16
+
+
+def _named(_: object, __: attrs.Attribute[str], name: str) -> None:
+    named("RetryBudget", name)
 
 
 @final
@@ -40,7 +44,7 @@ class RetryBudget:
         window: seconds after which what was paid in, or taken out, no longer counts, > 0.
     """
 
-    name: str
+    name: str = attrs.field(validator=_named)
     ratio: float = attrs.field(
         default=0.2, kw_only=True, validator=Number(what="", at_most=1.0)
     )

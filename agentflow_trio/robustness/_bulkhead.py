@@ -25,7 +25,7 @@ from trio.lowlevel import (
 from typing_extensions import override
 
 from ..errors import BulkheadFullError, GuardMisuseError, GuardReentryError
-from ._bounds import Number, Whole
+from ._bounds import Number, Whole, named
 from ._bulkhead_core import BulkheadCore, BulkheadStatistics
 from ._events import LimitChanged, OnEvent
 from ._guard import Guarding, Home, Listener
@@ -89,13 +89,13 @@ class Bulkhead(Guarding):
 
         Raises:
             ValueError: a setting makes no sense; the text names it and its bound.
-            TypeError: there is not exactly one of *policy* and *limit*.
+            TypeError: *name* is no string, or there is not exactly one of *policy* and *limit*.
         """
+        self.name = named("Bulkhead", name)
         if policy is None and limit is not None:
             policy = BulkheadPolicy(limit=limit)
         elif policy is None or limit is not None:
             raise TypeError("Bulkhead: give either limit= or a BulkheadPolicy")
-        self.name = name
         self.policy: BulkheadPolicy = policy
         self._home = Home()
         self._listener = Listener(name, on_event)

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar, final, overload
 
 import attrs
 
+from ._bounds import named
 from ._events import OnEvent
 from ._limiter import RateLimiter
 from ._limiter_policy import TokenBucketPolicy, WindowPolicy, policy_of
@@ -74,10 +75,10 @@ class KeyedRateLimiter(Generic[Key]):
         """Make one, in or outside a run of Trio. The arguments are those of `RateLimiter`.
 
         Raises:
-            TypeError: neither a policy is given nor limit and window, or both are.
+            TypeError: *name* is no string, neither a policy is given nor limit and window, or both are.
             ValueError: *limit* or *window* makes no sense.
         """
-        self.name = name
+        self.name = named("KeyedRateLimiter", name)
         self.policy = policy_of("KeyedRateLimiter", policy, limit, window)
         self._on_event = on_event
         self._limiters: OrderedDict[Key, RateLimiter] = OrderedDict()

@@ -28,7 +28,7 @@ from trio.lowlevel import (
 from typing_extensions import override
 
 from ..errors import RateLimitedError
-from ._bounds import Number, Whole
+from ._bounds import Number, Whole, named
 from ._events import CallRejected, LimitChanged, OnEvent, WaitEnded, WaitStarted
 from ._guard import Guarding, Home, Listener
 from ._limiter_core import LimiterCore, RateLimiterStatistics, Refusal, Waiter
@@ -115,10 +115,10 @@ class RateLimiter(Guarding):
                 each rejection, and a `LimitChanged` for each change.
 
         Raises:
-            TypeError: neither a policy is given nor limit and window, or both are.
+            TypeError: *name* is no string, neither a policy is given nor limit and window, or both are.
             ValueError: *limit* or *window* makes no sense.
         """
-        self.name = name
+        self.name = named("RateLimiter", name)
         self.policy = policy_of("RateLimiter", policy, limit, window)
         self._home = Home()
         self._clock = trio.current_time

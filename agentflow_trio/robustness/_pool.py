@@ -14,6 +14,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ..errors import GuardMisuseError
+from ._bounds import named
 from ._events import OnEvent
 from ._guard import Listener
 from ._pool_core import PoolStatistics
@@ -225,7 +226,7 @@ def open_pool(
 
     Raises:
         ValueError: a setting makes no sense; the text names it and its bound.
-        TypeError: *factory* cannot be called, or there is not exactly one of *policy* and *size*.
+        TypeError: *factory* cannot be called, *name* is no string, or there is not exactly one of *policy* and *size*.
     """
     if not callable(factory):
         raise TypeError(f"open_pool: factory must be a function, not {factory!r}")
@@ -234,4 +235,4 @@ def open_pool(
     elif policy is None or size is not None:
         raise TypeError("open_pool: give either size= or a PoolPolicy")
     rules = Rules(factory=factory, close=close, validate=validate, reusable=reusable)
-    return OpenPool(name, policy, rules, on_event)
+    return OpenPool(named("open_pool", name), policy, rules, on_event)

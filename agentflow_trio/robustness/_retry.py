@@ -14,6 +14,7 @@ from trio.lowlevel import checkpoint_if_cancelled
 from typing_extensions import override
 
 from ._attempts import Attempt, Attempts
+from ._bounds import named
 from ._events import OnEvent
 from ._guard import Member
 from ._retry_policy import RetryPolicy
@@ -61,8 +62,11 @@ class Retry(Member[Never]):
             seed: what jitter is derived from, together with the name. Default: the seed of the step it is used in; where
                 there is none, one that differs in each process.
             on_event: is told `AttemptFailed`, `RetryScheduled`, `GaveUp` and `RuleFailed`.
+
+        Raises:
+            TypeError: *name* is no string.
         """
-        self.name = name
+        self.name = named("Retry", name)
         self._state = RetryState(name, policy or RetryPolicy(), seed, on_event)
 
     @property

@@ -16,6 +16,7 @@ from trio.lowlevel import checkpoint_if_cancelled, current_root_task
 from typing_extensions import override
 
 from ..errors import DeadlineExceededError
+from ._bounds import named
 from ._events import CallTimedOut, OnEvent
 from ._guard import Guarding, Home, Listener, TaskPermits
 from ._timeout_core import AdaptiveTimeout, limit_of
@@ -107,8 +108,9 @@ class Timeout(Guarding):
 
         Raises:
             ValueError: a limit is no number of seconds > 0.
+            TypeError: *name* is no string.
         """
-        self.name = name
+        self.name = named("Timeout", name)
         self._limit = seconds
         self._home = Home()
         self._listener = Listener(name, on_event)

@@ -121,17 +121,64 @@ def test_no_module_imports_the_root() -> None:
     assert not wrong, told(wrong)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in MODULES if path.name == "__init__.py"],
-    ids=module_name,
-)
+INITS: Final = [path for path in MODULES if path.name == "__init__.py"]
+
+LAZY: Final = re.compile(r"__getattr__ = lazily\(__name__, (?P<homes>.+)\)", re.DOTALL)
+
+
+def lazy_halves(node: ast.If) -> tuple[dict[str, str], dict[str, str]]:
+    """The submodule of each name that checkers read here, and of each that is found when asked for."""
+    assert all(isinstance(each, ast.ImportFrom) for each in node.body)
+    read = {
+        alias.asname or alias.name: "." * each.level + (each.module or "")
+        for each in node.body
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
+    (only,) = node.orelse
+    given = LAZY.fullmatch(ast.unparse(only))
+    assert given is not None, "the other half is `__getattr__ = lazily(__name__, ...)`"
+    homes = ast.parse(given["homes"], mode="eval").body
+    if isinstance(homes, ast.Call):  # dict.fromkeys([...], "...")
+        assert ast.unparse(homes.func) == "dict.fromkeys"
+        names, home = (ast.literal_eval(each) for each in homes.args)
+        return read, dict.fromkeys(names, home)
+    return read, ast.literal_eval(homes)
+
+
+def is_lazy_form(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+@pytest.mark.parametrize("path", INITS, ids=module_name)
 def test_a_package_init_holds_re_exports_only(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), "says what the package decides"
     for node in tree.body[1:]:
         is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-        assert is_all or isinstance(node, ast.ImportFrom), f"line {node.lineno}"
+        re_exports = is_all or isinstance(node, ast.ImportFrom) or is_lazy_form(node)
+        assert re_exports, f"line {node.lineno}"
+
+
+def test_what_checkers_read_is_what_is_found_when_asked_for() -> None:
+    lazy = [
+        (module_name(path), node)
+        for path in INITS
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If)
+    ]
+    assert [name for name, _ in lazy] == ["agentflow_trio", "agentflow_trio.robustness"]
+    for name, node in lazy:
+        read, found = lazy_halves(node)
+        assert read == found
+        assert list(found) == sorted(found)
+        assert found.keys() <= set(importlib.import_module(name).__all__)
+
+
+@pytest.mark.parametrize("name", ["agentflow_trio", "agentflow_trio.robustness"])
+def test_a_name_that_is_not_exported_is_not_found(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'nonsense'"):
+        importlib.import_module(name).nonsense
 
 
 def is_importable(name: str) -> bool:

@@ -9,7 +9,6 @@ from typing import Any, Never
 
 import pytest
 import trio
-from cancel_everywhere import Interrupt, Interrupted, interrupted_everywhere
 from trio.testing import MockClock
 
 from agentflow_trio.errors import (
@@ -22,6 +21,7 @@ from agentflow_trio.robustness._events import (
 )
 from agentflow_trio.robustness._guard import Guard, Member
 from agentflow_trio.robustness._private import Looks, find_looks, look_publicly
+from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere
 
 from .breaker_kit import (
     CLOSED,
@@ -216,13 +216,10 @@ async def test_entering_and_leaving_never_yield() -> None:
         assert others == []
 
 
-async def test_cancelled_at_every_step_it_leaks_nothing(autojump_clock: MockClock) -> None:
-    kept = list[CircuitBreaker]()
+def test_cancelled_at_every_step_it_leaks_nothing() -> None:
+    ended: list[bool] = []
 
-    async def body(interrupt: Interrupt) -> None:
-        kept.append(
-            breaker := quick(failure_threshold=2, half_open_max_calls=2, success_threshold=2)
-        )
+    async def use(breaker: CircuitBreaker) -> None:
         await fail(breaker, 2)
         await trio.sleep(30.0)
         async with trio.open_nursery() as nursery:
@@ -231,24 +228,26 @@ async def test_cancelled_at_every_step_it_leaks_nothing(autojump_clock: MockCloc
         async with breaker, breaker:
             await trio.sleep(1.0)
 
-    async def probe(breaker: CircuitBreaker) -> None:
-        await trio.sleep(30.0)
-        await succeed(breaker)
-        await succeed(breaker)
+    async def program() -> None:
+        breaker = quick(failure_threshold=2, half_open_max_calls=2, success_threshold=2)
+        ended.append(False)
+        try:
+            with assert_no_leaks(breaker):
+                await use(breaker)
+            ended[-1] = True
+        finally:
+            told = breaker.statistics()
+            assert (told.running, told.failed) in {(0, 2), (0, 0)}
+            with trio.CancelScope(shield=True):  # whatever came before, it can close
+                await trio.sleep(30.0)
+                await succeed(breaker)
+                await succeed(breaker)
+            assert state_of(breaker) is CLOSED
 
-    left = list[CircuitBreaker]()
+    def check(cut: Cut[None]) -> None:
+        assert cut.cancelled != ended[-1]  # it swallows no cancellation
 
-    def check(ended: Interrupted) -> None:
-        assert ended.left == ()
-        assert ended.cancelled == ended.fired
-        seen = kept[-1].statistics()
-        assert (seen.running, seen.failed) in {(0, 2), (0, 0)}
-        left.append(kept[-1])
-
-    assert await interrupted_everywhere(body, check) >= 5
-    for breaker in left:
-        await probe(breaker)
-        assert state_of(breaker) is CLOSED
+    assert cancel_everywhere(program, check=check) >= 5
 
 
 # ---------------------------------------------------------------- the run it belongs to

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from cancel_everywhere import Interrupt, Interrupted, interrupted_everywhere
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from agentflow_trio.errors import (
@@ -19,7 +18,13 @@ from agentflow_trio.errors import (
     GuardMisuseError,
     GuardReentryError,
 )
-from agentflow_trio.robustness import Bulkhead, BulkheadPolicy, GuardEvent
+from agentflow_trio.robustness import (
+    Bulkhead,
+    BulkheadPolicy,
+    BulkheadStatistics,
+    GuardEvent,
+)
+from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere
 
 
 @attrs.define
@@ -343,30 +348,30 @@ async def test_a_place_handed_on_is_not_lost_when_its_heir_is_cancelled_in_the_s
 
 
 @pytest.mark.parametrize("max_wait", [math.inf, 1.5])
-async def test_interrupted_anywhere_nothing_is_left(
-    autojump_clock: MockClock, max_wait: float
-) -> None:
-    made: list[Bulkhead] = []
+def test_cancelled_anywhere_nothing_is_left(max_wait: float) -> None:
+    seen: list[BulkheadStatistics] = []
 
-    async def body(_: Interrupt) -> None:
+    async def program() -> None:
         bulkhead, log = Bulkhead("db", BulkheadPolicy(limit=2, max_wait=max_wait)), Log()
-        made.append(bulkhead)
-        async with trio.open_nursery() as nursery:
-            for name in "abcdef":
-                nursery.start_soon(stay, bulkhead, 1.0, name, log)
-            await trio.sleep(0.5)
-            bulkhead.resize(1)
-            await trio.sleep(1.0)
-            bulkhead.resize(3)
+        try:
+            with assert_no_leaks(bulkhead):
+                async with trio.open_nursery() as nursery:
+                    for name in "abcdef":
+                        nursery.start_soon(stay, bulkhead, 1.0, name, log)
+                    await trio.sleep(0.5)
+                    bulkhead.resize(1)
+                    await trio.sleep(1.0)
+                    bulkhead.resize(3)
+        finally:
+            seen.append(bulkhead.statistics())
 
-    def check(ended: Interrupted) -> None:
-        assert ended.left == ()
-        assert settled(made[-1])
-        if not ended.fired:
-            told = made[-1].statistics()
+    def check(cut: Cut[None]) -> None:
+        told = seen[-1]
+        assert (told.inside, told.waiting) == (0, 0)
+        if not cut.reached:
             assert told.entered + told.refused == 6
 
-    assert await interrupted_everywhere(body, check) > 15
+    assert cancel_everywhere(program, check=check) > 15
 
 
 @pytest.mark.parametrize("at", range(1, 8))

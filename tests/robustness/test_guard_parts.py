@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -13,6 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentflow_trio.errors import GuardInUseError, GuardMisuseError
+from agentflow_trio.robustness import (
+    Bulkhead,
+    CircuitBreaker,
+    CircuitPolicy,
+    KeyedRateLimiter,
+    RateLimiter,
+    Retry,
+    RetryBudget,
+    Timeout,
+    open_pool,
+)
 from agentflow_trio.robustness._bounds import Bound, Number, Whole
 from agentflow_trio.robustness._clock_core import seconds_until
 from agentflow_trio.robustness._events import GuardEvent, LimitChanged
@@ -348,3 +360,29 @@ def test_a_difference_that_was_rounded_down() -> None:
     now, when = 2.0**-53, 1.5 + 2.0**-52
     assert now + (when - now) < when
     assert now + seconds_until(when, now) >= when
+
+
+# ---------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("make", "owner"),
+    [
+        (lambda name: Bulkhead(name, limit=1), "Bulkhead"),
+        (Bulkhead, "Bulkhead"),
+        (CircuitBreaker, "CircuitBreaker"),
+        (lambda name: KeyedRateLimiter(name, limit=1, window=1.0), "KeyedRateLimiter"),
+        (RateLimiter, "RateLimiter"),
+        (lambda name: Retry(name=name), "Retry"),
+        (RetryBudget, "RetryBudget"),
+        (lambda name: Timeout(1.0, name=name), "Timeout"),
+        (lambda name: open_pool(trio.sleep_forever, size=1, name=name), "open_pool"),
+    ],
+)
+@pytest.mark.parametrize("wrong", [CircuitPolicy(), 3, None])
+def test_a_name_that_is_no_string_is_refused(
+    make: Callable[[Any], object], owner: str, wrong: object
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        make(wrong)
+    assert str(caught.value) == f"{owner}: name must be a string, not {wrong!r}"

@@ -11,7 +11,6 @@ from typing import Any, Self
 import attrs
 import pytest
 import trio
-from cancel_everywhere import Interrupt, Interrupted, interrupted_everywhere
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from agentflow_trio.errors import (
@@ -27,6 +26,12 @@ from agentflow_trio.robustness import (
     PoolPolicy,
     ResourcePool,
     open_pool,
+)
+from agentflow_trio.testing import (
+    Cut,
+    assert_no_leaks,
+    cancel_everywhere,
+    cancel_with,
 )
 
 
@@ -811,57 +816,57 @@ class Scene:
                 raise LookupError
 
 
-async def test_interrupted_anywhere_every_object_is_closed_once(
-    autojump_clock: MockClock,
-) -> None:
-    scenes: list[Scene] = []
+def test_cancelled_anywhere_every_object_is_closed_once() -> None:
+    servers: list[Server] = []
 
-    async def body(_: Interrupt) -> None:
-        scenes.append(Scene(Server(connecting=0.25, closing=0.25)))
-        await scenes[-1].play()
+    async def program() -> None:
+        scene = Scene(Server(connecting=0.25, closing=0.25))
+        servers.append(scene.server)
+        try:
+            with assert_no_leaks():
+                await scene.play()
+        finally:
+            if scene.pool is not None:
+                assert counts(scene.pool) == (0, 0, 0, 0, 0)
 
-    def check(ended: Interrupted) -> None:
-        scene = scenes[-1]
-        assert ended.left == ()
-        assert scene.server.alive == []
-        assert scene.server.busy == 0
-        assert scene.server.most <= 2
-        assert all(conn.closed == 1 for conn in scene.server.made)
-        if scene.pool is not None:
-            assert counts(scene.pool) == (0, 0, 0, 0, 0)
+    def check(_: Cut[None]) -> None:
+        server = servers[-1]
+        assert server.alive == []
+        assert server.busy == 0
+        assert server.most <= 2
+        assert all(conn.closed == 1 for conn in server.made)
 
-    assert await interrupted_everywhere(body, check) > 30
+    assert cancel_everywhere(program, check=check) > 30
 
 
-async def test_interrupted_anywhere_inside_the_pool_nothing_is_lost(
-    autojump_clock: MockClock,
-) -> None:
-    """The owner goes on: what an interrupted nursery of workers had borrowed can be borrowed again."""
-    server = Server(connecting=0.25, closing=0.25)
+def test_cancelled_anywhere_inside_the_pool_nothing_is_lost() -> None:
+    """The owner goes on: what a cancelled nursery of workers had borrowed can be borrowed again."""
     policy = PoolPolicy(size=2, max_idle=10.0)
-    async with open_pool(server.connect, policy, close=server.close) as pool:
 
-        async def body(_: Interrupt) -> None:
+    async def work(pool: ResourcePool[Conn], server: Server) -> None:
+        with trio.CancelScope() as scope:
+            cancel_with(scope.cancel)
             async with trio.open_nursery() as nursery:
                 for seconds in (1.0, 0.5, 1.5):
                     nursery.start_soon(use, pool, seconds, "x", server)
+        told = pool.statistics()
+        assert (told.lent, told.making, told.waiting) == (0, 0, 0)
+        assert len(server.alive) == told.idle + told.closing
 
-        def check(ended: Interrupted) -> None:
-            names = [name for name in ended.left if "_close" not in name]
-            assert names == []
-            told = pool.statistics()
-            assert (told.lent, told.making, told.waiting) == (0, 0, 0)
-            assert len(server.alive) == told.idle + told.closing
+    async def program() -> None:
+        server = Server(connecting=0.25, closing=0.25)
+        async with open_pool(server.connect, policy, close=server.close) as pool:
+            await work(pool, server)
+            # and all places are there
+            async with trio.open_nursery() as nursery:
+                for name in "ab":
+                    await in_order(nursery, use, pool, 1.0, name, server)
+                await trio.sleep(0.6)
+                assert counts(pool)[1] == 2
+        assert server.alive == []
+        assert server.most == 2
 
-        assert await interrupted_everywhere(body, check) > 10
-        # and all places are there
-        async with trio.open_nursery() as nursery:
-            for name in "ab":
-                await in_order(nursery, use, pool, 1.0, name, server)
-            await trio.sleep(0.6)
-            assert counts(pool)[1] == 2
-    assert server.alive == []
-    assert server.most == 2
+    assert cancel_everywhere(program) > 10
 
 
 # ---------------------------------------------------------------- nesting, other tasks, other runs

@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from cancel_everywhere import Interrupt, Interrupted, interrupted_everywhere
 from retry_kit import EXACT, Tape, change, told
 from trio.testing import MockClock
 
@@ -37,6 +36,7 @@ from agentflow_trio.robustness import (
 )
 from agentflow_trio.robustness._dice import Dice
 from agentflow_trio.robustness._retry_core import retry_after_of
+from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere
 
 
 async def looped(retry: Retry, body: Tape) -> None:
@@ -835,35 +835,38 @@ async def test_a_caller_cancelled_already_begins_nothing() -> None:
 
 
 @pytest.mark.parametrize("form", ["call", "decorated", "loop"])
-async def test_every_await_can_be_cancelled(autojump_clock: MockClock, form: str) -> None:
+def test_every_await_can_be_cancelled(form: str) -> None:
     """Nothing is left, nobody waits, and the budget has back what was not used."""
-    made: list[tuple[Retry, Tape]] = []
+    seen: list[tuple[RetryStatistics, int]] = []
 
-    async def body(interrupt: Interrupt) -> object:
-        name = f"b{len(made)}"
-        retry = Retry(change(budget=RetryBudget(name, ratio=0.0, reserve=5)))
+    async def program() -> str:
+        retry = Retry(change(budget=RetryBudget("b", ratio=0.0, reserve=5)))
         tape = Tape([ValueError(), ValueError(), "done"], takes=0.5)
-        made.append((retry, tape))
-        if form == "loop":
-            await looped(retry, tape)
+        try:
+            with assert_no_leaks(retry):
+                if form == "loop":
+                    await looped(retry, tape)
+                else:
+                    assert (
+                        await (retry.call(tape) if form == "call" else retry(tape)()) == "done"
+                    )
             return "done"
-        return await (retry.call(tape) if form == "call" else retry(tape)())
+        finally:
+            seen.append((retry.statistics(), len(tape.starts)))
 
-    def check(ended: Interrupted) -> None:
-        retry, tape = made[-1]
-        seen = retry.statistics()
-        assert ended.left == ()
-        assert seen.waiting == 0
-        assert seen.budget is not None
-        assert seen.retries == seen.budget.retries == max(0, len(tape.starts) - 1)
-        assert seen.gave_up == {}
-        if ended.fired:
-            assert ended.cancelled
+    def check(cut: Cut[str]) -> None:
+        told, starts = seen[-1]
+        assert told.waiting == 0
+        assert told.retries == max(0, starts - 1)
+        if told.budget is None:
+            assert told.calls == 0
         else:
-            assert ended.outcome is not None
-            assert ended.outcome.unwrap() == "done"
+            assert told.budget.retries == told.retries
+        assert told.gave_up == {}
+        assert cut.cancelled == cut.reached
+        assert cut.result == (None if cut.cancelled else "done")
 
-    assert await interrupted_everywhere(body, check) >= 5
+    assert cancel_everywhere(program, check=check) >= 5
 
 
 # ---------------------------------------------------------------- the loop form

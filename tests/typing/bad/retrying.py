@@ -1,5 +1,5 @@
 """Retries and timeouts: their settings, their three forms, the functions they call."""
-# ruff: noqa: ASYNC105, ASYNC910, RET503, B007 - some of what is wrong here, ruff sees too
+# ruff: noqa: ASYNC910, RET503 - some of what is wrong here, ruff sees too
 
 from __future__ import annotations
 

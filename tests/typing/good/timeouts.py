@@ -6,7 +6,9 @@ from typing import assert_type
 
 from agentflow_trio import AdaptiveTimeout, DeadlineExceededError, Timeout
 
-tools = Timeout(30, name="tools", operations={"search": 5.0, "think": AdaptiveTimeout(maximum=60.0)})
+tools = Timeout(
+    30, name="tools", operations={"search": 5.0, "think": AdaptiveTimeout(maximum=60.0)}
+)
 
 
 async def fetch(url: str, depth: int) -> bytes:
