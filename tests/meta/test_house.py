@@ -142,8 +142,8 @@ def lazy_halves(node: ast.If) -> tuple[dict[str, str], dict[str, str]]:
     if isinstance(homes, ast.Call):  # dict.fromkeys([...], "...")
         assert ast.unparse(homes.func) == "dict.fromkeys"
         names, home = (ast.literal_eval(each) for each in homes.args)
-        return read, dict.fromkeys(names, home)
-    return read, ast.literal_eval(homes)
+        return read, {str(name): str(home) for name in names}
+    return read, {str(name): str(home) for name, home in ast.literal_eval(homes).items()}
 
 
 def is_lazy_form(node: ast.stmt) -> bool:
@@ -178,7 +178,7 @@ def test_what_checkers_read_is_what_is_found_when_asked_for() -> None:
 @pytest.mark.parametrize("name", ["agentflow_trio", "agentflow_trio.robustness"])
 def test_a_name_that_is_not_exported_is_not_found(name: str) -> None:
     with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'nonsense'"):
-        importlib.import_module(name).nonsense
+        assert importlib.import_module(name).nonsense
 
 
 def is_importable(name: str) -> bool:
