@@ -17,15 +17,14 @@ __all__ = ["Bound", "Number", "Whole", "named"]
 Value = TypeVar("Value")
 
 
-def named(owner: str, name: object) -> str:
-    """Return *name*, the name of a guard of the kind *owner*, if it is one.
+def named(owner: str, name: object) -> None:
+    """Make sure that *name*, the name of a guard of the kind *owner*, is one.
 
     Raises:
         TypeError: it is no string, as when a policy is given in its place.
     """
-    if isinstance(name, str):
-        return name
-    raise TypeError(f"{owner}: name must be a string, not {name!r}")
+    if not isinstance(name, str):
+        raise TypeError(f"{owner}: name must be a string, not {name!r}")
 
 
 class Bound:

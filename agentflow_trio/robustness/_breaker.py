@@ -121,7 +121,8 @@ class CircuitBreaker(Guarding):
         Raises:
             TypeError: *name* is no string.
         """
-        self.name = named("CircuitBreaker", name)
+        named("CircuitBreaker", name)
+        self.name = name
         self.policy: CircuitPolicy = CircuitPolicy() if policy is None else policy
         self._seed = seed
         self._home = Home(self._leave_run)

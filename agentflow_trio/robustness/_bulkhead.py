@@ -91,7 +91,8 @@ class Bulkhead(Guarding):
             ValueError: a setting makes no sense; the text names it and its bound.
             TypeError: *name* is no string, or there is not exactly one of *policy* and *limit*.
         """
-        self.name = named("Bulkhead", name)
+        named("Bulkhead", name)
+        self.name = name
         if policy is None and limit is not None:
             policy = BulkheadPolicy(limit=limit)
         elif policy is None or limit is not None:

@@ -78,8 +78,11 @@ class KeyedRateLimiter(Generic[Key]):
             TypeError: *name* is no string, neither a policy is given nor limit and window, or both are.
             ValueError: *limit* or *window* makes no sense.
         """
-        self.name = named("KeyedRateLimiter", name)
-        self.policy = policy_of("KeyedRateLimiter", policy, limit, window)
+        named("KeyedRateLimiter", name)
+        self.name: str = name
+        self.policy: WindowPolicy | TokenBucketPolicy = policy_of(
+            "KeyedRateLimiter", policy, limit, window
+        )
         self._on_event = on_event
         self._limiters: OrderedDict[Key, RateLimiter] = OrderedDict()
         self._evicted = 0

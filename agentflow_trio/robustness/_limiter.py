@@ -118,8 +118,11 @@ class RateLimiter(Guarding):
             TypeError: *name* is no string, neither a policy is given nor limit and window, or both are.
             ValueError: *limit* or *window* makes no sense.
         """
-        self.name = named("RateLimiter", name)
-        self.policy = policy_of("RateLimiter", policy, limit, window)
+        named("RateLimiter", name)
+        self.name = name
+        self.policy: WindowPolicy | TokenBucketPolicy = policy_of(
+            "RateLimiter", policy, limit, window
+        )
         self._home = Home()
         self._clock = trio.current_time
         self._listener = Listener(name, on_event)
@@ -368,9 +371,9 @@ class WeightedEntry(Guarding):
     __slots__ = ("_limiter", "max_wait", "weight")
 
     def __init__(self, limiter: RateLimiter, weight: int, max_wait: float | None) -> None:
-        self.name = limiter.name
-        self.weight = weight
-        self.max_wait = max_wait
+        self.name: str = limiter.name
+        self.weight: int = weight
+        self.max_wait: float | None = max_wait
         self._limiter = limiter
 
     @override

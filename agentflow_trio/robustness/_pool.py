@@ -228,6 +228,7 @@ def open_pool(
         ValueError: a setting makes no sense; the text names it and its bound.
         TypeError: *factory* cannot be called, *name* is no string, or there is not exactly one of *policy* and *size*.
     """
+    named("open_pool", name)
     if not callable(factory):
         raise TypeError(f"open_pool: factory must be a function, not {factory!r}")
     if policy is None and size is not None:
@@ -235,4 +236,4 @@ def open_pool(
     elif policy is None or size is not None:
         raise TypeError("open_pool: give either size= or a PoolPolicy")
     rules = Rules(factory=factory, close=close, validate=validate, reusable=reusable)
-    return OpenPool(named("open_pool", name), policy, rules, on_event)
+    return OpenPool(name, policy, rules, on_event)

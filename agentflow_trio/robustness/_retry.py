@@ -66,7 +66,8 @@ class Retry(Member[Never]):
         Raises:
             TypeError: *name* is no string.
         """
-        self.name = named("Retry", name)
+        named("Retry", name)
+        self.name = name
         self._state = RetryState(name, policy or RetryPolicy(), seed, on_event)
 
     @property

@@ -110,7 +110,8 @@ class Timeout(Guarding):
             ValueError: a limit is no number of seconds > 0.
             TypeError: *name* is no string.
         """
-        self.name = named("Timeout", name)
+        named("Timeout", name)
+        self.name = name
         self._limit = seconds
         self._home = Home()
         self._listener = Listener(name, on_event)
