@@ -6,6 +6,18 @@ import contextlib
 
 import pytest
 import trio
+from breaker_kit import (
+    CLOSED,
+    HALF_OPEN,
+    OPEN,
+    DownError,
+    fail,
+    hang_in,
+    quick,
+    refused,
+    state_of,
+    succeed,
+)
 from trio.testing import MockClock
 
 from agentflow_trio.errors import (
@@ -18,19 +30,6 @@ from agentflow_trio.robustness._dice import Dice
 from agentflow_trio.robustness._events import (
     CircuitChanged,
     GuardEvent,
-)
-
-from .breaker_kit import (
-    CLOSED,
-    HALF_OPEN,
-    OPEN,
-    DownError,
-    fail,
-    hang_in,
-    quick,
-    refused,
-    state_of,
-    succeed,
 )
 
 # ---------------------------------------------------------------- the seed's figure

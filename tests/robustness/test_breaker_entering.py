@@ -9,6 +9,16 @@ from typing import Any, Never
 
 import pytest
 import trio
+from breaker_kit import (
+    CLOSED,
+    OPEN,
+    DownError,
+    fail,
+    quick,
+    refused,
+    state_of,
+    succeed,
+)
 from trio.testing import MockClock
 
 from agentflow_trio.errors import (
@@ -22,17 +32,6 @@ from agentflow_trio.robustness._events import (
 from agentflow_trio.robustness._guard import Guard, Member
 from agentflow_trio.robustness._private import Looks, find_looks, look_publicly
 from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere
-
-from .breaker_kit import (
-    CLOSED,
-    OPEN,
-    DownError,
-    fail,
-    quick,
-    refused,
-    state_of,
-    succeed,
-)
 
 # ---------------------------------------------------------------- inside its own body
 

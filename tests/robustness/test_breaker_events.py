@@ -8,16 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
-
-from agentflow_trio.robustness._breaker_states_core import BreakerState
-from agentflow_trio.robustness._events import (
-    CallRejected,
-    CircuitChanged,
-    GuardEvent,
-)
-
-from .breaker_kit import (
+from breaker_kit import (
     CLOSED,
     HALF_OPEN,
     OPEN,
@@ -27,6 +18,14 @@ from .breaker_kit import (
     refused,
     state_of,
     succeed,
+)
+from trio.testing import MockClock
+
+from agentflow_trio.robustness._breaker_states_core import BreakerState
+from agentflow_trio.robustness._events import (
+    CallRejected,
+    CircuitChanged,
+    GuardEvent,
 )
 
 # ---------------------------------------------------------------- by hand

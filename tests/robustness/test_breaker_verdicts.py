@@ -5,6 +5,15 @@ from __future__ import annotations
 import attrs
 import pytest
 import trio
+from breaker_kit import (
+    CLOSED,
+    OPEN,
+    DownError,
+    fail,
+    quick,
+    state_of,
+    succeed,
+)
 from trio.testing import MockClock
 
 from agentflow_trio.errors import (
@@ -19,16 +28,6 @@ from agentflow_trio.robustness._events import (
     RuleFailed,
 )
 from agentflow_trio.robustness._guard import own_limits
-
-from .breaker_kit import (
-    CLOSED,
-    OPEN,
-    DownError,
-    fail,
-    quick,
-    state_of,
-    succeed,
-)
 
 # ---------------------------------------------------------------- verdicts
 
