@@ -21,7 +21,7 @@ from agentflow_trio import (
     Timeout,
     open_pool,
 )
-from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere, explore
+from agentflow_trio.testing import Cut, LeakError, assert_no_leaks, cancel_everywhere, explore
 
 SEEDS = 60
 
@@ -348,3 +348,39 @@ def test_a_retry_cancelled_anywhere_is_over() -> None:
         assert cut.cancelled or cut.time == 3.0
 
     assert cancel_everywhere(program, check=check) > 3
+
+
+# ---------------------------------------------------------------- leaks
+
+
+@pytest.mark.parametrize(
+    ("guard", "told"),
+    [
+        (Bulkhead("b", limit=2), "Bulkhead: inside was 0, is 1"),
+        (CircuitBreaker("c"), "CircuitBreaker: running was 0, is 1"),
+        (Timeout(1.0), "Timeout: inside was 0, is 1"),
+    ],
+)
+async def test_a_guard_that_is_not_left_is_told(
+    guard: Bulkhead | CircuitBreaker | Timeout, told: str
+) -> None:
+    with pytest.raises(LeakError) as caught, assert_no_leaks(guard):
+        await guard.__aenter__()
+    assert caught.value.leaks == (told,)
+    await guard.__aexit__(None, None, None)
+    with assert_no_leaks(guard):
+        async with guard:
+            await trio.lowlevel.checkpoint()
+
+
+async def test_an_object_that_is_not_given_back_is_told() -> None:
+    async def make() -> object:
+        await trio.lowlevel.checkpoint()
+        return object()
+
+    async with open_pool(make, size=1) as pool:
+        loan = pool.lend()
+        with pytest.raises(LeakError) as caught, assert_no_leaks(pool):
+            await loan.__aenter__()
+        assert caught.value.leaks == ("ResourcePool: lent was 0, is 1",)
+        await loan.__aexit__(None, None, None)
