@@ -141,9 +141,8 @@ class Home:
         if before is not None and not _is_over(before):
             raise GuardInUseError(guard=guard)
         clock = current_clock()
-        if isinstance(
-            clock, Simulated
-        ):  # the next execution is another run, though Trio goes on
+        # The next execution is another run, though Trio goes on.
+        if isinstance(clock, Simulated):
             clock.when_over(self._leave)
         blank, self._left = before is not None or self._left, False
         self.root = here
