@@ -23,11 +23,13 @@ Arguments = ParamSpec("Arguments")
 
 
 # dev: while writing. ci: the same examples on every run (derandomize leaves no use for the example
-# database, and Hypothesis refuses both). deep: `tox -e fuzz`, before a release.
+# database, and Hypothesis refuses both). cov: enough to reach every line, since a traced line costs
+# many times an untraced one. deep: `tox -e fuzz`, before a release.
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci", max_examples=200, deadline=None, derandomize=True, print_blob=True
 )
+settings.register_profile("cov", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
