@@ -36,6 +36,7 @@ __all__ = [
     "MaxVisitsError",
     "MergeConflictError",
     "Mismatch",
+    "NoBranchError",
     "NoStepError",
     "NotAwaitableError",
     "PoolClosedError",
@@ -54,8 +55,11 @@ __all__ = [
     "StepLimitError",
     "TooManyRunsError",
     "WrongExitError",
+    "WrongItemsError",
+    "WrongOutputsError",
     "is_failed",
     "is_tree",
+    "members_of",
 ]
 
 
@@ -325,6 +329,60 @@ class WrongExitError(AgentFlowError):
         if not self.exits:
             return f"step {self.step!r} has no exits but returned {self.returned}; let it return None"
         return f"step {self.step!r} returned {self.returned}, which is not one of its exits: {', '.join(self.exits)}"
+
+
+@final
+class NoBranchError(AgentFlowError):
+    """A race in which no branch took part, because none wanted to.
+
+    Attributes:
+        step: the race.
+    """
+
+    step: str
+
+    @override
+    def __str__(self) -> str:
+        return f"no branch of the race {self.step!r} runs: when() of each said no; let one always run"
+
+
+@final
+class WrongItemsError(AgentFlowError, TypeError):
+    """The ``prep`` of an ``each`` or ``batch`` returned something else than items.
+
+    Attributes:
+        step: the step.
+        returned: the class of what it returned.
+        expected: what it should have been.
+    """
+
+    step: str
+    returned: str
+    expected: str
+
+    @override
+    def __str__(self) -> str:
+        return f"prep of step {self.step!r} returned {self.returned}, not {self.expected}"
+
+
+@final
+class WrongOutputsError(AgentFlowError):
+    """The ``exec`` of a ``batch`` did not return one output for each item.
+
+    Attributes:
+        step: the step.
+        items: how many it got.
+        returned: how many it returned, or the class of what it returned instead.
+    """
+
+    step: str
+    items: int
+    returned: str
+
+    @override
+    def __str__(self) -> str:
+        got = f"exec of step {self.step!r} got {self.items} items and returned {self.returned}"
+        return f"{got}; return one output for each, in the same order"
 
 
 @final
@@ -817,6 +875,15 @@ def _entries(
 def is_tree(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:
     """Whether *error* is a group made by a run, of failures alone or with what ended it."""
     return isinstance(error, _Tree)
+
+
+def members_of(
+    error: BaseException,
+) -> Sequence[tuple[BaseException, Failure | None]] | None:
+    """What a group made by a run holds, each with where it arose; None of any other error."""
+    if not is_tree(error):
+        return None
+    return list(zip(error.exceptions, _marks(error), strict=True))
 
 
 def is_failed(error: BaseException | None) -> TypeIs[FlowFailedError[Exception]]:

@@ -14,10 +14,12 @@ from .types import Phase
 
 __all__ = [
     "EVENT_TYPES",
+    "BatchDone",
     "Caught",
     "CleanupOverrun",
     "ExecutionEvent",
     "FallbackUsed",
+    "ItemFailed",
     "NodeCancelled",
     "NodeFailed",
     "NodeStarted",
@@ -168,6 +170,32 @@ class FallbackUsed(_Event):
 
 @final
 @attrs.frozen(kw_only=True)
+class BatchDone(_Event):
+    """An item of ``each``, or a part of ``batch``, ended well; its number is in the path, as ``digest/embed[3]``.
+
+    ``done`` and ``failed``: items so far. ``total``: how many there are, None if the source does not say.
+    """
+
+    event_type: ClassVar[Literal["batch"]] = "batch"
+    done: int
+    failed: int
+    total: int | None
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ItemFailed(_Event):
+    """An item of ``each``, or a part of ``batch``, failed. ``tolerated``: the step goes on without it."""
+
+    event_type: ClassVar[Literal["item_failed"]] = "item_failed"
+    attempt: int
+    error: str
+    message: str
+    tolerated: bool
+
+
+@final
+@attrs.frozen(kw_only=True)
 class Progress(_Event):
     """A step reported how far it is. ``fraction``: 0 to 1."""
 
@@ -207,6 +235,8 @@ ExecutionEvent: TypeAlias = (
     | Routed
     | Caught
     | FallbackUsed
+    | BatchDone
+    | ItemFailed
     | Progress
     | CleanupOverrun
     | ObserverFailed
@@ -225,6 +255,8 @@ EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
         Routed,
         Caught,
         FallbackUsed,
+        BatchDone,
+        ItemFailed,
         Progress,
         CleanupOverrun,
         ObserverFailed,

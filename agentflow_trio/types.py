@@ -14,11 +14,13 @@ from typing_extensions import override
 __all__ = [
     "END",
     "AttrsState",
+    "Count",
     "Exit",
     "Next",
     "Phase",
     "Resource",
     "RunResult",
+    "Share",
     "Stream",
     "Trail",
 ]
@@ -114,6 +116,43 @@ class Stream(Generic[Value]):
     kind: type[Value]
 
 
+def _whole(_owner: Count, _field: attrs.Attribute[int], value: int) -> None:
+    # callers without a type checker need to be told too
+    if type(value) is not int or value < 0:
+        raise ValueError(f"Count: how many may fail is a whole number >= 0, not {value!r}")
+
+
+def _share(_owner: Share, _field: attrs.Attribute[float], value: float) -> None:
+    if type(value) not in {int, float} or not 0 <= value <= 1:
+        raise ValueError(f"Share: which part may fail is a number from 0 to 1, not {value!r}")
+
+
+@final
+@attrs.frozen
+class Count:
+    """So many items may fail: ``tolerate=Count(3)``. The fourth ends the step at once.
+
+    Attributes:
+        most: how many, >= 0.
+    """
+
+    most: int = attrs.field(validator=_whole)
+
+
+@final
+@attrs.frozen
+class Share:
+    """Such a part of the items may fail: ``tolerate=Share(0.05)``.
+
+    The step ends as soon as it is lost, which with a source of unknown length is at its end.
+
+    Attributes:
+        most: 0 to 1.
+    """
+
+    most: float = attrs.field(validator=_share)
+
+
 class Trail(Protocol):
     """Where a run has been. Kept cheaply while it runs, told in words when asked."""
 
@@ -130,6 +169,11 @@ class Trail(Protocol):
     @property
     def tail(self) -> tuple[str, ...]:
         """The last places, oldest first."""
+        ...
+
+    @property
+    def suppressed(self) -> tuple[Exception, ...]:
+        """Failures that the run went on after, oldest first."""
         ...
 
 
@@ -165,3 +209,8 @@ class RunResult(Generic[State]):
     def tail(self) -> tuple[str, ...]:
         """The paths of the last 100 visits, oldest first (``editorial/editing/review#2``)."""
         return self.trail.tail
+
+    @property
+    def suppressed(self) -> tuple[Exception, ...]:
+        """What failed and was swallowed, the last 100, oldest first: losers of races, items within a tolerance."""
+        return self.trail.suppressed

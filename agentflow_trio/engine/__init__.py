@@ -3,15 +3,17 @@
 from ._context import StepContext, current_step
 from ._engine import Engine
 from ._handle import CancelReport, Run
-from ._plan import Catch, Kind, Plan, PlanStep, Runnable, link, way_out
+from ._plan import Branch, Catch, Items, Kind, Plan, PlanStep, Runnable, link, way_out
 from ._run import execute
 from ._streams import StreamReader
 from ._subscription import Subscription
 
 __all__ = [
+    "Branch",
     "CancelReport",
     "Catch",
     "Engine",
+    "Items",
     "Kind",
     "Plan",
     "PlanStep",

@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import final
 
 from ..events import (
+    BatchDone,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    ItemFailed,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -136,6 +138,19 @@ class Bus:
     def fallback_used(self, path: str, error: BaseException) -> None:
         """A fallback stood in for a result."""
         self._emit(FallbackUsed, path, **brief(error))
+
+    def batch_done(
+        self, path: str, begun: float, done: int, failed: int, total: int | None
+    ) -> None:
+        """A part of the items ended well."""
+        self._emit(BatchDone, path, begun, done=done, failed=failed, total=total)
+
+    def item_failed(
+        self, path: str, begun: float, attempt: int, error: BaseException, *, tolerated: bool
+    ) -> None:
+        """A part of the items failed."""
+        fields = brief(error)
+        self._emit(ItemFailed, path, begun, attempt=attempt, tolerated=tolerated, **fields)
 
     def progress(self, path: str, fraction: float, text: str) -> None:
         """A step reported how far it is."""

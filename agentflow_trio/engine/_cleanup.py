@@ -72,7 +72,7 @@ async def _shielded(
 ) -> list[BaseException]:
     """Close one thing and return what went wrong: what it raised, and that it overran."""
     run, cancelled = strand.run, strand.is_cancelled()
-    begun, deadline = run.clock(), run.cleanup_deadline(cancelled=cancelled)
+    begun, deadline = run.clock(), strand.cleanup_deadline(cancelled=cancelled)
     scope = trio.CancelScope(shield=True)
     overrun = _Overrun(strand, cleanup, scope, deadline)
     failures = list[BaseException]()

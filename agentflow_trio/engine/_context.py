@@ -72,6 +72,11 @@ class StepContext:
         return self._here().visit
 
     @property
+    def item(self) -> int | None:
+        """In exec of ``each`` the number of the item, of ``batch`` that of the part, from 0; None elsewhere."""
+        return self._here().item
+
+    @property
     def attempt(self) -> int:
         """Which try of exec in this visit, from 1."""
         return self._live().attempt
@@ -92,7 +97,7 @@ class StepContext:
 
     @property
     def idempotency_key(self) -> str:
-        """A text that is the same for every attempt of this visit and differs between visits and runs."""
+        """A text that is the same for every attempt of this visit (or item) and differs between visits, items and runs."""
         return f"{self.run_id}/{self.path}"
 
     @property
@@ -100,9 +105,9 @@ class StepContext:
         """Dice of this attempt's own, derived from the run's seed and the path: no other step disturbs its draws."""
         strand, place = self._live(), self._here()
         if self._random is None or self._random[0] != strand.attempt:
-            dice = Random(
-                f"{strand.run.seed}/{place.prefix}{place.step.name}#{place.visit}@{strand.attempt}"
-            )
+            item = "" if place.item is None else f"[{place.item}]"
+            where = f"{place.prefix}{place.step.name}#{place.visit}{item}"
+            dice = Random(f"{strand.run.seed}/{where}@{strand.attempt}")
             self._random = strand.attempt, dice
         return self._random[1]
 

@@ -25,20 +25,26 @@ from ..errors import (
 from ..types import Exit, Phase
 from ._live import Strand
 from ._plan import PlanStep
+from ._trail import Place
 
 __all__ = [
     "brief",
+    "cancelled_in",
     "combined",
     "flow_failed",
     "has_cancelled",
     "in_flow",
+    "in_step",
     "is_caught",
+    "leaves",
     "mark_once",
+    "must_end_all",
     "named",
     "note",
     "owe",
     "target_of",
     "what_failed",
+    "without_cancelled",
     "wrong_exit",
 ]
 
@@ -47,37 +53,58 @@ def _is_group(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]
     return isinstance(error, BaseExceptionGroup)
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The single exceptions in *error*."""
     if _is_group(error):
         for one in error.exceptions:
-            yield from _leaves(one)
+            yield from leaves(one)
     else:
         yield error
 
 
 def brief(error: BaseException) -> dict[str, Any]:
     """An error as events tell it: the name of its class and its text, of a group those of its leaves."""
-    leaves = list(_leaves(error))
-    if len(leaves) == 1 and not _is_group(error):
+    single = list(leaves(error))
+    if len(single) == 1 and not _is_group(error):
         return {"error": type(error).__name__, "message": str(error)}
     return {
         "error": type(error).__name__,
-        "message": "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves),
+        "message": "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in single),
     }
 
 
 def what_failed(error: BaseException) -> BaseException | None:
     """What there is besides cancellation."""
-    failed = [leaf for leaf in _leaves(error) if not isinstance(leaf, trio.Cancelled)]
+    failed = [leaf for leaf in leaves(error) if not isinstance(leaf, trio.Cancelled)]
     if not failed:
         return None
     return failed[0] if len(failed) == 1 else BaseExceptionGroup("", failed)
 
 
+def without_cancelled(error: BaseException) -> BaseException | None:
+    """*error* without the cancellation in it, its groups otherwise as they were; None if there is nothing else."""
+    if not has_cancelled(error):
+        return error
+    return error.split(trio.Cancelled)[1] if _is_group(error) else None
+
+
+def cancelled_in(error: BaseException) -> BaseException | None:
+    """A Cancelled in *error*, if there is one: of many that a group of tasks raised, one says it all."""
+    return next((leaf for leaf in leaves(error) if isinstance(leaf, trio.Cancelled)), None)
+
+
+def must_end_all(error: BaseException) -> bool:
+    """Whether nothing may go on after *error*: it is no plain failure, or the step limit of the whole run."""
+    return any(
+        not isinstance(leaf, Exception) or isinstance(leaf, StepLimitError)
+        for leaf in leaves(error)
+    )
+
+
 def has_cancelled(error: BaseException) -> bool:
     """Whether cancellation is among what happened."""
     return isinstance(error, trio.Cancelled) or any(
-        isinstance(leaf, trio.Cancelled) for leaf in _leaves(error)
+        isinstance(leaf, trio.Cancelled) for leaf in leaves(error)
     )
 
 
@@ -86,18 +113,15 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, Exception):
         return False
     return not _is_group(error) or all(
-        isinstance(leaf, trio.Cancelled) for leaf in _leaves(error)
+        isinstance(leaf, trio.Cancelled) for leaf in leaves(error)
     )
 
 
 def is_caught(error: BaseException, kinds: tuple[type[Exception], ...]) -> bool:
     """Whether a catch or fallback of *kinds* takes *error*: itself, or every leaf; never cancellation or the step limit."""
-    leaves = list(_leaves(error))
-    if any(
-        not isinstance(leaf, Exception) or isinstance(leaf, StepLimitError) for leaf in leaves
-    ):
+    if must_end_all(error):
         return False
-    return isinstance(error, kinds) or all(isinstance(leaf, kinds) for leaf in leaves)
+    return isinstance(error, kinds) or all(isinstance(leaf, kinds) for leaf in leaves(error))
 
 
 def target_of(step: PlanStep, error: BaseException) -> PlanStep | None:
@@ -115,7 +139,9 @@ def wrong_exit(step: PlanStep, chosen: object) -> WrongExitError:
     )
 
 
-_CALLERS = (f"{__package__}._sequence", f"{__package__}._visit")
+_CALLERS = tuple(
+    f"{__package__}.{name}" for name in ("_sequence", "_visit", "_attempts", "_items")
+)
 """The modules that await phases."""
 
 
@@ -148,10 +174,16 @@ def combined(
     if len(members) == 1:
         return members[0]
     place = strand.trail.here()
+    return in_step(strand, place, members), None
+
+
+def in_step(
+    strand: Strand, place: Place, members: Sequence[tuple[BaseException, Failure | None]]
+) -> BaseException:
+    """What a visit raises when *members* failed in it, and where each arose."""
     errors, marks = zip(*members, strict=True)
-    return _group(
-        strand, f"step {place.step.name!r} failed", place.path, None, errors, marks
-    ), None
+    message = f"step {place.step.name!r} failed"
+    return _group(strand, message, place.path, None, errors, marks)
 
 
 def mark_once(strand: Strand, error: BaseException, phase: Phase) -> Failure:

@@ -13,11 +13,14 @@ from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, final
 import attrs
 
 from ..robustness import Fallback
-from ..types import END, Exit, Resource
+from ..types import END, Count, Exit, Resource, Share
 
 __all__ = [
+    "Branch",
     "Call",
     "Catch",
+    "ItemValue",
+    "Items",
     "Kind",
     "Plan",
     "PlanStep",
@@ -32,6 +35,9 @@ State_contra = TypeVar("State_contra", contravariant=True)
 StateValue: TypeAlias = Any
 """The user's state. Its type was checked where the flow was wired and given to `run`; here it is passed along."""
 
+ItemValue: TypeAlias = Any
+"""An item of each and batch, several of them, what exec makes of them, or a total: typed where the node was wired."""
+
 Call: TypeAlias = Callable[..., Awaitable[Any]]
 """A phase of a node. Its types were checked where the node was wired; the engine only passes values along."""
 
@@ -43,6 +49,9 @@ class Kind(Enum):
     PHASES = "prep, exec and post of a node"
     FUNCTION = "one function, on a fork of the state"
     NESTED = "another plan, on a fork of the state"
+    PARALLEL = "several plans at once, each on a fork of the state; the forks are merged"
+    RACE = "several plans at once; the fork of the first that ends well is kept"
+    ITEMS = "prep and post of a node, and its exec for every item that prep gave"
     WAY_OUT = "nothing: an exit of the plan"
 
 
@@ -60,6 +69,47 @@ class Catch:
 
 
 @final
+@attrs.frozen(eq=False, repr=False)
+class Branch:
+    """One arm of `parallel` or `race`.
+
+    Attributes:
+        name: its segment of paths.
+        plan: its one step.
+        when: says of the state whether it runs at all.
+    """
+
+    name: str
+    plan: Plan[Any]
+    when: Callable[[Any], bool] | None = None
+
+
+@final
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Items:
+    """How the items of `each` and `batch` are worked on.
+
+    Attributes:
+        size: of the parts that exec gets at once, at most; None if it gets single items.
+        concurrent: calls of exec at once.
+        tolerated: how many may fail, or which share of them; None: none.
+        start, add: what outputs are folded into; None if they are collected.
+        ordered: whether they are folded in input order.
+    """
+
+    size: int | None
+    concurrent: int
+    tolerated: Count | Share | None = None
+    start: Callable[[], Any] | None = None
+    add: Callable[[Any, Any], Any] | None = None
+    ordered: bool = True
+
+
+def _is_deep(step: PlanStep) -> bool:
+    return step.inner is not None or bool(step.branches)
+
+
+@final
 @attrs.define(eq=False, repr=False, kw_only=True)
 class PlanStep:
     """One step as the engine sees it.
@@ -70,7 +120,10 @@ class PlanStep:
         prep, exec, post: the node's phases with the exits bound in; a function step has only ``exec``.
         inner: the plan of a nested flow, with ``enter`` and ``leave`` if it works on a state of another type.
         exits: what ``post`` may return; empty for a step without exits.
+        branches: the arms of a parallel step or a race.
+        items: how the items of each and batch are worked on.
         routes: what came back -> where to go.
+        deep: it has steps in it.
         inline: its kind, if only its body is to be done, so that the sequence may do it itself; else None.
         hot: the phases and the only target, if there is but one: what the loop needs in one read (0.08 us less).
         atomic: a failure may be routed, so everything it writes is written to a fork.
@@ -84,6 +137,8 @@ class PlanStep:
     inner: Plan[Any] | None = None
     enter: Callable[[Any], Any] | None = None
     leave: Callable[[Any, Any], object] | None = None
+    branches: tuple[Branch, ...] = ()
+    items: Items | None = None
     exits: tuple[Exit, ...] = ()
     timeout: float | None = None
     idle_timeout: float | None = None
@@ -93,11 +148,18 @@ class PlanStep:
     version: str = ""
     routes: dict[object, PlanStep] = attrs.field(factory=dict[object, "PlanStep"], repr=False)
     catches: tuple[Catch, ...] = attrs.field(default=(), repr=False)
+    deep: bool = attrs.field(init=False, default=attrs.Factory(_is_deep, takes_self=True))
     inline: Kind | None = None
     hot: tuple[Call, Call, Call, PlanStep | None] = attrs.field(
         default=(_no_phase, _no_phase, _no_phase, None), repr=False
     )
     atomic: bool = False
+
+    @property
+    def parts(self) -> tuple[Plan[Any], ...]:
+        """The plans in it: of a nested flow, or of every branch."""
+        own = () if self.inner is None else (self.inner,)
+        return (*own, *(branch.plan for branch in self.branches))
 
     @property
     def only_key(self) -> object:
@@ -119,18 +181,18 @@ def link(step: PlanStep, routes: dict[object, PlanStep], catches: tuple[Catch, .
         step.timeout is not None or step.idle_timeout is not None or step.max_visits is not None
     )
     step.atomic = bool(catches)
+    plain = step.kind in {Kind.PHASES, Kind.FUNCTION, Kind.NESTED}
     if not bounded and step.fallback is None and not (step.atomic and step.kind is Kind.PHASES):
-        step.inline = step.kind
+        step.inline = step.kind if plain else None
 
 
 def _needs(plan: Plan[Any]) -> tuple[tuple[str, Resource[object]], ...]:
     own = [(step.name, resource) for step in plan.steps for resource in step.uses]
-    inner = [need for step in plan.steps if step.inner is not None for need in step.inner.needs]
-    return (*own, *inner)
+    return (*own, *(need for step in plan.steps for part in step.parts for need in part.needs))
 
 
 def _is_flat(plan: Plan[Any]) -> bool:
-    return all(step.inner is None for step in plan.steps)
+    return not any(step.deep for step in plan.steps)
 
 
 @final
@@ -143,7 +205,7 @@ class Plan(Generic[State_contra]):
         start: where a run begins.
         steps: every step, as written.
         needs: every resource that a step declares, nested ones included, with the step's name.
-        flat: no step is a nested flow.
+        flat: no step has steps in it.
     """
 
     name: str
@@ -164,14 +226,21 @@ class Plan(Generic[State_contra]):
                 for catch in step.catches
             )
             lines.append(f"{step.name} v{step.version} {' '.join(routes)} {' '.join(catches)}")
-            if step.inner is not None:
-                lines.append(f"{{{step.inner.definition()}}}")
+            lines += _shape(step)
+            lines += [f"{{{part.definition()}}}" for part in step.parts]
         return "\n".join(lines)
 
     def definition_hash(self, state: type) -> str:
         """16 hex digits over `definition` and the fields of the state's class, annotations as written, unevaluated."""
         fields = ",".join(f"{field.name}:{field.type!r}" for field in attrs.fields(state))
         return hashlib.sha256(f"{self.definition()}\n{fields}".encode()).hexdigest()[:16]
+
+
+def _shape(step: PlanStep) -> tuple[str, ...]:
+    """What a definition says of a shape: which it is, and in what parts the items are worked on."""
+    if step.branches:
+        return (f"{step.kind.name.lower()} of",)
+    return () if step.items is None else (f"items {step.items.size}",)
 
 
 def _exit_name(key: object) -> str:

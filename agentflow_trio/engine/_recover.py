@@ -99,7 +99,7 @@ def _tell(strand: Strand, started: float, phase: Phase, error: BaseException) ->
     path, elapsed = strand.trail.here().path, strand.run.clock() - started
     if cancelled:
         cut = CutOff(path=path, phase=phase, attempt=attempt, elapsed=elapsed)
-        strand.run.cut_off = (cut, *strand.run.cut_off)
+        strand.run.cut(cut)
     if bus is None:
         return
     if cancelled:

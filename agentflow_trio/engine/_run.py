@@ -15,11 +15,11 @@ from ..errors import ResourceError
 from ..state import fork
 from ..types import END, Exit, RunResult
 from ._failures import brief, flow_failed, what_failed
-from ._live import CURRENT, DEFAULT, LiveRun, Settings, Strand
+from ._limits import Limit, bounded
+from ._live import CURRENT, DEFAULT, MARK, LiveRun, Settings, Strand
 from ._plan import Plan, StateValue
-from ._sequence import MARK, run_plan
+from ._sequence import run_plan
 from ._trail import Trail
-from ._visit import Limit, bounded
 
 __all__ = ["check_resources", "check_timeout", "execute"]
 
@@ -62,7 +62,7 @@ async def execute(
         CURRENT.set(
             strand.outer
         )  # not a token, which would be 64 bytes for each flow that waits
-        steps, strand.steps = strand.steps, -1
+        steps, strand.steps = strand.steps_of_all(), -1
         strand.forget()
     taken = None if exit_ is END else exit_.name
     if run.bus is not None:
@@ -110,6 +110,10 @@ class Story:
     def tail(self) -> tuple[str, ...]:
         return self._trail.tail
 
+    @property
+    def suppressed(self) -> tuple[Exception, ...]:
+        return self._run.suppressed
+
 
 async def _in_time(
     strand: Strand, state: StateValue, timeout: float
@@ -122,7 +126,8 @@ async def _in_time(
     def conclude(errors: Sequence[BaseException]) -> BaseException:
         return flow_failed(strand, plan.name, strand.run.path, strand.last, errors)
 
-    return await bounded(strand, Limit("timeout of the run", timeout), work, conclude)
+    limit = Limit("timeout of the run", timeout)
+    return await bounded(strand, limit, work, conclude)
 
 
 def _identity(run: LiveRun, state: object) -> dict[str, Any]:

@@ -15,23 +15,29 @@ __all__ = ["FOLD_ABOVE", "LEFT", "Place", "Trail"]
 
 FOLD_ABOVE: Final = 400
 TAIL: Final = 100
+_CROWDED: Final = 5 * FOLD_ABOVE
 
 LEFT: Final = PlanStep(name="", kind=Kind.WAY_OUT)
-"""The log entry for leaving a nested flow."""
+"""The log entry for leaving a step that has steps in it."""
 
 
 class Place(NamedTuple):
-    """One visit: the path of the flow it is in (with visit numbers, and without), the step, and how often it has come here."""
+    """One visit: the path of the flow it is in (with visit numbers, and without), the step, and how often it has come here.
+
+    ``item``: which of its items is meant, if one is.
+    """
 
     prefix: str
     key: str
     step: PlanStep
     visit: int
+    item: int | None = None
 
     @property
     def path(self) -> str:
         """As text, with the visit number from the second on; the flow's path where no step was visited yet."""
-        return (self.prefix + segment(self.step.name, self.visit)).removesuffix("/")
+        path = (self.prefix + segment(self.step.name, self.visit)).removesuffix("/")
+        return path if self.item is None else f"{path}[{self.item}]"
 
 
 def segment(name: str, visit: int) -> str:
@@ -58,8 +64,8 @@ class _Book:
 
     __slots__ = ("levels", "tail", "totals")
 
-    def __init__(self, root: str) -> None:
-        self.levels: list[_Level] = [_Level(root, root)]
+    def __init__(self, prefix: str, key: str) -> None:
+        self.levels: list[_Level] = [_Level(prefix, key)]
         self.totals: dict[str, int] = {}
         self.tail: deque[tuple[str, PlanStep, int]] = deque(maxlen=TAIL)
 
@@ -68,17 +74,38 @@ class _Book:
 class Trail:
     """The log of one strand. ``entries.append`` is all that the hot path does."""
 
-    __slots__ = ("_book", "_plan", "entries")
+    __slots__ = ("_book", "_plan", "_under", "at", "entries", "item")
 
-    def __init__(self, plan: Plan[Any]) -> None:
+    def __init__(self, plan: Plan[Any], under: Place | None = None) -> None:
+        """A log of *plan*; *under* is the visit of which it is a branch, if it is one."""
         self.entries: list[PlanStep] = []
+        self.at: Place | None = None  # for a worker: the visit on whose items it works,
+        self.item: int | None = None  # and which of them it is working on
         self._plan = plan
+        self._under = under
         self._book: _Book | None = None  # most runs end before one is needed, and it takes 1 KB
 
     def _open(self) -> _Book:
         if self._book is None:
-            self._book = _Book(f"{self._plan.name}/" if self._plan.name else "")
+            under, name = self._under, self._plan.name
+            if under is None:
+                root = f"{name}/" if name else ""
+                self._book = _Book(root, root)
+            else:
+                self._book = _Book(f"{under.path}/", f"{under.key}{under.step.name}/")
         return self._book
+
+    def absorb(self, part: Trail) -> None:
+        """Take over what *part* has logged, which is over: a branch of the visit that goes on, or an item's flow."""
+        if part._book is None:
+            self.entries += part.entries
+        else:
+            book, theirs = self.fold(), part.fold()
+            for path, visits in part.visits.items():
+                book.totals[path] = book.totals.get(path, 0) + visits
+            book.tail += theirs.tail
+        if len(self.entries) > _CROWDED:
+            self.fold()
 
     def shrink(self) -> None:
         """Keep the log short. Without nested flows at the speed of C: 0.03 us a visit, where folding takes 0.15."""
@@ -102,7 +129,7 @@ class Trail:
             visit = counts[step] = counts.get(step, 0) + 1
             level.last = step
             tail.append((level.prefix, step, visit))
-            if step.inner is not None:
+            if step.deep:
                 path = level.prefix + segment(step.name, visit)
                 level = _Level(f"{path}/", f"{level.key}{step.name}/")
                 counts = level.counts
@@ -112,6 +139,8 @@ class Trail:
 
     def here(self) -> Place:
         """The visit that is going on: the innermost one whose step is not itself a flow that was entered."""
+        if self.at is not None:
+            return self.at._replace(item=self.item)
         levels = self.fold().levels
         level = levels[-1]
         if level.last is LEFT and len(levels) > 1:

@@ -1,34 +1,27 @@
 """One step's life in full: limits, phases, fallback, cleanup, events.
 
-Layer: engine. The order around exec, outermost first: fallback, timeout, prep, then the attempts. `attempts` is the
-seam where what repeats or guards exec belongs: ``retry(hedge(guards(attempt_timeout(exec))))``.
+Layer: engine. The order around exec, outermost first: fallback, timeout, prep, then the attempts (or the items).
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from functools import partial
+from typing import Any
 
-import trio
-
-from ..errors import DeadlineExceededError, MaxVisitsError
+from ..errors import MaxVisitsError
 from ..robustness import Fallback
 from ..state import fork
 from ..types import Exit
-from ._cleanup import close_attempt, close_visit
-from ._failures import is_caught, mark_once, owe, wrong_exit
-from ._live import Strand
+from ._attempts import attempts, closed
+from ._branches import run_branches
+from ._failures import is_caught, wrong_exit
+from ._items import run_items
+from ._limits import limited
+from ._live import RunPlan, Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT, Place
 
-__all__ = ["Limit", "RunPlan", "bounded", "closed", "follow", "visit"]
-
-Value = TypeVar("Value")
-Conclude: TypeAlias = Callable[[Sequence[BaseException]], BaseException]
-RunPlan: TypeAlias = Callable[
-    [Strand, Plan[Any], StateValue], Awaitable[tuple[StateValue, Exit]]
-]
+__all__ = ["follow", "visit"]
 
 
 async def visit(
@@ -42,17 +35,20 @@ async def visit(
         run.bus.node_started(place.path)
     try:
         if step.max_visits is not None and place.visit > step.max_visits:
-            if step.inner is not None:
+            if step.deep:
                 strand.trail.entries.append(LEFT)  # logging the visit went in
             raise MaxVisitsError(step=place.key + step.name, max_visits=step.max_visits)
         if step.inner is not None:
             state, chosen = await _nested(strand, step, step.inner, state, place, run_plan)
+        elif step.branches:
+            at_once = partial(run_branches, strand, step, state, place, run_plan)
+            state, chosen = await limited(strand, step, place, at_once)()
         elif step.kind is Kind.FUNCTION:
             state, chosen = await _function(strand, step, state, place)
         else:
             state, chosen = await _phases(strand, step, state, place)
     finally:
-        if strand.spent and step.inner is None:
+        if strand.spent and not step.deep:
             strand.spend(place.key + step.name, run.clock() - started)
     target = follow(step, chosen)
     if run.bus is not None:
@@ -83,10 +79,12 @@ async def _phases(
         nonlocal prepared
         prepared = await step.prep(mine)
         strand.phase = "exec"
+        if step.items is not None:
+            return await run_items(strand, step, step.items, prepared, place)
         return await attempts(strand, step, lambda: step.exec(prepared))
 
     try:
-        result = await _limited(strand, step, place, prepare_and_work)()
+        result = await limited(strand, step, place, prepare_and_work)()
     except Exception as error:
         if step.fallback is None or prepared is _NOTHING:
             raise
@@ -127,7 +125,7 @@ async def _function(
         return await step.exec(mine)
 
     strand.phase = "exec"
-    chosen = await _limited(strand, step, place, lambda: attempts(strand, step, work))()
+    chosen = await limited(strand, step, place, lambda: attempts(strand, step, work))()
     return mine, chosen
 
 
@@ -149,122 +147,10 @@ async def _nested(
             strand.trail.entries.append(LEFT)
             strand.phase, strand.started = "exec", started
 
-    inner, exit_ = await _limited(strand, step, place, work)()
+    inner, exit_ = await limited(strand, step, place, work)()
     if step.leave is None:
         return inner, exit_
     strand.phase = "post"
     outer = fork(state) if step.atomic else state
     strand.convert(step.leave, outer, inner)
     return outer, exit_
-
-
-async def attempts(
-    strand: Strand, step: PlanStep, work: Callable[[], Awaitable[Value]]
-) -> Value:
-    """Do the work of exec; what it opened is closed before anything else happens."""
-    try:
-        if strand.faults is not None:
-            strand.faults.strike(step.name)
-        result = await work()
-    except BaseException as error:
-        if strand.cleanups and not isinstance(error, GeneratorExit):
-            mark_once(strand, error, strand.phase)
-            failures = await close_attempt(strand, error)  # noqa: ASYNC102 - shields what it awaits
-            owe(strand, failures, "cleanup")
-        raise
-    if strand.cleanups:
-        await closed(strand, attempt=True)
-    return result
-
-
-async def closed(strand: Strand, *, attempt: bool) -> None:
-    """Close what the attempt (or the whole visit) opened, and raise what that raised."""
-    failures = await (close_attempt if attempt else close_visit)(strand)
-    if failures:
-        strand.phase = "cleanup"
-        owe(strand, failures[1:], "cleanup")
-        raise failures[0]
-
-
-# ---------------------------------------------------------------- limits
-
-
-class Limit(NamedTuple):
-    """A named time limit.
-
-    Attributes:
-        name: what the error calls it.
-        seconds: how long it is.
-        account: to whom all the time is booked; None if what is inside books its own.
-        heartbeat: whether every report of progress starts it anew.
-    """
-
-    name: str
-    seconds: float
-    account: str | None = None
-    heartbeat: bool = False
-
-
-def _limited(
-    strand: Strand, step: PlanStep, place: Place, work: Callable[[], Awaitable[Value]]
-) -> Callable[[], Awaitable[Value]]:
-    """Return *work* within the step's limits."""
-    account = None if step.inner is not None else place.key + step.name
-    limits: list[Limit] = []
-    if step.timeout is not None:
-        limits.append(Limit(f"timeout of {place.path}", step.timeout, account))
-    if step.idle_timeout is not None:
-        name = f"idle_timeout of {place.path}"
-        limits.append(Limit(name, step.idle_timeout, account, heartbeat=True))
-
-    def conclude(errors: Sequence[BaseException]) -> BaseException:
-        owe(strand, errors[1:], strand.phase)
-        return errors[0]
-
-    for limit in reversed(limits):
-        work = functools.partial(bounded, strand, limit, work, conclude)
-    return work
-
-
-async def bounded(
-    strand: Strand, limit: Limit, work: Callable[[], Awaitable[Value]], conclude: Conclude
-) -> Value:
-    """Do *work* within *limit*.
-
-    When this very limit cuts it off, raise what *conclude* makes of the DeadlineExceededError and of what failed
-    while the work unwound.
-    """
-    run, begun = strand.run, strand.run.clock()
-    scope = trio.CancelScope(deadline=begun + limit.seconds)
-    spent: dict[str, float] = {}
-    before, cut_before = (strand.quiet, strand.spent, strand.heartbeats), run.cut_off
-    strand.quiet, strand.spent = False, (*strand.spent, spent)
-    if limit.heartbeat:
-        strand.heartbeats = (*strand.heartbeats, (scope, limit.seconds))
-    left: list[BaseException] = []
-    try:
-        with scope:
-            return await work()
-    # raised below, together with the limit
-    except BaseException as error:  # noqa: ASYNC103
-        if not scope.cancelled_caught:
-            if (
-                scope.cancel_called
-            ):  # an outer limit, or the caller, cut short how this one unwound
-                strand.expired = (*strand.expired, (scope.deadline, limit.name))
-            raise
-        left = [error]
-    finally:
-        strand.quiet, strand.spent, strand.heartbeats = before
-    # it was this limit alone: what it cut off is a failure, and the next cancellation has a grace of its own
-    run.cut_off = cut_before
-    run.calm_down()
-    if limit.account is not None:
-        spent[limit.account] = run.clock() - begun
-    most_first = dict(sorted(spent.items(), key=lambda item: -item[1]))
-    earlier = tuple(name for deadline, name in strand.expired if deadline < scope.deadline)
-    strand.expired = ()
-    exceeded = DeadlineExceededError(
-        limit=limit.name, seconds=limit.seconds, spent=most_first, earlier=earlier
-    )
-    raise conclude([exceeded, *left])

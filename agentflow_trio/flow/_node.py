@@ -92,6 +92,11 @@ class BuiltIn(ABC):
         """The flow it runs, if it runs one."""
         return None
 
+    @property
+    def takes_fallback(self) -> bool:
+        """Whether what its exec gives may be replaced by a value."""
+        return False
+
     def around(self, flow: Flow[Any, ...]) -> Node[Any, Any, Any, ...]:
         """Return this node with another inner flow."""
         return flow

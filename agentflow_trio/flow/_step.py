@@ -5,7 +5,7 @@ Layer: flow. Both are values; wiring a step changes neither it nor its node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -94,15 +94,17 @@ class Step(Next, Generic[State_contra, Exits]):
         name: its segment of paths.
         exits: the names of its ways out, in order.
         policies: how it is run.
+        condition: says of the state whether it runs, as a branch of `parallel` or `race`.
         origin: the step whose place it takes in a flow made by ``replacing``; None for any other.
     """
 
-    __slots__ = ("exits", "name", "node", "origin", "policies")
+    __slots__ = ("condition", "exits", "name", "node", "origin", "policies")
 
     node: Node[State_contra, Any, Any, ...]
     name: str
     exits: tuple[str, ...]
     policies: Policies
+    condition: Callable[[Any], bool] | None
     origin: Step[State_contra, ...] | None
 
     def __init__(
@@ -189,13 +191,33 @@ class Step(Next, Generic[State_contra, Exits]):
             name, name_problems("a step", str(name), name), option_problems(name, {**options})
         )
         copy: Step[State_contra, Exits] = object.__new__(type(self))
-        _place(copy, self.node, name, self.exits, self.policies.with_options(options))
+        policies = self.policies.with_options(options)
+        _place(copy, self.node, name, self.exits, policies, condition=self.condition)
+        return copy
+
+    def when(self, predicate: Callable[[State_contra], bool], /) -> Step[State_contra, Exits]:
+        """Return a copy that, as a branch of `parallel` or `race`, runs only if *predicate* says so.
+
+        Args:
+            predicate: a plain function of the state, which it leaves as it is; called once per
+                visit, before any branch begins.
+        """
+        copy: Step[State_contra, Exits] = object.__new__(type(self))
+        _place(copy, self.node, self.name, self.exits, self.policies, condition=predicate)
         return copy
 
     def around(self, node: Node[Any, Any, Any, ...]) -> Step[State_contra, Exits]:
         """Return this step with another *node*, whose exits the caller has compared."""
         copy: Step[State_contra, Exits] = object.__new__(type(self))
-        _place(copy, node, self.name, self.exits, self.policies, self.origin or self)
+        _place(
+            copy,
+            node,
+            self.name,
+            self.exits,
+            self.policies,
+            condition=self.condition,
+            origin=self.origin or self,
+        )
         return copy
 
     @property
@@ -245,6 +267,8 @@ def _place(
     name: str,
     exits: tuple[str, ...],
     policies: Policies,
+    *,
+    condition: Callable[[Any], bool] | None = None,
     origin: Step[Any, ...] | None = None,
 ) -> None:
     """Fill in a new step, once."""
@@ -253,6 +277,7 @@ def _place(
         "name": name,
         "exits": exits,
         "policies": policies,
+        "condition": condition,
         "origin": origin,
     }
     for field, value in fields.items():
@@ -312,7 +337,7 @@ def node_problems(
         yield Problem("inherits_node", name, sentence, hint)
     elif not isinstance(node, BuiltIn):
         yield from phase_problems(name, node)
-    elif fallback is not None:
+    elif fallback is not None and not node.takes_fallback:
         what = "a function" if node.inner_flow is None else "a flow"
         sentence = f"{what} has no result of exec for a fallback to replace"
         yield Problem("no_fallback", name, sentence, "route its errors with .catch(...)")

@@ -11,25 +11,35 @@ how many units it did, so that nobody wins by doing less. What is common to all 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import functools
+import operator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 import trio
 from attrs import define, field
+
+from agentflow_trio import merged_by, summed
 
 __all__ = [
     "Body",
     "ByHand",
     "Card",
     "Gate",
+    "Sum",
     "Tally",
+    "batches",
+    "branches",
     "by_hand_quiet",
     "chain",
     "fleet",
+    "items",
     "loop",
     "loop_quiet",
     "nested",
     "parked",
+    "stream",
+    "streamed",
 ]
 
 Body: TypeAlias = Callable[[], Awaitable[int]]
@@ -276,5 +286,142 @@ def parked(flows: int, nodes: int, gate: Gate) -> Body:
             for tally in tallies:
                 nursery.start_soon(small_flow_parked, tally, before, nodes - before - 1, gate)
         return sum(tally.done for tally in tallies)
+
+    return body
+
+
+# ---------------------------------------------------------------- all at once
+
+
+@define
+class Sum:
+    """The state of branches that all write one field.
+
+    Attributes:
+        total: the field.
+    """
+
+    total: int = field(default=0, metadata=merged_by(summed))
+
+
+def branches(many: int) -> Body:
+    """Branches at once, each of which waits once and counts one up; then all is summed.
+
+    Ours: one parallel step of so many function steps, each on a fork of the state; the forks are merged by a rule.
+    Limit: a nursery and a task for each, which counts in a state of its own; the counts are summed afterwards.
+    Fair: a task and a scheduler pass for each on both sides, and nobody writes what another one reads.
+    """
+
+    async def branch(sums: Sum) -> None:
+        sums.total += 1
+        await trio.lowlevel.checkpoint()
+
+    async def body() -> int:
+        sums = [Sum() for _ in range(many)]
+        async with trio.open_nursery() as nursery:
+            for one in sums:
+                nursery.start_soon(branch, one)
+        return sum(one.total for one in sums)
+
+    return body
+
+
+def batches(many: int, size: int, at_once: int) -> Body:
+    """Items in parts, several parts at once, every part waits once.
+
+    Ours: `batch` over a list; the outputs come back in order.
+    Limit: workers that take slices of the same list from one iterator, and write the outputs in place.
+    Fair: as many workers, parts and scheduler passes on both sides.
+    """
+    items = list(range(many))
+
+    async def work(part: list[int]) -> list[int]:
+        await trio.lowlevel.checkpoint()
+        return [item + 1 for item in part]
+
+    async def body() -> int:
+        outputs = [0] * many
+        starts = iter(range(0, many, size))
+
+        async def worker() -> None:
+            for start in starts:
+                outputs[start : start + size] = await work(items[start : start + size])
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(at_once):
+                nursery.start_soon(worker)
+        return len(outputs)
+
+    return body
+
+
+async def stream(many: int) -> AsyncIterator[int]:
+    """An asynchronous source that has its items at hand."""
+    for number in range(many):
+        yield number
+
+
+def streamed(many: int, size: int, at_once: int) -> Body:
+    """Items of an asynchronous source in parts, several parts at once, folded into one number.
+
+    Ours: `batch` over an asynchronous generator, folded in input order.
+    Limit: workers that fill a part from the same generator and add up; without a wait in the source no lock is needed.
+    Fair: as many workers, parts and scheduler passes on both sides. The limit could neither wait for its source, nor
+    keep an order.
+    """
+
+    async def work(part: list[int]) -> list[int]:
+        await trio.lowlevel.checkpoint()
+        return [item + 1 for item in part]
+
+    async def body() -> int:
+        source = stream(many)
+        total = 0
+
+        async def worker() -> None:
+            nonlocal total
+            while True:
+                part = list[int]()
+                async for item in source:
+                    part.append(item)
+                    if len(part) == size:
+                        break
+                if not part:
+                    return
+                total = functools.reduce(operator.add, await work(part), total)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(at_once):
+                nursery.start_soon(worker)
+        return many if total == many * (many + 1) // 2 else 0
+
+    return body
+
+
+def items(many: int, at_once: int) -> Body:
+    """Items that each wait once, several at once.
+
+    Ours: `each` over a list; the outputs come back in order.
+    Limit: workers that take items from one iterator, and write the outputs in place.
+    Fair: as many workers and scheduler passes on both sides.
+    """
+    given = list(range(many))
+
+    async def work(item: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return item + 1
+
+    async def body() -> int:
+        outputs = [0] * many
+        source = iter(enumerate(given))
+
+        async def worker() -> None:
+            for number, item in source:
+                outputs[number] = await work(item)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(at_once):
+                nursery.start_soon(worker)
+        return len(outputs)
 
     return body

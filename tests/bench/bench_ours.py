@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import itertools
+import operator
+from collections.abc import Sequence
 
 import trio
-from bench_limits import Body, ByHand, Card, Gate, Tally
+from attrs import define
+from bench_limits import Body, ByHand, Card, Gate, Sum, Tally, stream
 from typing_extensions import override
 
-from agentflow_trio import END, Flow, Next, Step, Wiring, flow, step
+from agentflow_trio import (
+    END,
+    Flow,
+    Next,
+    Source,
+    Step,
+    Wiring,
+    batch,
+    each,
+    flow,
+    fold,
+    parallel,
+    step,
+)
 
 __all__ = [
+    "batches",
+    "branches",
     "by_hand_quiet",
     "chain",
     "chain_of_functions",
     "fleet",
+    "items",
+    "items_folded",
     "loop",
     "loop_quiet",
     "nested",
     "parked",
+    "streamed",
 ]
 
 
@@ -217,3 +238,116 @@ def parked(flows: int, nodes: int, gate: Gate) -> Body:
         return flows * nodes
 
     return body
+
+
+# ---------------------------------------------------------------- all at once
+
+
+@define
+class Board:
+    """The state of the workloads with items."""
+
+    got: int = 0
+
+
+def counting(name: str) -> Step[Sum, []]:
+    @step(name=name)
+    async def counts(sums: Sum) -> None:
+        sums.total += 1
+        await trio.lowlevel.checkpoint()
+
+    return counts
+
+
+def branches(many: int) -> Body:
+    row = in_a_row([Step(parallel(*(counting(f"n{number}") for number in range(many))))])
+
+    async def body() -> int:
+        return (await row.run(Sum())).state.total
+
+    return body
+
+
+class Parts:
+    """A node whose exec gets several items and waits once."""
+
+    def __init__(self, many: int) -> None:
+        self.items = list(range(many))
+
+    async def prep(self, shared: Board, /) -> Sequence[int]:
+        return self.items
+
+    async def exec(self, items: Sequence[int], /) -> Sequence[int]:
+        await trio.lowlevel.checkpoint()
+        return [item + 1 for item in items]
+
+    async def post(self, shared: Board, items: Sequence[int], got: Sequence[int], /) -> None:
+        shared.got = len(got)
+
+
+class StreamedParts:
+    """The same over an asynchronous source, folded."""
+
+    def __init__(self, many: int) -> None:
+        self.many = many
+
+    async def prep(self, shared: Board, /) -> Source[int]:
+        return stream(self.many)
+
+    async def exec(self, items: Sequence[int], /) -> Sequence[int]:
+        await trio.lowlevel.checkpoint()
+        return [item + 1 for item in items]
+
+    async def post(self, shared: Board, source: Source[int], total: int, /) -> None:
+        shared.got = self.many if total == self.many * (self.many + 1) // 2 else 0
+
+
+class Single:
+    """A node whose exec gets one item and waits once."""
+
+    def __init__(self, many: int) -> None:
+        self.items = list(range(many))
+
+    async def prep(self, shared: Board, /) -> Sequence[int]:
+        return self.items
+
+    async def exec(self, item: int, /) -> int:
+        await trio.lowlevel.checkpoint()
+        return item + 1
+
+    async def post(self, shared: Board, items: Sequence[int], got: Sequence[int], /) -> None:
+        shared.got = len(got)
+
+
+class SingleFolded(Single):
+    """The same, folded."""
+
+    async def post(self, shared: Board, items: Source[int], total: int, /) -> None:
+        shared.got = len(self.items) if total else 0
+
+
+def run_of(one: Step[Board, []]) -> Body:
+    row = in_a_row([one])
+
+    async def body() -> int:
+        return (await row.run(Board())).state.got
+
+    return body
+
+
+def batches(many: int, size: int, at_once: int) -> Body:
+    return run_of(Step(batch(Parts(many), size=size, concurrent=at_once)))
+
+
+def streamed(many: int, size: int, at_once: int) -> Body:
+    into = fold(int, operator.add)
+    return run_of(Step(batch(StreamedParts(many), size=size, concurrent=at_once, into=into)))
+
+
+def items(many: int, at_once: int) -> Body:
+    return run_of(Step(each(Single(many), concurrent=at_once)))
+
+
+def items_folded(many: int, at_once: int) -> Body:
+    node = each(SingleFolded(many), concurrent=at_once, into=fold(int, operator.add))
+    return run_of(Step(node))

@@ -33,6 +33,7 @@ from agentflow_trio.errors import (
     MaxVisitsError,
     MergeConflictError,
     Mismatch,
+    NoBranchError,
     NoStepError,
     NotAwaitableError,
     PoolClosedError,
@@ -51,6 +52,8 @@ from agentflow_trio.errors import (
     StepLimitError,
     TooManyRunsError,
     WrongExitError,
+    WrongItemsError,
+    WrongOutputsError,
 )
 
 TWO: Final = (Problem("a", "s", "first", "do this"), Problem("b", "", "second"))
@@ -129,6 +132,21 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
     (
         WrongExitError(step="write", returned="3", exits=()),
         "step 'write' has no exits but returned 3; let it return None",
+    ),
+    (
+        NoBranchError(step="fastest"),
+        "no branch of the race 'fastest' runs: when() of each said no; let one always run",
+    ),
+    (
+        WrongItemsError(step="embed", returned="int", expected="a Sequence"),
+        "prep of step 'embed' returned int, not a Sequence",
+    ),
+    (
+        WrongOutputsError(step="embed", items=3, returned="2"),
+        (
+            "exec of step 'embed' got 3 items and returned 2; "
+            "return one output for each, in the same order"
+        ),
     ),
     (
         NotAwaitableError(step="write", phase="exec", returned="str"),

@@ -13,10 +13,12 @@ import pytest
 from agentflow_trio import events
 from agentflow_trio.events import (
     EVENT_TYPES,
+    BatchDone,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    ItemFailed,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -75,6 +77,12 @@ EVENTS: Final[list[tuple[type[ExecutionEvent], dict[str, Any], Mapping[str, str]
         {"error": "OSError", "message": "", "target": "archive"},
     ),
     (FallbackUsed, {"error": "E", "message": "m"}, {"error": "E", "message": "m"}),
+    (BatchDone, {"done": 3, "failed": 1, "total": None}, {"done": "3", "failed": "1"}),
+    (
+        ItemFailed,
+        {"attempt": 1, "error": "E", "message": "m", "tolerated": True},
+        {"attempt": "1", "error": "E", "message": "m", "tolerated": "True"},
+    ),
     (Progress, {"fraction": 0.5, "text": "half"}, {"fraction": "0.5", "text": "half"}),
     (
         CleanupOverrun,
@@ -160,6 +168,8 @@ def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
         "routed",
         "caught",
         "fallback_used",
+        "batch",
+        "item_failed",
         "progress",
         "cleanup_overrun",
         "observer_failed",

@@ -10,13 +10,14 @@ from typing import Any
 import attrs
 import pytest
 
-from agentflow_trio import END, Exit, Next, Resource, RunResult, Stream
+from agentflow_trio import END, Count, Exit, Next, Resource, RunResult, Share, Stream
 
 
 class Trail:
     run_id = "r1"
     visits = MappingProxyType({"flow/write": 2})
     tail = ("flow/write", "flow/write#2")
+    suppressed = (OSError("lost"),)
 
 
 def test_two_exits_are_the_same_only_if_they_are_one_object() -> None:
@@ -70,9 +71,24 @@ def test_resources_and_streams_are_the_same_if_name_and_kind_are() -> None:
 
 def test_a_result_tells_how_the_run_ended_and_where_it_was() -> None:
     result = RunResult(state="s", exit="good", duration=1.5, steps=2, trail=Trail())
-    assert (result.run_id, result.visits, result.tail) == (
+    assert (result.run_id, result.visits, result.tail, result.suppressed) == (
         Trail.run_id,
         Trail.visits,
         Trail.tail,
+        Trail.suppressed,
     )
     assert repr(result) == "RunResult(state='s', exit='good', duration=1.5, steps=2)"
+
+
+@pytest.mark.parametrize("wrong", [-1, True, 1.5, "3"])
+def test_a_count_is_a_whole_number(wrong: Any) -> None:
+    assert Count(0).most == 0
+    with pytest.raises(ValueError, match=r"a whole number >= 0, not"):
+        Count(wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, True, "0.5"])
+def test_a_share_is_between_0_and_1(wrong: Any) -> None:
+    assert (Share(0).most, Share(1).most, Share(0.05).most) == (0, 1, 0.05)
+    with pytest.raises(ValueError, match=r"a number from 0 to 1, not"):
+        Share(wrong)

@@ -1,0 +1,51 @@
+"""One attempt of exec, and the closing of what a phase opened.
+
+Layer: engine. `attempts` is the seam where what repeats or guards exec belongs: ``retry(hedge(guards(attempt_timeout(exec))))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ._cleanup import close_attempt, close_visit
+from ._failures import mark_once, owe
+from ._live import Strand
+from ._plan import PlanStep
+
+__all__ = ["attempts", "cleaning_up", "closed"]
+
+Value = TypeVar("Value")
+
+
+async def attempts(
+    strand: Strand, step: PlanStep, work: Callable[[], Awaitable[Value]]
+) -> Value:
+    """Do the work of exec; what it opened is closed before anything else happens."""
+    if strand.faults is not None:
+        strand.faults.strike(step.name)
+    return await cleaning_up(strand, work)
+
+
+async def cleaning_up(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
+    """Do *work*; what it opened is closed before anything else happens."""
+    try:
+        result = await work()
+    except BaseException as error:
+        if strand.cleanups and not isinstance(error, GeneratorExit):
+            mark_once(strand, error, strand.phase)
+            failures = await close_attempt(strand, error)  # noqa: ASYNC102 - shields what it awaits
+            owe(strand, failures, "cleanup")
+        raise
+    if strand.cleanups:
+        await closed(strand, attempt=True)
+    return result
+
+
+async def closed(strand: Strand, *, attempt: bool) -> None:
+    """Close what the attempt (or the whole visit) opened, and raise what that raised."""
+    failures = await (close_attempt if attempt else close_visit)(strand)
+    if failures:
+        strand.phase = "cleanup"
+        owe(strand, failures[1:], "cleanup")
+        raise failures[0]

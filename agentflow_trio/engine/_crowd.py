@@ -1,0 +1,127 @@
+"""Tasks that a strand waits for: the arms of a parallel step or a race, and the workers of each and batch.
+
+Layer: engine. Rules: when it is over, all of them have ended; whom the crowd itself cut off has not failed; all that
+failed is in one group, in declared order, whoever was first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+import trio
+
+from ..errors import Failure, members_of
+from ._failures import cancelled_in, in_step, must_end_all, what_failed, without_cancelled
+from ._live import Strand
+from ._trail import Place
+
+__all__ = ["Crowd"]
+
+
+class _Member(NamedTuple):
+    """What one of them raised besides cancellation, and where it arose; no mark for a group that knows for itself."""
+
+    number: int
+    error: BaseException
+    mark: Failure | None
+
+
+@final
+class Crowd:
+    """The tasks of one visit.
+
+    Attributes:
+        strand: who waits for them.
+        place: the visit.
+        outside: what came from outside while they went on, if anything: cancellation, or a KeyboardInterrupt.
+    """
+
+    __slots__ = ("_cut", "_ending", "_members", "_scope", "outside", "place", "strand")
+
+    def __init__(self, strand: Strand, place: Place) -> None:
+        self.strand = strand
+        self.place = place
+        self.outside: BaseException | None = None
+        self._members: list[_Member] = []
+        self._scope: trio.CancelScope | None = None
+        self._ending = False
+        self._cut = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether it did not simply come to its end."""
+        return bool(self._members) or self.outside is not None
+
+    async def run(self, start: Callable[[trio.Nursery], object]) -> None:
+        """Let *start* start them, and wait until all have ended."""
+        self.strand.wait_for_others()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._scope = nursery.cancel_scope
+                start(nursery)
+        # said by `conclude`, together with what failed
+        except BaseException as error:  # noqa: ASYNC103, BLE001
+            self.outside = error
+        self._scope = None
+        if self.outside is None and self._ending:
+            self.strand.run.forget_cuts(self.place.path)
+
+    async def end(self) -> None:
+        """Cancel all that go on. Always a checkpoint, shielded.
+
+        Whoever can end at this very moment does: several may fail at once, and of several that end well in a race the
+        first declared wins. (Cancelled first, a sleep that is over at the same moment would count as cancelled.)
+        """
+        self._ending = True
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def note(
+        self, number: int, error: BaseException, mark: Failure | None
+    ) -> BaseException | None:
+        """Keep what the one of that *number* raised, and return what it is to raise in its task, if anything.
+
+        A group that the engine made for it is kept by its members. Of all that are cancelled only the first raises it,
+        which tells Trio as much: 10,000 in a group take half a second to take apart.
+        """
+        members = members_of(error) if mark is None else None
+        for one, its_mark in members or [(error, mark)]:
+            failure = without_cancelled(one)
+            if failure is not None:
+                self._members.append(_Member(number, failure, its_mark))
+        cancelled = cancelled_in(error)
+        if cancelled is None or self._cut:
+            return None
+        self._cut = True
+        return cancelled
+
+    def suppress(self) -> None:
+        """Swallow what failed, unless nothing may go on after it: it is told by the result, and `conclude` forgets it."""
+        if not any(must_end_all(member.error) for member in self._members):
+            errors = [member.error for member in self._in_order()]
+            self.strand.run.suppress(error for error in errors if isinstance(error, Exception))
+            self._members = []
+
+    def conclude(self) -> None:
+        """Raise all that failed and what came from outside, if anything did."""
+        members = [(member.error, member.mark) for member in self._in_order()]
+        outside = self.outside
+        self._members, self.outside = [], None
+        if outside is not None:
+            here = self.strand.failure("exec")
+            told = (what_failed(outside), cancelled_in(outside))
+            members += [(error, here) for error in told if error is not None]
+        if not members:
+            return
+        try:
+            if len(members) == 1 and not isinstance(members[0][0], Exception):
+                raise members[0][0]
+            raise in_step(self.strand, self.place, members) from None
+        finally:
+            # or each would be kept alive by the frame in its own traceback
+            del members, outside
+
+    def _in_order(self) -> list[_Member]:
+        return sorted(self._members, key=lambda member: member.number)

@@ -1,0 +1,319 @@
+"""Exec for every item: `each`, and `batch`, where it gets several at once.
+
+Layer: engine. Rules: as many workers as calls at once, not a task for each item; what post gets is in input order and
+does not depend on timing; what failed beyond the tolerance ends the others, and all of it is raised.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence, Sized
+from typing import Any, Final, NamedTuple, final
+
+import trio
+from typing_extensions import TypeIs
+
+from ..errors import CutOff, Failure, WrongItemsError, WrongOutputsError
+from ..types import Count, Share
+from ._attempts import attempts, cleaning_up, closed
+from ._cleanup import Cleanup, close_attempt
+from ._crowd import Crowd
+from ._failures import combined, mark_once, must_end_all, named, without_cancelled
+from ._live import CURRENT, MARK, Strand
+from ._outputs import outputs_of
+from ._plan import Call, Items, ItemValue, PlanStep
+from ._private import find_status
+from ._sources import Pulled, closing, is_many, is_stream, parts
+from ._trail import Place, Trail
+
+__all__ = ["run_items"]
+
+_KEPT: Final = 1_000
+"""So many tolerated failures are kept in case the tolerance is lost."""
+
+_AFTER_ALL: Final = sys.maxsize
+"""The number, among parts, of a source that failed."""
+
+_NOTHING: Final = object()
+
+
+async def run_items(
+    strand: Strand, step: PlanStep, items: Items, source: object, place: Place
+) -> object:
+    """Run exec for all items of *source*; return what post gets."""
+    shift = _Shift(strand, step, items, source, place)
+    close = closing(source)
+    if close is not None:
+        strand.open(Cleanup("exec", f"the source of {place.path}", close))
+    return await cleaning_up(strand, shift.run)
+
+
+@final
+class _Shift:
+    """One visit's work on its items."""
+
+    def __init__(
+        self, strand: Strand, step: PlanStep, items: Items, source: object, place: Place
+    ) -> None:
+        self._crowd = Crowd(strand, place)
+        self._step = step
+        self._size = items.size
+        self._place = place
+        length = len(source) if _is_sequence(source) else None
+        if length is None and items.start is None:
+            raise self._wrong(source, "a Sequence; only with into=fold(...) may it be less")
+        self._workers = items.concurrent
+        if length is not None:
+            self._workers = min(items.concurrent, -(-length // (items.size or 1)))
+        self._outputs = outputs_of(items, length)
+        self._tally = _Tally(items.tolerated, length)
+        self._stream = Pulled(source, items) if is_stream(source) else None
+        if self._stream is None and not is_many(source):
+            raise self._wrong(source, "an iterable or asynchronous iterable")
+        self._sync = iter(()) if not is_many(source) else parts(source, items.size)
+
+    def _wrong(self, source: object, expected: str) -> WrongItemsError:
+        returned = type(source).__name__
+        return WrongItemsError(step=self._step.name, returned=returned, expected=expected)
+
+    async def run(self) -> object:
+        """Let the workers do it."""
+        crowd, tally = self._crowd, self._tally
+        await crowd.run(self._hire)
+        if not crowd.broken and tally.end():
+            self._give_up()
+        errors = (failed.error for failed in sorted(tally.kept, key=lambda one: one.number))
+        crowd.strand.run.suppress(errors)
+        crowd.conclude()
+        return self._outputs.result()
+
+    def _hire(self, nursery: trio.Nursery) -> None:
+        for number in range(self._workers):
+            nursery.start_soon(self._work, name=f"{self._step.name} worker {number}")
+
+    async def _work(self) -> None:
+        """Work on one part after the other until there is none, or somebody failed."""
+        parent = self._crowd.strand
+        trail = Trail(parent.run.plan)
+        trail.at = self._place
+        strand = Strand(parent.run, parent, trail)
+        strand.phase = "exec"
+        CURRENT.set(strand)
+        try:
+            while await self._go_on(strand):
+                pass
+        finally:
+            strand.steps = -1
+            strand.forget()
+
+    async def _go_on(self, strand: Strand) -> bool:  # noqa: C901 - the hot path: a call costs 0.1 us
+        """Work until a part fails and that is tolerated: True; or until there is none: False."""
+        task, trail, clock = strand.task, strand.trail, strand.run.clock
+        status, patience, mark = find_status()(task), strand.run.settings.patience, MARK
+        sync, stream, outputs, size = self._sync, self._stream, self._outputs, self._size
+        window, tally, bus = outputs.window, self._tally, strand.run.bus
+        work, idle, working = self._attempt(strand), strand.idle, False
+        job: ItemValue = _NOTHING
+        try:
+            while True:
+                # ---- the boundary
+                trail.item = None
+                strand.steps += 1
+                if task.custom_sleep_data is not mark:
+                    task.custom_sleep_data = mark
+                    idle = 0
+                else:
+                    idle += 1
+                    if idle >= patience:
+                        await trio.lowlevel.checkpoint()
+                if status.effectively_cancelled:
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                if window is not None:
+                    await window.enter()
+                # ---- the next part
+                part = next(sync, None) if stream is None else await stream.pull()
+                if part is None:
+                    return False
+                trail.item, job = part
+                strand.started = clock()
+                working = True
+                output = await work(job)
+                if strand.cleanups:
+                    await closed(strand, attempt=True)
+                if size is not None:
+                    _check(self._step.name, job, output)
+                working = False
+                outputs.put(trail.item, output)
+                tally.seen += 1 if size is None else len(job)
+                if bus is not None:
+                    bus.batch_done(trail.here().path, strand.started, *tally.told())
+        except BaseException as error:  # noqa: BLE001 - what is not kept there is raised again
+            strand.idle = idle
+            return await self._failed(strand, job if working else _NOTHING, error)
+
+    def _attempt(self, strand: Strand) -> Call:
+        """What makes one attempt of one part: the seam for what repeats or guards it."""
+        step = self._step
+        if strand.faults is None:
+            return step.exec
+
+        async def attempt(job: ItemValue) -> ItemValue:
+            return await attempts(strand, step, lambda: step.exec(job))
+
+        return attempt
+
+    # ---------------------------------------------------------------- what went wrong
+
+    async def _failed(self, strand: Strand, job: ItemValue, error: BaseException) -> bool:
+        """Take note of *error*, raised by exec for *job* or, without one, by what is around exec.
+
+        Returns:
+            Whether that is tolerated, so that the worker goes on.
+
+        Raises:
+            BaseException: cancellation.
+        """
+        if isinstance(error, GeneratorExit):  # a closed coroutine cannot wait
+            raise error
+        error, cleanups = named(self._step, "exec", error), list[BaseException]()
+        if strand.cleanups:
+            mark_once(strand, error, strand.phase)
+            cleanups = await close_attempt(strand, error)
+        outcome, mark = combined(strand, strand.phase, error, cleanups)
+        strand.phase = "exec"
+        try:
+            if job is not _NOTHING and self._tolerated(strand, job, outcome, mark):
+                return True
+            cancelled = await self._note(strand, job, outcome, mark)
+            if cancelled is not None:
+                raise cancelled from None
+            return False
+        finally:
+            # or each would be kept alive by the frame in its own traceback
+            del error, cleanups, outcome
+
+    def _tolerated(
+        self, strand: Strand, job: ItemValue, outcome: BaseException, mark: Failure | None
+    ) -> bool:
+        """Whether the failure of *job* is one that the others need not care about."""
+        tally, number = self._tally, strand.trail.item
+        if number is None or not isinstance(outcome, Exception) or not tally.tolerates(outcome):
+            return False
+        many = 1 if self._size is None else len(job)
+        if tally.loses(many):
+            return False
+        tally.keep(_Failed(number, outcome, mark))
+        self._outputs.put_failed(number, many, outcome)
+        self._tell(strand, outcome, tolerated=True)
+        return True
+
+    async def _note(
+        self, strand: Strand, job: ItemValue, outcome: BaseException, mark: Failure | None
+    ) -> BaseException | None:
+        """Keep what failed and end the others; return cancellation that is to be raised."""
+        number = strand.trail.item
+        failure, working = without_cancelled(outcome), job is not _NOTHING
+        if working and failure is not outcome:
+            self._cut_off(strand)
+        if failure is not None:
+            if working:
+                self._tell(strand, failure, tolerated=False)
+            self._give_up()
+        cancelled = self._crowd.note(_AFTER_ALL if number is None else number, outcome, mark)
+        if failure is not None:
+            await self._crowd.end()
+        return cancelled
+
+    def _give_up(self) -> None:
+        """The step has failed. If too many did, those that were tolerated until now are failures like any other."""
+        if self._tally.lost:
+            for failed in self._tally.kept:
+                self._crowd.note(*failed)
+            self._tally.kept = []
+
+    def _cut_off(self, strand: Strand) -> None:
+        elapsed = strand.run.clock() - strand.started
+        cut = CutOff(
+            path=strand.trail.here().path, phase="exec", attempt=strand.attempt, elapsed=elapsed
+        )
+        strand.run.cut(cut)
+
+    def _tell(self, strand: Strand, error: BaseException, *, tolerated: bool) -> None:
+        bus, path = strand.run.bus, strand.trail.here().path
+        if bus is not None:
+            bus.item_failed(path, strand.started, strand.attempt, error, tolerated=tolerated)
+
+
+class _Failed(NamedTuple):
+    """A part that failed, and where."""
+
+    number: int
+    error: Exception
+    mark: Failure | None
+
+
+@final
+class _Tally:
+    """How many items there were, how many failed, and whether that is more than is tolerated.
+
+    Attributes:
+        seen: items that ended well.
+        failed: items that failed and were tolerated, or would have been but for their number.
+        kept: the first of them.
+    """
+
+    __slots__ = ("_length", "_tolerated", "failed", "kept", "lost", "seen")
+
+    def __init__(self, tolerated: Count | Share | None, length: int | None) -> None:
+        self._tolerated = tolerated
+        self._length = length
+        self.seen = 0
+        self.failed = 0
+        self.lost = False
+        self.kept: list[_Failed] = []
+
+    def tolerates(self, error: Exception) -> bool:
+        """Whether *error* is one that may be tolerated at all."""
+        return self._tolerated is not None and not self.lost and not must_end_all(error)
+
+    def loses(self, many: int) -> bool:
+        """Whether so *many* items that failed are too many."""
+        self.failed += many
+        self._judge(self._length)
+        return self.lost
+
+    def keep(self, failed: _Failed) -> None:
+        """Keep a failure, for it may still be one too many."""
+        if len(self.kept) < _KEPT:
+            self.kept.append(failed)
+
+    def end(self) -> bool:
+        """There are no more, so that a share of any source is known. Whether it is lost."""
+        self._judge(self.seen + self.failed)
+        return self.lost
+
+    def _judge(self, length: int | None) -> None:
+        match self._tolerated:
+            case Count(most=most):
+                self.lost = self.failed > most
+            case Share(most=most) if length:
+                # not `most * length`, which is 28.999... for 0.29 of 100
+                self.lost = self.failed / length > most
+            case _:
+                pass
+
+    def told(self) -> tuple[int, int, int | None]:
+        """What an event tells: items done, failed, and how many there are if that is known."""
+        return self.seen, self.failed, self._length
+
+
+def _check(step: str, job: Sequence[object], output: object) -> None:
+    """Whether exec returned one output for each item of *job*."""
+    many = len(output) if isinstance(output, Sized) else None
+    if many != len(job):
+        returned = type(output).__name__ if many is None else str(many)
+        raise WrongOutputsError(step=step, items=len(job), returned=returned)
+
+
+def _is_sequence(source: object) -> TypeIs[Sequence[Any]]:
+    return isinstance(source, Sequence)
