@@ -20,11 +20,15 @@ __all__ = ["Crowd"]
 
 
 class _Member(NamedTuple):
-    """What one of them raised besides cancellation, and where it arose; no mark for a group that knows for itself."""
+    """What one of them raised besides cancellation, and where it arose; no mark for a group that knows for itself.
+
+    ``late``: while it was being cancelled.
+    """
 
     number: int
     error: BaseException
     mark: Failure | None
+    late: bool
 
 
 @final
@@ -34,13 +38,15 @@ class Crowd:
     Attributes:
         strand: who waits for them.
         place: the visit.
+        race: one that ends well is enough, and failures do not end the others.
         outside: what came from outside while they went on, if anything: cancellation, or a KeyboardInterrupt.
     """
 
-    __slots__ = ("_cut", "_ending", "_members", "_scope", "outside", "place", "strand")
+    __slots__ = ("_cut", "_ending", "_members", "_scope", "outside", "place", "race", "strand")
 
-    def __init__(self, strand: Strand, place: Place) -> None:
+    def __init__(self, strand: Strand, place: Place, *, race: bool = False) -> None:
         self.strand = strand
+        self.race = race
         self.place = place
         self.outside: BaseException | None = None
         self._members: list[_Member] = []
@@ -79,7 +85,7 @@ class Crowd:
             self._scope.cancel()
 
     def note(
-        self, number: int, error: BaseException, mark: Failure | None
+        self, number: int, error: BaseException, mark: Failure | None, *, late: bool = False
     ) -> BaseException | None:
         """Keep what the one of that *number* raised, and return what it is to raise in its task, if anything.
 
@@ -90,7 +96,7 @@ class Crowd:
         for one, its_mark in members or [(error, mark)]:
             failure = without_cancelled(one)
             if failure is not None:
-                self._members.append(_Member(number, failure, its_mark))
+                self._members.append(_Member(number, failure, its_mark, late))
         cancelled = cancelled_in(error)
         if cancelled is None or self._cut:
             return None
@@ -98,11 +104,16 @@ class Crowd:
         return cancelled
 
     def suppress(self) -> None:
-        """Swallow what failed, unless nothing may go on after it: it is told by the result, and `conclude` forgets it."""
-        if not any(must_end_all(member.error) for member in self._members):
-            errors = [member.error for member in self._in_order()]
-            self.strand.run.suppress(error for error in errors if isinstance(error, Exception))
-            self._members = []
+        """Swallow what failed, unless nothing may go on after it: it is told by the result, and `conclude` forgets it.
+
+        If all was cancelled from outside, what failed while it unwound has not been decided, and is kept.
+        """
+        if any(must_end_all(member.error) for member in self._members):
+            return
+        cut = self.outside is not None
+        errors = [member.error for member in self._in_order() if not (cut and member.late)]
+        self.strand.run.suppress(error for error in errors if isinstance(error, Exception))
+        self._members = [member for member in self._members if cut and member.late]
 
     def conclude(self) -> None:
         """Raise all that failed and what came from outside, if anything did."""

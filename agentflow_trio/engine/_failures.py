@@ -32,6 +32,7 @@ __all__ = [
     "cancelled_in",
     "combined",
     "flow_failed",
+    "follow",
     "has_cancelled",
     "in_flow",
     "in_step",
@@ -45,7 +46,6 @@ __all__ = [
     "target_of",
     "what_failed",
     "without_cancelled",
-    "wrong_exit",
 ]
 
 
@@ -131,7 +131,19 @@ def target_of(step: PlanStep, error: BaseException) -> PlanStep | None:
     )
 
 
-def wrong_exit(step: PlanStep, chosen: object) -> WrongExitError:
+def follow(step: PlanStep, chosen: object) -> PlanStep:
+    """Where *chosen*, which came back from *step*, leads.
+
+    Raises:
+        WrongExitError: it is none of its exits.
+    """
+    try:
+        return step.routes[chosen]
+    except (KeyError, TypeError):
+        raise _wrong_exit(step, chosen) from None
+
+
+def _wrong_exit(step: PlanStep, chosen: object) -> WrongExitError:
     """The error for a ``post`` that returned *chosen*."""
     returned = f"the exit {chosen.name!r}" if isinstance(chosen, Exit) else repr(chosen)
     return WrongExitError(
@@ -140,7 +152,8 @@ def wrong_exit(step: PlanStep, chosen: object) -> WrongExitError:
 
 
 _CALLERS = tuple(
-    f"{__package__}.{name}" for name in ("_sequence", "_visit", "_attempts", "_items")
+    f"{__package__}.{name}"
+    for name in ("_sequence", "_visit", "_attempts", "_branches", "_items")
 )
 """The modules that await phases."""
 

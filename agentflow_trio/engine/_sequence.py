@@ -15,12 +15,13 @@ from ..errors import StepLimitError
 from ..state import fork
 from ..types import Exit
 from ._attempts import closed
+from ._failures import follow
 from ._live import MARK, Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._private import find_status
 from ._recover import Frame, recover
 from ._trail import FOLD_ABOVE, LEFT
-from ._visit import follow, visit
+from ._visit import visit
 
 __all__ = ["run_plan"]
 

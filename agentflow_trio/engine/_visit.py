@@ -14,14 +14,14 @@ from ..state import fork
 from ..types import Exit
 from ._attempts import attempts, closed
 from ._branches import run_branches
-from ._failures import is_caught, wrong_exit
+from ._failures import follow, is_caught
 from ._items import run_items
 from ._limits import limited
 from ._live import RunPlan, Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
 from ._trail import LEFT, Place
 
-__all__ = ["follow", "visit"]
+__all__ = ["visit"]
 
 
 async def visit(
@@ -55,18 +55,6 @@ async def visit(
         taken = chosen.name if isinstance(chosen, Exit) and step.exits else None
         run.bus.node_succeeded(place.path, started, taken, target.name)
     return state, target
-
-
-def follow(step: PlanStep, chosen: object) -> PlanStep:
-    """Where *chosen*, which came back from *step*, leads.
-
-    Raises:
-        WrongExitError: it is none of its exits.
-    """
-    try:
-        return step.routes[chosen]
-    except (KeyError, TypeError):
-        raise wrong_exit(step, chosen) from None
 
 
 async def _phases(

@@ -260,10 +260,10 @@ def counting(name: str) -> Step[Sum, []]:
 
 
 def branches(many: int) -> Body:
-    row = in_a_row([Step(parallel(*(counting(f"n{number}") for number in range(many))))])
+    all_ = Step(parallel(*(counting(f"n{number}") for number in range(many))))
 
     async def body() -> int:
-        return (await row.run(Sum())).state.total
+        return (await all_.run(Sum())).state.total
 
     return body
 
@@ -319,18 +319,26 @@ class Single:
         shared.got = len(got)
 
 
-class SingleFolded(Single):
+class SingleFolded:
     """The same, folded."""
+
+    def __init__(self, many: int) -> None:
+        self.items = list(range(many))
+
+    async def prep(self, shared: Board, /) -> Source[int]:
+        return self.items
+
+    async def exec(self, item: int, /) -> int:
+        await trio.lowlevel.checkpoint()
+        return item + 1
 
     async def post(self, shared: Board, items: Source[int], total: int, /) -> None:
         shared.got = len(self.items) if total else 0
 
 
 def run_of(one: Step[Board, []]) -> Body:
-    row = in_a_row([one])
-
     async def body() -> int:
-        return (await row.run(Board())).state.got
+        return (await one.run(Board())).state.got
 
     return body
 

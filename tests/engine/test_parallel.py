@@ -17,7 +17,6 @@ from agentflow_trio import (
     FlowAbortedError,
     FlowFailedError,
     MergeConflictError,
-    RunCancelledError,
     Step,
     StepLimitError,
     Wiring,
@@ -251,8 +250,6 @@ async def test_every_live_branch_is_told_when_a_run_is_cancelled(
     async with Engine() as engine, engine.start(row, Sums()) as run:
         await trio.sleep(1)
         report = await run.cancel("enough")
-        with pytest.raises(RunCancelledError):
-            await run.result()
     first, *rest = [(cut.path, cut.phase, cut.elapsed) for cut in report.cut_off]
     assert first == ("f/all", "exec", 1)
     assert sorted(rest) == [("f/all/a", "exec", 1), ("f/all/b", "exec", 1)]

@@ -159,6 +159,26 @@ async def test_a_keyboard_interrupt_of_a_loser_passes_bare() -> None:
         await first_of(failing(KeyboardInterrupt(), "a"), sleeping(9, "b")).run(Notes())
 
 
+async def test_a_race_that_is_cut_off_has_not_failed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def fail_late() -> None:
+        try:
+            await trio.sleep(9)
+        finally:
+            raise OSError("late")
+
+    error = ValueError("early")
+    with trio.move_on_after(1) as scope:
+        await first_of(failing(error, "a"), sleeping(9, "b")).run(Notes())
+    assert scope.cancelled_caught
+    # but what fails while it unwinds is told
+    row = first_of(failing(error, "a"), doing(fail_late, "b"), sleeping(9, "c"))
+    with pytest.raises(FlowFailedError) as caught, trio.move_on_after(1):
+        await row.run(Notes())
+    assert str(caught.value.only()) == "late"
+
+
 async def test_a_race_within_a_time_limit(autojump_clock: trio.testing.MockClock) -> None:
     with pytest.raises(FlowFailedError) as caught:
         await first_of(sleeping(2, "a"), sleeping(3, "b"), timeout=1).run(Notes())
