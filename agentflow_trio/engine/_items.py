@@ -7,7 +7,7 @@ does not depend on timing; what failed beyond the tolerance ends the others, and
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, final
 
 import trio
@@ -307,9 +307,12 @@ class _Tally:
         return self.seen, self.failed, self._length
 
 
-def _check(step: str, job: Sequence[object], output: object) -> None:
+def _check(step: str, job: Sequence[object], output: ItemValue) -> None:
     """Whether exec returned one output for each item of *job*."""
-    many = len(output) if isinstance(output, Sized) else None
+    try:  # isinstance(output, Sized) would take 0.3 us
+        many: int | None = len(output)
+    except TypeError:
+        many = None
     if many != len(job):
         returned = type(output).__name__ if many is None else str(many)
         raise WrongOutputsError(step=step, items=len(job), returned=returned)
