@@ -1,9 +1,11 @@
 """The language: nodes, steps, wiring and its checks. A flow is compiled to a plan for the engine."""
 
+from ._at_once import parallel, race
+from ._each import batch, each
 from ._flow import Flow, Wiring, flow
 from ._function import step
+from ._item_types import Fold, Source, fold
 from ._node import BuiltIn, Node, Work, exits_of
-from ._shapes import Fold, Source, batch, each, fold, parallel, race
 from ._step import Edge, Step
 
 __all__ = [

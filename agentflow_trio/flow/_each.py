@@ -1,0 +1,188 @@
+"""`each` and `batch`: nodes whose exec handles the items that prep gave, several calls at once.
+
+Layer: flow. The overloads compare what exec takes and gives with what prep gives and post receives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
+
+from outcome import Maybe
+
+from ..engine import Items
+from ..errors import Problem
+from ..types import Count, Share
+from ._inspect import phase_problems, ways_out
+from ._item_node import ItemNode
+from ._item_types import AnyItems, BatchNode, EachNode, Fold, StreamBatchNode, StreamNode
+from ._node import Node
+from ._step import refuse
+from ._words import snake_case
+
+__all__ = ["batch", "each"]
+
+State = TypeVar("State")
+Item = TypeVar("Item")
+Output = TypeVar("Output")
+Total = TypeVar("Total")
+Exits = ParamSpec("Exits")
+
+Tolerance: TypeAlias = Count | Share
+
+
+@overload
+def each(
+    node: EachNode[State, Item, Output, Sequence[Output], Exits], /, *, concurrent: int
+) -> Node[State, object, Sequence[Output], Exits]: ...
+@overload
+def each(
+    node: EachNode[State, Item, Output, Sequence[Maybe[Output]], Exits],
+    /,
+    *,
+    concurrent: int,
+    tolerate: Tolerance,
+) -> Node[State, object, Sequence[Maybe[Output]], Exits]: ...
+@overload
+def each(
+    node: StreamNode[State, Item, Output, Total, Exits],
+    /,
+    *,
+    concurrent: int,
+    into: Fold[Output, Total],
+) -> Node[State, object, Total, Exits]: ...
+@overload
+def each(
+    node: StreamNode[State, Item, Output, Total, Exits],
+    /,
+    *,
+    concurrent: int,
+    tolerate: Tolerance,
+    into: Fold[Maybe[Output], Total],
+) -> Node[State, object, Total, Exits]: ...
+def each(
+    node: AnyItems[State, Exits],
+    /,
+    *,
+    concurrent: int,
+    tolerate: Tolerance | None = None,
+    into: Fold[Any, Any] | None = None,
+) -> Node[State, object, Any, Exits]:
+    """Make a node whose ``exec`` is called for every item that ``prep`` gave, several at once.
+
+    ``post`` gets the outputs in the order of the items; with *tolerate* each as ``outcome.Value``
+    or ``outcome.Error``; with *into* the total.
+
+    Args:
+        node: prep gives a sequence of items, or with *into* any iterable, also an asynchronous one,
+            which is pulled only when a call can begin.
+        concurrent: at most so many calls at once, >= 1.
+        tolerate: how many may fail; none by default. `Count` ends the step at once, `Share` as soon
+            as it is lost.
+        into: what the outputs are folded into; they are collected by default.
+
+    Raises:
+        StepDefinitionError: the node has not three async phases, or a number makes no sense.
+    """
+    return _items_node(node, "each", None, concurrent, tolerate, into)
+
+
+@overload
+def batch(
+    node: BatchNode[State, Item, Output, Sequence[Output], Exits],
+    /,
+    *,
+    size: int,
+    concurrent: int = 1,
+) -> Node[State, object, Sequence[Output], Exits]: ...
+@overload
+def batch(
+    node: BatchNode[State, Item, Output, Sequence[Maybe[Output]], Exits],
+    /,
+    *,
+    size: int,
+    concurrent: int = 1,
+    tolerate: Tolerance,
+) -> Node[State, object, Sequence[Maybe[Output]], Exits]: ...
+@overload
+def batch(
+    node: StreamBatchNode[State, Item, Output, Total, Exits],
+    /,
+    *,
+    size: int,
+    concurrent: int = 1,
+    into: Fold[Output, Total],
+) -> Node[State, object, Total, Exits]: ...
+@overload
+def batch(
+    node: StreamBatchNode[State, Item, Output, Total, Exits],
+    /,
+    *,
+    size: int,
+    concurrent: int = 1,
+    tolerate: Tolerance,
+    into: Fold[Maybe[Output], Total],
+) -> Node[State, object, Total, Exits]: ...
+def batch(
+    node: AnyItems[State, Exits],
+    /,
+    *,
+    size: int,
+    concurrent: int = 1,
+    tolerate: Tolerance | None = None,
+    into: Fold[Any, Any] | None = None,
+) -> Node[State, object, Any, Exits]:
+    """Make a node whose ``exec`` gets the items that ``prep`` gave in parts, several parts at once.
+
+    As `each`, but exec gets a sequence of items and returns one output for each, in their order.
+    If it fails, all items of the part have failed.
+
+    Args:
+        node: as for `each`.
+        size: at most so many items in a part, >= 1.
+        concurrent: at most so many calls at once, >= 1; one by default.
+        tolerate: how many items may fail; none by default.
+        into: what the outputs are folded into; they are collected by default.
+
+    Raises:
+        StepDefinitionError: the node has not three async phases, or a number makes no sense.
+    """
+    return _items_node(node, "batch", size, concurrent, tolerate, into)
+
+
+def _items_node(
+    node: AnyItems[State, Exits],
+    what: str,
+    size: int | None,
+    concurrent: int,
+    tolerate: Tolerance | None,
+    into: Fold[Any, Any] | None,
+) -> Node[State, object, Any, Exits]:
+    name = snake_case(type(node).__name__)
+    numbers: dict[str, object] = {"concurrent": concurrent}
+    if what == "batch":
+        numbers = {"size": size, **numbers}
+    wrong = [
+        Problem(
+            "bad_number", name, f"{what}: {each_} must be a whole number >= 1, not {value!r}"
+        )
+        for each_, value in numbers.items()
+        if not _is_count(value)
+    ]
+    refuse(name, phase_problems(name, node), wrong)
+    items = Items(
+        size=size,
+        concurrent=concurrent,
+        tolerated=tolerate,
+        start=None if into is None else into.start,
+        add=None if into is None else into.add,
+        ordered=into is None or into.ordered,
+    )
+    made: ItemNode[State, Any, Exits] = ItemNode(
+        name=name, exits=ways_out(node.post, skip=3), node=node, items=items
+    )
+    return made
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,0 +1,103 @@
+"""A node whose exec is called for every item, as a node.
+
+Layer: flow. The engine calls exec; prep and post are the node's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, ParamSpec, TypeVar, final
+
+import attrs
+from typing_extensions import override
+
+from ..engine import Items, Kind, PlanStep
+from ..types import Exit, Next
+from ._bind import bind_exits
+from ._item_types import AnyItems
+from ._node import BuiltIn
+from ._step import Step
+
+__all__ = ["ItemNode"]
+
+State = TypeVar("State")
+Received = TypeVar("Received")
+Exits = ParamSpec("Exits")
+
+
+@final
+@attrs.frozen(eq=False, kw_only=True)
+class ItemNode(BuiltIn, Generic[State, Received, Exits]):
+    """A node whose exec is called for every item, as a node.
+
+    Attributes:
+        node: what handles the items.
+        items: how.
+    """
+
+    node: AnyItems[State, Exits]
+    items: Items
+
+    @property
+    @override
+    def takes_fallback(self) -> bool:
+        """What post gets instead of outputs or a total."""
+        return True
+
+    @override
+    def compile(self, name: str) -> PlanStep:
+        """See `BuiltIn`."""
+        exits = tuple(map(Exit, self.exits))
+        return PlanStep(
+            name=name,
+            kind=Kind.ITEMS,
+            prep=self.node.prep,
+            exec=self.node.exec,
+            post=bind_exits(self.node.post, exits),
+            items=self.items,
+            exits=exits,
+        )
+
+    async def prep(self, shared: State, /) -> object:
+        """As the node's."""
+        return await self.node.prep(shared)
+
+    async def exec(self, prepared: object, /) -> Received:
+        """Handle all items; errors as for `Step.run`. Always a checkpoint."""
+        received = list[Received]()
+
+        async def give(_: object) -> object:
+            return prepared
+
+        async def take(_: object, __: object, result: Received) -> None:
+            received.append(result)
+
+        node = _Alone(give, self.node.exec, take)
+        alone: ItemNode[_Nothing, Received, []]
+        alone = ItemNode(name=self.name, exits=(), node=node, items=self.items)
+        await Step(alone).run(_Nothing())
+        return received[0]
+
+    async def post(
+        self,
+        shared: State,
+        prepared: object,
+        result: Received,
+        /,
+        *args: Exits.args,
+        **kwargs: Exits.kwargs,
+    ) -> Next | None:
+        """As the node's."""
+        return await self.node.post(shared, prepared, result, *args, **kwargs)
+
+
+@attrs.frozen
+class _Nothing:
+    """The state of items that are handled alone."""
+
+
+@attrs.frozen(eq=False)
+class _Alone:
+    prep: Callable[[object], Awaitable[Any]]
+    exec: Callable[[Any], Awaitable[Any]]
+    post: Callable[[object, Any, Any], Awaitable[None]]
