@@ -173,7 +173,7 @@ async def _note(
 ) -> BaseException | None:
     """Keep what an arm raised, and end the others if that decides; return what it is to raise."""
     failure = without_cancelled(error)
-    plain = failure is None or error is strand.tree
+    plain = failure is None or error is strand.trouble.tree
     mark = None if plain else strand.failure("exec")
     cancelled = crowd.note(arm.number, error, mark, late=strand.is_cancelled())
     if failure is not None and (not crowd.race or must_end_all(failure)):

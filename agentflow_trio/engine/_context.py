@@ -85,7 +85,7 @@ class StepContext:
     def caught(self) -> BaseException | None:
         """The error that a ``.catch`` routed here; None if the step was reached by an exit."""
         strand = self._live()
-        return strand.caught if strand.caught_at == self.serial else None
+        return strand.trouble.caught if strand.trouble.caught_at == self.serial else None
 
     @property
     def deadline(self) -> float:

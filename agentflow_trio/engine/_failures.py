@@ -179,11 +179,11 @@ def combined(
         The exception, and where it arose; None for a group that the engine made, which knows it for each member.
     """
     members = [
-        (error, None if error is strand.tree else mark_once(strand, error, phase)),
-        *strand.owed,
+        (error, None if error is strand.trouble.tree else mark_once(strand, error, phase)),
+        *strand.trouble.owed,
         *((failure, _mark(strand, failure, "cleanup")) for failure in cleanups),
     ]
-    strand.owed, strand.marked = (), None
+    strand.trouble.owed, strand.trouble.marked = (), None
     if len(members) == 1:
         return members[0]
     place = strand.trail.here()
@@ -201,9 +201,9 @@ def in_step(
 
 def mark_once(strand: Strand, error: BaseException, phase: Phase) -> Failure:
     """Note where *error* arises, unless that was noted before what it opened was closed."""
-    if strand.marked is None or strand.marked[0] is not error:
-        strand.marked = error, _mark(strand, error, phase)
-    return strand.marked[1]
+    if strand.trouble.marked is None or strand.trouble.marked[0] is not error:
+        strand.trouble.marked = error, _mark(strand, error, phase)
+    return strand.trouble.marked[1]
 
 
 def owe(strand: Strand, errors: Sequence[BaseException], phase: Phase) -> None:
@@ -211,7 +211,7 @@ def owe(strand: Strand, errors: Sequence[BaseException], phase: Phase) -> None:
     marked = [
         (error, None if is_tree(error) else _mark(strand, error, phase)) for error in errors
     ]
-    strand.owed = (*strand.owed, *marked)
+    strand.trouble.owed = (*strand.trouble.owed, *marked)
 
 
 def in_flow(
@@ -269,5 +269,5 @@ def _group(
         else FlowAbortedError(message, errors)
     )
     group.path, group.state, group.marks = path, state, tuple(marks)
-    strand.tree = group
+    strand.trouble.tree = group
     return group

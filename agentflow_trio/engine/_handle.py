@@ -173,7 +173,7 @@ class Run(Generic[State]):
         while strand is not None:
             if strand.run is self._live and strand.steps >= 0:
                 raise SelfWaitError(run_id=self.run_id)
-            strand = strand.outer
+            strand = strand.run.outer
 
     # ---------------------------------------------------------------- for the engine
 

@@ -87,7 +87,7 @@ async def bounded(
             if (
                 scope.cancel_called
             ):  # an outer limit, or the caller, cut short how this one unwound
-                strand.expired = (*strand.expired, (scope.deadline, limit.name))
+                strand.trouble.expired = (*strand.trouble.expired, (scope.deadline, limit.name))
             raise
         left = [error]
     finally:
@@ -98,8 +98,10 @@ async def bounded(
     if limit.account is not None:
         spent[limit.account] = run.clock() - begun
     most_first = dict(sorted(spent.items(), key=lambda item: -item[1]))
-    earlier = tuple(name for deadline, name in strand.expired if deadline < scope.deadline)
-    strand.expired = ()
+    earlier = tuple(
+        name for deadline, name in strand.trouble.expired if deadline < scope.deadline
+    )
+    strand.trouble.expired = ()
     exceeded = DeadlineExceededError(
         limit=limit.name, seconds=limit.seconds, spent=most_first, earlier=earlier
     )

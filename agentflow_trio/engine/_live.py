@@ -25,6 +25,7 @@ from ._private import CancelStatus, find_status
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
 from ._trail import FOLD_ABOVE, Trail
+from ._trouble import Trouble
 
 if TYPE_CHECKING:
     from ._bus import Bus
@@ -56,9 +57,11 @@ DEFAULT: Final = Settings()
 """The settings of a run without an engine."""
 
 
-@lru_cache(maxsize=1)  # all runs of a loop share one bound method, 64 bytes each otherwise
-def _time_of(clock: trio.abc.Clock) -> Callable[[], float]:
-    return clock.current_time
+# isinstance against a subclass of Protocols takes 0.6 us; and a bound method for each run, 64 bytes
+@lru_cache(maxsize=1)
+def _clock_of(clock: trio.abc.Clock) -> tuple[Callable[[], float], Simulated | None]:
+    """What tells the time, and the clock if it simulates: alike for all runs of a loop."""
+    return clock.current_time, clock if isinstance(clock, Simulated) else None
 
 
 def _simulated(settings: Settings, clock: Simulated) -> Settings:
@@ -105,13 +108,13 @@ class LiveRun:
     def __init__(
         self, plan: Plan[Any], settings: Settings, run_id: str | None, seed: int | None
     ) -> None:
-        clock = trio.lowlevel.current_clock()
-        if isinstance(clock, Simulated):
-            settings = _simulated(settings, clock)
-            seed = clock.seed if seed is None else seed
+        clock, simulated = _clock_of(trio.lowlevel.current_clock())
+        if simulated is not None:
+            settings = _simulated(settings, simulated)
+            seed = simulated.seed if seed is None else seed
         self.plan: Plan[Any] = plan
         self.settings: Settings = settings
-        self.clock: Callable[[], float] = _time_of(clock)
+        self.clock: Callable[[], float] = clock
         self.began: float = 0.0
         self.bus: Bus | None = None
         self.streams: Streams | None = None
@@ -184,48 +187,31 @@ class Strand:
     """One task's way through a run.
 
     Attributes:
-        outer: the strand whose node started this run, if one did.
         parent: the strand of the same run that waits for this one; None for the first.
         around: the cancel status that this one had when it began to wait for others.
-        grace_ends: when cleanups must have ended, once one was done while cancelled.
         quiet: nobody listens and no time is accounted for, so plain steps may be run inline.
-        limit: ``max_steps``.
         steps: how many visits were begun; negative between visits and once the strand is over. Tells visits apart.
         stop: the value of ``steps`` at which something must be looked at.
         phase, started, attempt: of the visit that goes on.
-        caught: the error that ``.catch`` routed to the visit with that number.
         cleanups: what the visit has opened, in order.
         heartbeats: the idle limits that a report pushes back.
         spent: seconds per path, while somebody with a time limit wants to know.
-        expired: limits that ran out and were then overtaken by an outer one, with their deadlines.
         faults: what a test makes fail.
-        last: the state of the flow that failed last, as its last finished step left it.
-        marked: the error that is being raised and where it arose, once that was noted.
-        owed: failures of this visit that go with the one that is being raised, and where they arose.
-        tree: the last failure group the engine itself made, to tell it from groups that nodes raise.
         counted: how many of its steps the run has counted, if it has a parent.
-        idle, waited: boundaries since the task last waited, and whether it ever did.
+        idle: boundaries since the task last waited; all of its ``steps`` if it never did.
     """
 
     __slots__ = (
+        "_trouble",
         "around",
         "attempt",
-        "caught",
-        "caught_at",
         "cleanups",
         "context",
         "counted",
-        "expired",
         "faults",
-        "grace_ends",
         "heartbeats",
         "idle",
-        "last",
-        "limit",
-        "marked",
         "nurseries",
-        "outer",
-        "owed",
         "parent",
         "phase",
         "quiet",
@@ -236,52 +222,57 @@ class Strand:
         "stop",
         "task",
         "trail",
-        "tree",
-        "waited",
     )
 
     def __init__(
         self, run: LiveRun, parent: Strand | None = None, trail: Trail | None = None
     ) -> None:
         """The first strand of *run*, or one more, with a *trail* of its own, that *parent* waits for."""
-        task = trio.lowlevel.current_task()
         limit = run.settings.max_steps
         self.run: LiveRun = run
-        self.task: trio.lowlevel.Task = task
-        self.outer: Strand | None = run.outer
+        self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
         self.parent: Strand | None = parent
         self.around: CancelStatus | None = None
         self.trail: Trail = trail or Trail(run.plan)
         self.steps: int = 0
-        self.limit: float = math.inf if limit is None else limit
         self.phase: Phase = "flow"
         self.started: float = 0.0
         self.attempt: int = 1
-        self.caught: BaseException | None = None
-        self.caught_at: int = 0
         self.cleanups: tuple[Cleanup, ...] = ()
         self.context: StepContext | None = None
-        self.expired: tuple[tuple[float, str], ...] = ()
-        self.grace_ends: float = math.inf
-        self.last: object = None
-        self.owed: tuple[tuple[BaseException, Failure | None], ...] = ()
-        self.tree: BaseException | None = None
+        self._trouble: Trouble | None = None
         self.idle: int = 0
-        self.marked: tuple[BaseException, Failure] | None = None
-        self.waited: bool = False
         self.counted: int = 0
         if parent is None:
-            self.nurseries: int = len(task.child_nurseries)
+            self.nurseries: int = len(self.task.child_nurseries)
             self.faults: FaultPlan | None = FAULTS.get()
             self.quiet: bool = run.bus is None and self.faults is None
             self.heartbeats: tuple[tuple[trio.CancelScope, float], ...] = ()
             self.spent: tuple[dict[str, float], ...] = ()
-            self.stop: float = min(self.limit + 1, FOLD_ABOVE)
+            self.stop: float = FOLD_ABOVE if limit is None else min(limit + 1, FOLD_ABOVE)
         else:
             self.nurseries = 0
             self.faults, self.quiet = parent.faults, parent.quiet
             self.heartbeats, self.spent = parent.heartbeats, parent.spent
             self.stop = FOLD_ABOVE if limit is None else 1  # see next_look
+
+    @property
+    def limit(self) -> float:
+        """``max_steps``."""
+        limit = self.run.settings.max_steps
+        return math.inf if limit is None else limit
+
+    @property
+    def trouble(self) -> Trouble:
+        """What went wrong."""
+        if self._trouble is None:
+            self._trouble = Trouble()
+        return self._trouble
+
+    @property
+    def never_waited(self) -> bool:
+        """Whether its task has not waited since it began, as far as its last boundary tells and what came after."""
+        return self.idle == self.steps and self.task.custom_sleep_data is MARK
 
     def next_look(self) -> float:
         """At how many of its steps something must be looked at again: its log, or the step limit.
@@ -315,16 +306,16 @@ class Strand:
 
     def calm_down(self) -> None:
         """A cancellation is over that was not the run's own: the next has a budget of its own."""
-        self.grace_ends = math.inf
+        self.trouble.grace_ends = math.inf
 
     def cleanup_deadline(self, *, cancelled: bool) -> float:
         """When a cleanup that begins now must have ended; all that one cancellation causes share one budget."""
         fresh = self.run.clock() + self.run.settings.cleanup_grace
-        return min(fresh, self.budget(fresh) if cancelled else self.grace_ends)
+        return min(fresh, self.budget(fresh) if cancelled else self.trouble.grace_ends)
 
     def budget(self, fresh: float) -> float:
         """When cleanups must have ended if those of this strand are cancelled now, as all around it may be."""
-        ends = self.grace_ends = min(self.grace_ends, fresh)
+        ends = self.trouble.grace_ends = min(self.trouble.grace_ends, fresh)
         parent = self.parent
         if parent is not None and parent.around and parent.around.effectively_cancelled:
             return min(ends, parent.budget(fresh))
@@ -349,7 +340,7 @@ class Strand:
 
     def forget(self) -> None:
         """Let go of what would tie the strand, its errors and their frames into a cycle."""
-        self.caught = self.last = self.tree = self.marked = self.context = None
+        self.context = self._trouble = None
 
     def convert(self, function: Callable[..., StateValue], *states: StateValue) -> StateValue:
         """Call *function* of a ``within``: between two visits, so that no step's context works in it."""

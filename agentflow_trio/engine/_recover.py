@@ -56,7 +56,7 @@ async def recover(
             name = _innermost(plan, frame).name
             path = strand.trail.flow_path or strand.run.path
             outcome = in_flow(strand, name, path, state, outcome, mark)
-            strand.last = state
+            strand.trouble.last = state
             if frame is None:
                 _reraise(outcome, error)
             strand.trail.entries.append(LEFT)
@@ -83,9 +83,10 @@ def _reraise(outcome: BaseException, error: BaseException) -> NoReturn:
 
 
 def _caught(strand: Strand, error: BaseException, target: PlanStep) -> PlanStep:
-    strand.tree = None  # should the target raise it again, it is a failure of the target
+    # should the target raise it again, it is a failure of the target
+    strand.trouble.tree = None
     if target.kind is not Kind.WAY_OUT:
-        strand.caught, strand.caught_at = error, strand.steps + 1
+        strand.trouble.caught, strand.trouble.caught_at = error, strand.steps + 1
     if strand.run.bus is not None:
         strand.run.bus.caught(strand.trail.here().path, error, target.name)
     return target

@@ -60,14 +60,15 @@ async def execute(
         raise
     finally:
         CURRENT.set(
-            strand.outer
+            strand.run.outer
         )  # not a token, which would be 64 bytes for each flow that waits
-        steps, strand.steps = strand.steps_of_all(), -1
+        steps, never_waited = strand.steps_of_all(), strand.never_waited
+        strand.steps = -1
         strand.forget()
     taken = None if exit_ is END else exit_.name
     if run.bus is not None:
         _ended(strand, begin, taken, None)
-    if not strand.waited and strand.task.custom_sleep_data is MARK:
+    if never_waited:
         await trio.lowlevel.cancel_shielded_checkpoint()
     return RunResult(state, taken, run.clock() - begin, steps, Story(run, strand.trail))
 
@@ -124,7 +125,7 @@ async def _in_time(
         return await run_plan(strand, plan, state)
 
     def conclude(errors: Sequence[BaseException]) -> BaseException:
-        return flow_failed(strand, plan.name, strand.run.path, strand.last, errors)
+        return flow_failed(strand, plan.name, strand.run.path, strand.trouble.last, errors)
 
     limit = Limit("timeout of the run", timeout)
     return await bounded(strand, limit, work, conclude)

@@ -42,7 +42,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
     )
     nested, way_out = Kind.NESTED, Kind.WAY_OUT
     frame: Frame | None = None
-    step, waited = plan.start, False
+    step = plan.start
     steps, idle = strand.counts()
     while True:
         try:
@@ -51,7 +51,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 if body is way_out:
                     exit_ = step.exits[0]
                     if frame is None:
-                        strand.idle, strand.waited = idle, strand.waited or waited
+                        strand.idle = idle
                         return state, exit_
                     left, frame = frame, frame.outer
                     step, inner, state = left.step, state, left.state
@@ -64,7 +64,6 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 strand.steps = steps
                 if task.custom_sleep_data is not mark:
                     task.custom_sleep_data = mark
-                    waited = True
                     idle = 0
                 else:
                     idle += 1
@@ -120,6 +119,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     steps, idle = strand.counts()
         # recover raises it again unless an edge catches it, and shields what it awaits
         except BaseException as error:  # noqa: ASYNC103, BLE001
+            strand.idle = idle
             step, state, frame = await recover(strand, plan, frame, step, state, error)  # noqa: ASYNC102
             steps, idle = strand.counts()
 

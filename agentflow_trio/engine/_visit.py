@@ -91,11 +91,11 @@ def _instead(
     strand: Strand, fallback: Fallback[object], place: Place, error: Exception
 ) -> object:
     """What stands in for the failed exec; *error* itself is raised if it or a cleanup's failure is none of its errors."""
-    errors = [error, *(owed for owed, _ in strand.owed)]
+    errors = [error, *(owed for owed, _ in strand.trouble.owed)]
     if not all(is_caught(one, fallback.on) for one in errors):
         raise error
     result = fallback.instead_of(error)
-    strand.owed = ()
+    strand.trouble.owed = ()
     if strand.run.bus is not None:
         told = error if len(errors) == 1 else BaseExceptionGroup("", errors)
         strand.run.bus.fallback_used(place.path, told)
