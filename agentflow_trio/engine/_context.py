@@ -73,8 +73,14 @@ class StepContext:
 
     @property
     def item(self) -> int | None:
-        """In exec of ``each`` the number of the item, of ``batch`` that of the part, from 0; None elsewhere."""
-        return self._here().item
+        """In exec of ``each`` the number of the item, of ``batch`` that of the part, from 0; None elsewhere.
+
+        In all steps of a flow that is run per item, it is the number of that item.
+        """
+        item, around = self._here().item, self._strand
+        while item is None and around.parent is not None:
+            item, around = around.trail.item_around, around.parent
+        return item
 
     @property
     def attempt(self) -> int:

@@ -39,14 +39,28 @@ class Crowd:
         strand: who waits for them.
         place: the visit.
         race: one that ends well is enough, and failures do not end the others.
+        flows: each of them runs a flow, whose failures stay together in a group of its own.
         outside: what came from outside while they went on, if anything: cancellation, or a KeyboardInterrupt.
     """
 
-    __slots__ = ("_cut", "_ending", "_members", "_scope", "outside", "place", "race", "strand")
+    __slots__ = (
+        "_cut",
+        "_ending",
+        "_members",
+        "_scope",
+        "flows",
+        "outside",
+        "place",
+        "race",
+        "strand",
+    )
 
-    def __init__(self, strand: Strand, place: Place, *, race: bool = False) -> None:
+    def __init__(
+        self, strand: Strand, place: Place, *, race: bool = False, flows: bool = False
+    ) -> None:
         self.strand = strand
         self.race = race
+        self.flows = flows
         self.place = place
         self.outside: BaseException | None = None
         self._members: list[_Member] = []
@@ -89,10 +103,10 @@ class Crowd:
     ) -> BaseException | None:
         """Keep what the one of that *number* raised, and return what it is to raise in its task, if anything.
 
-        A group that the engine made for it is kept by its members. Of all that are cancelled only the first raises it,
+        A group that the engine made for it is kept by its members, but for that of a flow. Of all that are cancelled only the first raises it,
         which tells Trio as much: 10,000 in a group take half a second to take apart.
         """
-        members = members_of(error) if mark is None else None
+        members = members_of(error) if mark is None and not self.flows else None
         for one, its_mark in members or [(error, mark)]:
             failure = without_cancelled(one)
             if failure is not None:

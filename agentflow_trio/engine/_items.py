@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, final
 
 import trio
@@ -19,7 +20,8 @@ from ._attempts import attempts, cleaning_up, closed
 from ._cleanup import Cleanup, close_attempt
 from ._crowd import Crowd
 from ._failures import combined, mark_once, must_end_all, named, without_cancelled
-from ._live import CURRENT, MARK, Strand
+from ._item_flows import run_item_flow
+from ._live import CURRENT, MARK, RunPlan, Strand
 from ._outputs import outputs_of
 from ._plan import Call, Items, ItemValue, PlanStep
 from ._private import find_status
@@ -38,10 +40,15 @@ _NOTHING: Final = object()
 
 
 async def run_items(
-    strand: Strand, step: PlanStep, items: Items, source: object, place: Place
+    strand: Strand,
+    step: PlanStep,
+    items: Items,
+    source: object,
+    place: Place,
+    run_plan: RunPlan,
 ) -> object:
-    """Run exec for all items of *source*; return what post gets."""
-    shift = _Shift(strand, step, items, source, place)
+    """Run exec (or a flow, with *run_plan*) for all items of *source*; return what post gets."""
+    shift = _Shift(strand, step, items, source, place, run_plan)
     close = closing(source)
     if close is not None:
         strand.open(Cleanup("exec", f"the source of {place.path}", close))
@@ -53,10 +60,17 @@ class _Shift:
     """One visit's work on its items."""
 
     def __init__(
-        self, strand: Strand, step: PlanStep, items: Items, source: object, place: Place
+        self,
+        strand: Strand,
+        step: PlanStep,
+        items: Items,
+        source: object,
+        place: Place,
+        run_plan: RunPlan,
     ) -> None:
-        self._crowd = Crowd(strand, place)
+        self._crowd = Crowd(strand, place, flows=items.inner is not None)
         self._step = step
+        self._inner, self._run_plan = items.inner, run_plan
         self._size = items.size
         self._place = place
         length = len(source) if _is_sequence(source) else None
@@ -153,12 +167,15 @@ class _Shift:
 
     def _attempt(self, strand: Strand) -> Call:
         """What makes one attempt of one part: the seam for what repeats or guards it."""
-        step = self._step
+        step, work = self._step, self._step.exec
+        if self._inner is not None:
+            parent = self._crowd.strand
+            work = partial(run_item_flow, strand, parent, self._inner, self._run_plan)
         if strand.faults is None:
-            return step.exec
+            return work
 
         async def attempt(job: ItemValue) -> ItemValue:
-            return await attempts(strand, step, lambda: step.exec(job))
+            return await attempts(strand, step, lambda: work(job))
 
         return attempt
 

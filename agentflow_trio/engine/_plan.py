@@ -95,6 +95,7 @@ class Items:
         tolerated: how many may fail, or which share of them; None: none.
         start, add: what outputs are folded into; None if they are collected.
         ordered: whether they are folded in input order.
+        inner: the plan that is run for each of them instead of exec, if it is a flow.
     """
 
     size: int | None
@@ -103,10 +104,11 @@ class Items:
     start: Callable[[], Any] | None = None
     add: Callable[[Any, Any], Any] | None = None
     ordered: bool = True
+    inner: Plan[Any] | None = None
 
 
 def _is_deep(step: PlanStep) -> bool:
-    return step.inner is not None or bool(step.branches)
+    return bool(step.parts)
 
 
 @final
@@ -157,8 +159,9 @@ class PlanStep:
 
     @property
     def parts(self) -> tuple[Plan[Any], ...]:
-        """The plans in it: of a nested flow, or of every branch."""
-        own = () if self.inner is None else (self.inner,)
+        """The plans in it: of a nested flow, of every branch, or of what is run for each item."""
+        of_items = None if self.items is None else self.items.inner
+        own = (plan for plan in (self.inner, of_items) if plan is not None)
         return (*own, *(branch.plan for branch in self.branches))
 
     @property

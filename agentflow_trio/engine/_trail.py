@@ -107,6 +107,11 @@ class Trail:
         if len(self.entries) > _CROWDED:
             self.fold()
 
+    @property
+    def item_around(self) -> int | None:
+        """The item whose flow this is the log of; None if it is no item's."""
+        return None if self._under is None else self._under.item
+
     def shrink(self) -> None:
         """Keep the log short. Without nested flows at the speed of C: 0.03 us a visit, where folding takes 0.15."""
         if not self._plan.flat:

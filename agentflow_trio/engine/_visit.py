@@ -46,7 +46,7 @@ async def visit(
         elif step.kind is Kind.FUNCTION:
             state, chosen = await _function(strand, step, state, place)
         else:
-            state, chosen = await _phases(strand, step, state, place)
+            state, chosen = await _phases(strand, step, state, place, run_plan)
     finally:
         if strand.spent and not step.deep:
             strand.spend(place.key + step.name, run.clock() - started)
@@ -58,18 +58,22 @@ async def visit(
 
 
 async def _phases(
-    strand: Strand, step: PlanStep, state: StateValue, place: Place
+    strand: Strand, step: PlanStep, state: StateValue, place: Place, run_plan: RunPlan
 ) -> tuple[StateValue, object]:
     mine = fork(state) if step.atomic else state
     prepared: Any = _NOTHING
 
     async def prepare_and_work() -> object:
         nonlocal prepared
-        prepared = await step.prep(mine)
-        strand.phase = "exec"
-        if step.items is not None:
-            return await run_items(strand, step, step.items, prepared, place)
-        return await attempts(strand, step, lambda: step.exec(prepared))
+        try:
+            prepared = await step.prep(mine)
+            strand.phase = "exec"
+            if step.items is not None:
+                return await run_items(strand, step, step.items, prepared, place, run_plan)
+            return await attempts(strand, step, lambda: step.exec(prepared))
+        finally:
+            if step.deep:
+                strand.trail.entries.append(LEFT)
 
     try:
         result = await limited(strand, step, place, prepare_and_work)()

@@ -5,6 +5,7 @@ Layer: flow. Rule: each works on a fork of the state; the engine merges the fork
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, final
 
 import attrs
@@ -13,8 +14,9 @@ from typing_extensions import override
 from ..engine import Branch, Kind, PlanStep, execute
 from ..state import fork
 from ..types import Exit, Next, RunResult
-from ._node import BuiltIn, Node, overwrite, passed_exit
-from ._step import Step
+from ._node import BuiltIn, Node, defaulted_of, overwrite, passed_exit
+from ._shape_core import branch_problems
+from ._step import Step, refuse
 
 __all__ = ["AtOnce", "parallel", "race"]
 
@@ -26,6 +28,10 @@ def _compiled(node: AtOnce[Any, ...]) -> tuple[Branch, ...]:
     return tuple(Branch(step.name, step.plan, step.condition) for step in node.branches)
 
 
+def _defaults(node: AtOnce[Any, ...]) -> tuple[str, ...]:
+    return tuple(name for branch in node.branches for name in defaulted_of(branch.node))
+
+
 @final
 @attrs.frozen(eq=False, kw_only=True)
 class AtOnce(BuiltIn, Generic[State, Exits]):
@@ -35,6 +41,7 @@ class AtOnce(BuiltIn, Generic[State, Exits]):
         branches: the steps, as declared.
         kind: whether all of them count, or the first that ends well.
         arms: what they were compiled to; here, so that depth costs no stack.
+        defaults: the exits of any branch that have a default; here for the same reason.
     """
 
     branches: tuple[Step[State, Exits], ...]
@@ -42,6 +49,29 @@ class AtOnce(BuiltIn, Generic[State, Exits]):
     arms: tuple[Branch, ...] = attrs.field(
         init=False, repr=False, default=attrs.Factory(_compiled, takes_self=True)
     )
+    defaults: tuple[str, ...] = attrs.field(
+        init=False, repr=False, default=attrs.Factory(_defaults, takes_self=True)
+    )
+
+    @property
+    @override
+    def defaulted(self) -> tuple[str, ...]:
+        """Those of any branch."""
+        return self.defaults
+
+    @property
+    @override
+    def inner_steps(self) -> tuple[Step[State, Exits], ...]:
+        """The branches."""
+        return self.branches
+
+    @override
+    def among(self, steps: Sequence[Step[Any, ...]]) -> Node[Any, Any, Any, ...]:
+        """See `BuiltIn`."""
+        made: AtOnce[Any, ...] = AtOnce(
+            name=self.name, exits=self.exits, branches=tuple(steps), kind=self.kind
+        )
+        return made
 
     @override
     def compile(self, name: str) -> PlanStep:
@@ -81,7 +111,12 @@ def parallel(*branches: Step[State, []]) -> Node[State, State, RunResult[State],
     ``branch.when(predicate)`` leaves a branch out.
 
     A branch has no exits; one that branches goes inside a small flow.
+
+    Raises:
+        StepDefinitionError: there are no branches, one is no step, has exits, or is there twice, or
+            two have the same name; all at once.
     """
+    refuse("parallel", branch_problems("parallel", branches))
     return AtOnce(name="parallel", exits=(), branches=branches, kind=Kind.PARALLEL)
 
 
@@ -91,6 +126,10 @@ def race(*branches: Step[State, Exits]) -> Node[State, State, RunResult[State], 
     Of several at one moment the first declared wins. Its exit is the exit of the race; all branches
     have the same. The others are cancelled and waited for; what failed in them is in
     ``RunResult.suppressed``. If all fail, all of it is raised.
+
+    Raises:
+        StepDefinitionError: there are no branches, one is no step or is there twice, two have the
+            same name, or their exits differ; all at once.
     """
-    exits = branches[0].exits if branches else ()
-    return AtOnce(name="race", exits=exits, branches=branches, kind=Kind.RACE)
+    refuse("race", branch_problems("race", branches))
+    return AtOnce(name="race", exits=branches[0].exits, branches=branches, kind=Kind.RACE)

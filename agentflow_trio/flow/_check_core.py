@@ -13,9 +13,7 @@ from typing_extensions import TypeIs
 
 from ..errors import Problem, StepLimitError
 from ..types import END, Exit, Next
-from ._function import FunctionNode
-from ._inspect import defaulted_exits
-from ._node import BuiltIn
+from ._node import defaulted_of
 from ._step import Edge, Step
 from ._words import did_you_mean, listed
 
@@ -39,6 +37,7 @@ def check(flow: str, lines: object, exits: Sequence[Exit]) -> tuple[Problem, ...
     problems = [*_not_lines(lines), *_doubles(edges)]
     places = [*(edge.source for edge in edges), *(line for line in lines if _is_step(line))]
     for edge in edges:
+        problems += _condition(edge.source)
         problems += _routes(edge)
         problems += _targets(edge, places, exits)
         problems += _catches(edge)
@@ -94,9 +93,17 @@ def _doubles(edges: Sequence[Line]) -> Iterator[Problem]:
 # ---------------------------------------------------------------- one line
 
 
+def _condition(step: AnyStep) -> Iterator[Problem]:
+    """Whether the step has a condition, which only a branch can have."""
+    if step.condition is not None:
+        sentence = f"step {step.name!r} has a when(...), but is no branch of parallel or race"
+        hint = "let the step before it decide with an exit"
+        yield Problem("when_outside", step.name, sentence, hint)
+
+
 def _routes(edge: Line) -> Iterator[Problem]:
     """Whether the line routes exactly the exits that the step has."""
-    step, defaulted = edge.source, _defaulted(edge.source)
+    step, defaulted = edge.source, defaulted_of(edge.source.node)
     if "" in edge.targets and step.exits:
         sentence = f"step {step.name!r} branches, so 'then' is not enough"
         yield Problem("exit_unrouted", step.name, sentence, f"write {_how_to_route(step)}")
@@ -125,12 +132,6 @@ def _routes(edge: Line) -> Iterator[Problem]:
 def _how_to_route(step: AnyStep) -> str:
     routes = ", ".join(f"{name}=..." for name in step.exits)
     return f"{step.name}.to({routes})" if routes else f"{step.name}.then(...)"
-
-
-def _defaulted(step: AnyStep) -> tuple[str, ...]:
-    if isinstance(step.node, FunctionNode):
-        return defaulted_exits(step.node.function, skip=1)
-    return () if isinstance(step.node, BuiltIn) else defaulted_exits(step.node.post, skip=3)
 
 
 def _targets(edge: Line, places: Sequence[AnyStep], exits: Sequence[Exit]) -> Iterator[Problem]:

@@ -11,14 +11,14 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 from outcome import Maybe
 
 from ..engine import Items
-from ..errors import Problem
 from ..types import Count, Share
-from ._inspect import phase_problems, ways_out
-from ._item_node import ItemNode
+from ._inspect import ways_out
+from ._item_node import ItemFlow, ItemNode
 from ._item_types import AnyItems, BatchNode, EachNode, Fold, StreamBatchNode, StreamNode
 from ._node import Node
-from ._step import refuse
-from ._words import snake_case
+from ._over import per_item
+from ._shape_core import item_problems, setting_problems
+from ._step import node_name, refuse
 
 __all__ = ["batch", "each"]
 
@@ -152,37 +152,37 @@ def batch(
 
 def _items_node(
     node: AnyItems[State, Exits],
-    what: str,
+    shape: str,
     size: int | None,
     concurrent: int,
     tolerate: Tolerance | None,
     into: Fold[Any, Any] | None,
 ) -> Node[State, object, Any, Exits]:
-    name = snake_case(type(node).__name__)
-    numbers: dict[str, object] = {"concurrent": concurrent}
-    if what == "batch":
-        numbers = {"size": size, **numbers}
-    wrong = [
-        Problem(
-            "bad_number", name, f"{what}: {each_} must be a whole number >= 1, not {value!r}"
-        )
-        for each_, value in numbers.items()
-        if not _is_count(value)
-    ]
-    refuse(name, phase_problems(name, node), wrong)
+    name = node_name(node)
+    numbers: dict[str, object] = {"size": size, "concurrent": concurrent}
+    if shape == "each":
+        del numbers["size"]
+    refuse(
+        name,
+        item_problems(shape, name, node),
+        setting_problems(shape, name, numbers, tolerate, into),
+    )
+    over = per_item(node)
     items = Items(
         size=size,
         concurrent=concurrent,
         tolerated=tolerate,
         start=None if into is None else into.start,
         add=None if into is None else into.add,
-        ordered=into is None or into.ordered,
+        ordered=into is None or into.order == "input",
+        inner=None if over is None else over.flow.plan,
     )
+    if over is not None:
+        flows: ItemFlow[State, Any, Exits] = ItemFlow(
+            name=name, exits=(), node=node, per_item=over, items=items
+        )
+        return flows
     made: ItemNode[State, Any, Exits] = ItemNode(
         name=name, exits=ways_out(node.post, skip=3), node=node, items=items
     )
     return made
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

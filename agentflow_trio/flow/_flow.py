@@ -19,8 +19,16 @@ from ..state import fork
 from ..types import AttrsState, Exit, Next, RunResult
 from ._bind import bind_exits
 from ._check_core import check, targets_of
-from ._inspect import helper_problems, name_of, ways_out, wiring_problems
+from ._inspect import (
+    helper_problems,
+    name_of,
+    source_problems,
+    ways_out,
+    wiring_problems,
+)
+from ._item_types import Source
 from ._node import BuiltIn, Node, overwrite, passed_exit
+from ._over import FlowPerItem, over_problems
 from ._replace import replaced
 from ._state_type import declared_problems, state_type
 from ._step import Edge, Step, compile_step
@@ -31,6 +39,7 @@ __all__ = ["Flow", "Wiring", "Within", "flow"]
 State = TypeVar("State", bound=AttrsState)
 S = TypeVar("S")
 Outer = TypeVar("Outer")
+Received = TypeVar("Received")
 Exits = ParamSpec("Exits")
 
 Wiring: TypeAlias = Sequence[Edge[S]]
@@ -127,11 +136,58 @@ class Flow(BuiltIn, Generic[State, Exits]):
             leave: a plain function that writes what became of it into the outer state.
 
         Raises:
-            FlowDefinitionError: one of them cannot be called, or is async.
+            FlowDefinitionError: one of them cannot be called so, or is async.
         """
-        problems = [*helper_problems("enter", enter), *helper_problems("leave", leave)]
+        problems = [
+            *helper_problems("enter", enter, arguments=1),
+            *helper_problems("leave", leave, arguments=2),
+        ]
         _refuse(self.name, problems)
         return Within(name=self.name, exits=self.exits, flow=self, enter=enter, leave=leave)
+
+    @overload
+    def over(
+        self: Flow[State, []],
+        split: Callable[[Outer], Sequence[State]],
+        join: Callable[[Outer, Received], object],
+        /,
+    ) -> FlowPerItem[Outer, Sequence[State], State, Received]: ...
+    @overload
+    def over(
+        self: Flow[State, []],
+        split: Callable[[Outer], Source[State]],
+        join: Callable[[Outer, Received], object],
+        /,
+    ) -> FlowPerItem[Outer, Source[State], State, Received]: ...
+    def over(
+        self: Flow[State, []],
+        split: Callable[[Outer], Source[State]],
+        join: Callable[[Outer, Received], object],
+        /,
+    ) -> FlowPerItem[Outer, Any, State, Received]:
+        """Make this flow what `each` does with every item: ``each(chapter.over(split, join), concurrent=8)``.
+
+        An item is a state of this flow, of which a fork is run. The flow has no exits; one that
+        has goes inside a small flow.
+
+        Args:
+            split: a plain function that gives the items of the outer state: a sequence, or with
+                ``into`` any iterable, also an asynchronous one.
+            join: a plain function that writes into the outer state what the items became: a
+                sequence of states in the order of the items, with ``tolerate`` each as
+                ``outcome.Value`` or ``outcome.Error``, or the total of ``into``.
+
+        Raises:
+            FlowDefinitionError: one of them cannot be called so, or is async, or the flow has
+                exits; all at once.
+        """
+        problems = [
+            *source_problems("split", split),
+            *helper_problems("join", join, arguments=2),
+            *over_problems(self.name, self.exits),
+        ]
+        _refuse(self.name, problems)
+        return FlowPerItem(flow=self, split=split, join=join)
 
     def replacing(
         self, nodes: Mapping[Step[Any, ...], Node[Any, Any, Any, ...] | Step[Any, ...]], /
@@ -141,8 +197,8 @@ class Flow(BuiltIn, Generic[State, Exits]):
         For fakes in tests and variants in production. This flow stays as it is.
 
         Args:
-            nodes: step -> the node to run in its place, also for steps of nested flows. Of a
-                step given as the replacement (``@step``) only the node is taken.
+            nodes: step -> the node to run in its place, also for steps of nested flows, branches,
+                and steps of a flow per item. Of a step given as the replacement (``@step``) only the node is taken.
 
         Raises:
             FlowDefinitionError: a step is not in this flow; a replacement is no node, has other

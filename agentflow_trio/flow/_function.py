@@ -16,7 +16,7 @@ from ..errors import WrongExitError
 from ..state import fork
 from ..types import Exit, Next
 from ._bind import bind_exits
-from ._inspect import function_problems, name_of, ways_out
+from ._inspect import defaulted_exits, function_problems, name_of, ways_out
 from ._node import BuiltIn, overwrite, passed_exit
 from ._policies import StepOptions, option_problems
 from ._step import Step, refuse
@@ -38,6 +38,12 @@ class FunctionNode(BuiltIn, Generic[State, Exits]):
     """
 
     function: Callable[Concatenate[State, Exits], Awaitable[Next | None]]
+
+    @property
+    @override
+    def defaulted(self) -> tuple[str, ...]:
+        """See `BuiltIn`."""
+        return defaulted_exits(self.function, skip=1)
 
     @override
     def compile(self, name: str) -> PlanStep:

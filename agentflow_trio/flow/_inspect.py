@@ -24,6 +24,7 @@ __all__ = [
     "is_async",
     "name_of",
     "phase_problems",
+    "source_problems",
     "ways_out",
     "wiring_problems",
 ]
@@ -83,11 +84,24 @@ def function_problems(name: str, function: object) -> Iterator[Problem]:
         yield Problem("not_a_function", name, f"{function!r} is not a function", hint)
 
 
-def helper_problems(name: str, function: object) -> Iterator[Problem]:
-    """Whether *function*, given to ``within`` as *name*, is called and not awaited."""
-    if not callable(function) or is_async(function):
+def helper_problems(
+    name: str, function: object, *, arguments: int, step: str = ""
+) -> Iterator[Problem]:
+    """Whether *function*, called *name*, is called with so many *arguments* and not awaited."""
+    if not callable(function) or _nature(function) != "plain":
         sentence = f"{name} must be a plain function, not {function!r}"
-        yield Problem("not_a_function", "", sentence, "what has to wait is a step of its own")
+        yield Problem("not_a_function", step, sentence, "what has to wait is a step of its own")
+    elif not _may_take(function, arguments):
+        yield Problem("bad_signature", step, f"{name} must take {_many(arguments)}")
+
+
+def source_problems(name: str, function: object) -> Iterator[Problem]:
+    """Whether *function*, called *name*, gives items of the one thing it is called with; it may be a generator."""
+    if callable(function) and _nature(function) == "generator":
+        if not _may_take(function, 1):
+            yield Problem("bad_signature", "", f"{name} must take {_many(1)}")
+    else:
+        yield from helper_problems(name, function, arguments=1)
 
 
 def wiring_problems(flow: str, wiring: object) -> Iterator[Problem]:
@@ -133,8 +147,7 @@ def _signature_problems(
     try:
         signature.bind_partial(*range(arguments))
     except TypeError:
-        many = f"{arguments} positional argument{'s' * (arguments > 1)}"
-        yield Problem("bad_signature", step, f"{what} does not take {many}")
+        yield Problem("bad_signature", step, f"{what} does not take {_many(arguments)}")
         return
     for parameter in _beyond(function, arguments):
         if exits and parameter.kind not in _NAMED:
@@ -147,6 +160,23 @@ def _signature_problems(
         elif not exits and parameter.kind in _NAMED and not _has_default(parameter):
             sentence = f"{what} takes {parameter.name!r}, which nothing will pass"
             yield Problem("bad_signature", step, sentence)
+
+
+def _may_take(function: Callable[..., object], arguments: int) -> bool:
+    """Whether *function* can be called with so many, as far as can be known: that of a class of C cannot."""
+    try:
+        inspect.signature(function).bind(*range(arguments))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+def _many(arguments: int) -> str:
+    if not arguments:
+        return "no arguments"
+    return f"{arguments} positional argument{'s' * (arguments > 1)}"
 
 
 def _beyond(function: Callable[..., object], taken: int) -> list[Parameter]:

@@ -6,7 +6,7 @@ Layer: flow. The engine calls exec; prep and post are the node's own.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, final
 
 import attrs
 from typing_extensions import override
@@ -14,18 +14,22 @@ from typing_extensions import override
 from ..engine import Items, Kind, PlanStep
 from ..types import Exit, Next
 from ._bind import bind_exits
+from ._inspect import defaulted_exits
 from ._item_types import AnyItems
-from ._node import BuiltIn
+from ._node import BuiltIn, Node
+from ._over import FlowPerItem
 from ._step import Step
 
-__all__ = ["ItemNode"]
+if TYPE_CHECKING:
+    from ._flow import Flow
+
+__all__ = ["ItemFlow", "ItemNode"]
 
 State = TypeVar("State")
 Received = TypeVar("Received")
 Exits = ParamSpec("Exits")
 
 
-@final
 @attrs.frozen(eq=False, kw_only=True)
 class ItemNode(BuiltIn, Generic[State, Received, Exits]):
     """A node whose exec is called for every item, as a node.
@@ -37,6 +41,12 @@ class ItemNode(BuiltIn, Generic[State, Received, Exits]):
 
     node: AnyItems[State, Exits]
     items: Items
+
+    @property
+    @override
+    def defaulted(self) -> tuple[str, ...]:
+        """See `BuiltIn`."""
+        return defaulted_exits(self.node.post, skip=3)
 
     @property
     @override
@@ -89,6 +99,34 @@ class ItemNode(BuiltIn, Generic[State, Received, Exits]):
     ) -> Next | None:
         """As the node's."""
         return await self.node.post(shared, prepared, result, *args, **kwargs)
+
+
+@final
+@attrs.frozen(eq=False, kw_only=True)
+class ItemFlow(ItemNode[State, Received, Exits]):
+    """A flow that is run for every item, as a node.
+
+    Attributes:
+        per_item: the flow, and where its items come from and go to.
+    """
+
+    per_item: FlowPerItem[Any, Any, Any, Any]
+
+    @property
+    @override
+    def inner_flow(self) -> Flow[Any, ...]:
+        """What every item goes through."""
+        return self.per_item.flow
+
+    @override
+    def around(self, flow: Flow[Any, ...]) -> Node[Any, Any, Any, ...]:
+        """See `BuiltIn`."""
+        node = attrs.evolve(self.per_item, flow=flow)
+        items = attrs.evolve(self.items, inner=flow.plan)
+        made: ItemFlow[Any, Any, ...] = ItemFlow(
+            name=self.name, exits=(), node=node, per_item=node, items=items
+        )
+        return made
 
 
 @attrs.frozen

@@ -154,11 +154,17 @@ class AnyItems(Protocol[State_contra, Exits]):
 @final
 @attrs.frozen
 class Fold(Generic[Output, Total]):
-    """How outputs become a total; made with `fold`."""
+    """How outputs become a total; made with `fold`.
+
+    Attributes:
+        start: gives the total of nothing.
+        add: gives the total with one more output.
+        order: in which outputs are added.
+    """
 
     start: Callable[[], Total]
     add: Callable[[Total, Output], Total]
-    ordered: bool
+    order: Literal["input", "completion"] = "input"
 
 
 def fold(
@@ -176,4 +182,4 @@ def fold(
         order: in which outputs are added. In that of the input an item waits for those before it,
             and none is begun that is more than twice ``concurrent`` ahead.
     """
-    return Fold(start, add, order == "input")
+    return Fold(start, add, order)

@@ -14,12 +14,13 @@ import attrs
 from ..engine import PlanStep
 from ..errors import StateTypeError
 from ..types import Next
-from ._inspect import ways_out
+from ._inspect import defaulted_exits, ways_out
 
 if TYPE_CHECKING:
     from ._flow import Flow
+    from ._step import Step
 
-__all__ = ["BuiltIn", "Node", "Work", "exits_of", "overwrite", "passed_exit"]
+__all__ = ["BuiltIn", "Node", "Work", "defaulted_of", "exits_of", "overwrite", "passed_exit"]
 
 State_contra = TypeVar("State_contra", contravariant=True)
 Prepared = TypeVar("Prepared")
@@ -93,6 +94,16 @@ class BuiltIn(ABC):
         return None
 
     @property
+    def defaulted(self) -> tuple[str, ...]:
+        """Its exits that have a default, which a flow does not let pass."""
+        return ()
+
+    @property
+    def inner_steps(self) -> tuple[Step[Any, ...], ...]:
+        """The steps it runs at once, if it does."""
+        return ()
+
+    @property
     def takes_fallback(self) -> bool:
         """Whether what its exec gives may be replaced by a value."""
         return False
@@ -100,6 +111,10 @@ class BuiltIn(ABC):
     def around(self, flow: Flow[Any, ...]) -> Node[Any, Any, Any, ...]:
         """Return this node with another inner flow."""
         return flow
+
+    def among(self, steps: Sequence[Step[Any, ...]]) -> Node[Any, Any, Any, ...]:
+        """Return this node with other inner steps, as many."""
+        raise NotImplementedError(f"{self.name} has no inner steps")
 
     @abstractmethod
     def compile(self, name: str) -> PlanStep:
@@ -109,6 +124,13 @@ class BuiltIn(ABC):
 def exits_of(node: Node[Any, Any, Any, ...]) -> tuple[str, ...]:
     """The names of the exits of *node*, in the order in which its ``post`` takes them."""
     return node.exits if isinstance(node, BuiltIn) else ways_out(node.post, skip=3)
+
+
+def defaulted_of(node: Node[Any, Any, Any, ...]) -> tuple[str, ...]:
+    """The exits of *node* that have a default, so that a route could be left out in silence."""
+    if isinstance(node, BuiltIn):
+        return node.defaulted
+    return defaulted_exits(node.post, skip=3)
 
 
 # ---------------------------------------------------------------- for phases of built-in nodes

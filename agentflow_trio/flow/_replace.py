@@ -30,7 +30,7 @@ State = TypeVar("State")
 def replaced(
     flow: Flow[Any, ...], nodes: Mapping[AnyStep, AnyNode | AnyStep]
 ) -> tuple[tuple[Edge[Any], ...], tuple[Problem, ...]]:
-    """Return the lines of *flow* and of flows in it with *nodes*, and what is wrong with that."""
+    """Return the lines of *flow*, of flows in it and of branches with *nodes*, and what is wrong with that."""
     swap = _Swap(nodes)
     edges = swap.lines(flow)
     problems = [*swap.problems, *swap.unknown(flow.name)]
@@ -58,9 +58,11 @@ class _Swap:
             node = self.nodes[key]
             return self.swapped(step, node.node if isinstance(node, Step) else node)
         node = step.node
-        if isinstance(node, BuiltIn) and node.inner_flow is not None:
+        if not isinstance(node, BuiltIn):
+            return step
+        if node.inner_flow is not None:
             return self.nested(step, node, node.inner_flow)
-        return step
+        return self.at_once(step, node) if node.inner_steps else step
 
     def swapped(self, step: AnyStep, node: AnyNode) -> AnyStep:
         problems = list(node_problems(step.name, node, step.policies.fallback))
@@ -76,6 +78,12 @@ class _Swap:
         if all(new is old for new, old in zip(lines, inner.edges, strict=True)):
             return step
         return step.around(node.around(inner.rewired(lines)))
+
+    def at_once(self, step: AnyStep, node: BuiltIn) -> AnyStep:
+        steps = [self.step(branch) for branch in node.inner_steps]
+        if all(new is old for new, old in zip(steps, node.inner_steps, strict=True)):
+            return step
+        return step.around(node.among(steps))
 
     def unknown(self, flow: str) -> Iterator[Problem]:
         names = [step.name for step in self.met]

@@ -26,15 +26,16 @@ from ..errors import Problem, StepDefinitionError
 from ..robustness import Fallback
 from ..types import END, Exit, Next, RunResult
 from ._bind import bind_exits
-from ._inspect import phase_problems
+from ._inspect import helper_problems, phase_problems
 from ._node import BuiltIn, Node, exits_of
+from ._over import is_per_item
 from ._policies import Policies, StepOptions, option_problems
 from ._words import name_problems, snake_case
 
 if TYPE_CHECKING:
     from ._flow import Flow
 
-__all__ = ["Catching", "Edge", "Step", "compile_step", "node_problems", "refuse"]
+__all__ = ["Catching", "Edge", "Step", "compile_step", "node_name", "node_problems", "refuse"]
 
 Shared = TypeVar("Shared")
 State_contra = TypeVar("State_contra", contravariant=True)
@@ -95,7 +96,8 @@ class Step(Next, Generic[State_contra, Exits]):
         exits: the names of its ways out, in order.
         policies: how it is run.
         condition: says of the state whether it runs, as a branch of `parallel` or `race`.
-        origin: the step whose place it takes in a flow made by ``replacing``; None for any other.
+        origin: the step that ``replacing`` knows it as: the one that it was made of by ``when`` or
+            takes the place of; None for any other.
     """
 
     __slots__ = ("condition", "exits", "name", "node", "origin", "policies")
@@ -128,7 +130,7 @@ class Step(Next, Generic[State_contra, Exits]):
             StepDefinitionError: the node has not three async phases, an option does not exist
                 or makes no sense, or the name cannot stand in a path; all at once.
         """
-        name = options.get("name", _default_name(node))
+        name = options.get("name", node_name(node))
         given = {**options, "fallback": fallback}
         refuse(
             name,
@@ -198,12 +200,26 @@ class Step(Next, Generic[State_contra, Exits]):
     def when(self, predicate: Callable[[State_contra], bool], /) -> Step[State_contra, Exits]:
         """Return a copy that, as a branch of `parallel` or `race`, runs only if *predicate* says so.
 
+        Of a step that is no branch, the flow reports it: there an exit decides. `run` does not ask.
+
         Args:
             predicate: a plain function of the state, which it leaves as it is; called once per
                 visit, before any branch begins.
+
+        Raises:
+            StepDefinitionError: it cannot be called with the state, or is async.
         """
+        refuse(self.name, helper_problems("when", predicate, step=self.name, arguments=1))
         copy: Step[State_contra, Exits] = object.__new__(type(self))
-        _place(copy, self.node, self.name, self.exits, self.policies, condition=predicate)
+        _place(
+            copy,
+            self.node,
+            self.name,
+            self.exits,
+            self.policies,
+            condition=predicate,
+            origin=self.origin or self,
+        )
         return copy
 
     def around(self, node: Node[Any, Any, Any, ...]) -> Step[State_contra, Exits]:
@@ -335,6 +351,10 @@ def node_problems(
         sentence = f"{kind} inherits Node, which hides its exits from type checkers"
         hint = "inherit Work[State, Prepared, Result] or nothing"
         yield Problem("inherits_node", name, sentence, hint)
+    elif is_per_item(node):
+        sentence = f"{node.flow.name}.over(...) is for the items of each"
+        hint = f"write Step(each({node.flow.name}.over(...), concurrent=8))"
+        yield Problem("not_each", name, sentence, hint)
     elif not isinstance(node, BuiltIn):
         yield from phase_problems(name, node)
     elif fallback is not None and not node.takes_fallback:
@@ -343,9 +363,12 @@ def node_problems(
         yield Problem("no_fallback", name, sentence, "route its errors with .catch(...)")
 
 
-def _default_name(node: object) -> str:
+def node_name(node: object) -> str:
+    """What a step of *node* is called unless told otherwise."""
     if isinstance(node, BuiltIn):
         return node.name
+    if is_per_item(node):
+        return node.flow.name
     return snake_case((node if isinstance(node, type) else type(node)).__name__)
 
 

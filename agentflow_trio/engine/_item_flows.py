@@ -1,0 +1,41 @@
+"""A flow for one item of `each`: on a fork of the item, with a log and a strand of its own.
+
+Layer: engine. Rule: what is in it has the item's path around it, as ``digest/chapters[17]/outline``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..state import fork
+from ._live import CURRENT, RunPlan, Strand
+from ._plan import Plan, StateValue
+from ._trail import Trail
+
+__all__ = ["run_item_flow"]
+
+
+async def run_item_flow(
+    worker: Strand, parent: Strand, plan: Plan[Any], run_plan: RunPlan, state: StateValue
+) -> StateValue:
+    """Run *plan* for the item that *worker* works on, *state*; return what became of its fork.
+
+    *parent* waits for all workers.
+    """
+    strand = Strand(worker.run, parent, Trail(plan, worker.trail.here()))
+    strand.idle = worker.idle  # or a worker on many short flows would never let others run
+    CURRENT.set(strand)
+    try:
+        after, _ = await run_plan(strand, plan, fork(state))
+        worker.idle = strand.idle
+    except BaseException:
+        worker.tree = strand.tree
+        raise
+    finally:
+        CURRENT.set(worker)
+        strand.count()
+        strand.steps = -1
+        strand.forget()
+        strand.trail.fold()  # its entries stand for other places than the parent's
+        parent.trail.absorb(strand.trail)
+    return after
