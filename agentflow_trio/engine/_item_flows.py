@@ -29,7 +29,7 @@ async def run_item_flow(
         after, _ = await run_plan(strand, plan, fork(state))
         worker.idle = strand.idle
     except BaseException:
-        worker.tree = strand.tree
+        worker.trouble.tree = strand.trouble.tree
         raise
     finally:
         CURRENT.set(worker)
