@@ -15,6 +15,8 @@ from typing_extensions import TypeIs, TypeVar, override
 from .types import Phase
 
 __all__ = [
+    "AbandonedThread",
+    "AbandonedThreadWarning",
     "AgentFlowError",
     "BulkheadFullError",
     "CircuitOpenError",
@@ -24,6 +26,7 @@ __all__ = [
     "DeadlineExceededError",
     "DefinitionError",
     "EngineClosedError",
+    "ExtraMissingError",
     "Failure",
     "FlowAbortedError",
     "FlowDefinitionError",
@@ -39,6 +42,7 @@ __all__ = [
     "NoBranchError",
     "NoStepError",
     "NotAwaitableError",
+    "NotPicklableError",
     "PoolClosedError",
     "PoolExhaustedError",
     "Problem",
@@ -54,6 +58,7 @@ __all__ = [
     "StepEndedError",
     "StepLimitError",
     "TooManyRunsError",
+    "WorkerDiedError",
     "WrongExitError",
     "WrongItemsError",
     "WrongOutputsError",
@@ -616,6 +621,94 @@ class CutOff:
     phase: Phase
     attempt: int
     elapsed: float
+
+
+@final
+@attrs.frozen
+class AbandonedThread:
+    """A thread that nobody waits for any more, and that is still at work: it cannot be stopped.
+
+    Attributes:
+        run_id: the run whose step called it.
+        path: the visit (or item), as ``digest/read[3]``.
+        function: what it calls.
+        since: when it was abandoned, on Trio's clock.
+    """
+
+    run_id: str
+    path: str
+    function: str
+    since: float
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.function} of {self.path}, abandoned at {self.since:.6g} s"
+
+
+@final
+class AbandonedThreadWarning(RuntimeWarning):
+    """Threads were abandoned and still work, and nobody but this warning would say so."""
+
+
+@final
+class ExtraMissingError(AgentFlowError, ImportError):
+    """Something was asked for that an extra of the package brings, which is not installed.
+
+    Attributes:
+        what: what was asked for.
+        extra: the extra.
+    """
+
+    what: str
+    extra: str
+
+    @override
+    def __str__(self) -> str:
+        return f'{self.what} needs an extra; run  pip install "agentflow_trio[{self.extra}]"'
+
+
+@final
+class NotPicklableError(AgentFlowError, TypeError):
+    """Something cannot be passed to another process, or back.
+
+    Attributes:
+        function: the function that was to be called there.
+        what: what cannot be passed.
+        reason: what the attempt raised.
+    """
+
+    function: str
+    what: str
+    reason: str
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"to_process({self.function}): {self.what} cannot be passed between processes ({self.reason}); "
+            "call a function of a module, with arguments and a result that pickle can copy, or use to_thread()"
+        )
+
+
+@final
+class WorkerDiedError(AgentFlowError):
+    """A worker process ended otherwise than it should: it crashed, was killed, or did not end when told to.
+
+    Attributes:
+        function: what it was calling; empty if it was idle.
+        exit_code: of the process, negative for a signal; None if it is not known.
+    """
+
+    function: str
+    exit_code: int | None
+
+    @override
+    def __str__(self) -> str:
+        who = (
+            f"the process that called {self.function}"
+            if self.function
+            else "an idle worker process"
+        )
+        return f"{who} died (exit code {self.exit_code}); memory, a crash in C code, or a signal may be why"
 
 
 @final

@@ -29,6 +29,8 @@ __all__ = [
     "Routed",
     "RunEnded",
     "RunStarted",
+    "ThreadAbandoned",
+    "ThreadEnded",
 ]
 
 _HEAD = ("run_id", "seq", "path", "timestamp", "duration_ms", "node_id")
@@ -82,7 +84,9 @@ class RunStarted(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class RunEnded(_Event):
-    """Last of all events, after everything was unwound (but for the report that an observer failed over this one).
+    """Last of all events, after everything was unwound.
+
+    After it observers may still hear that one of them failed over it, and of threads that the run had abandoned.
 
     ``outcome``: "error" if anything failed, also if it was cancelled besides; "cancelled" if that is all that
     happened. ``error``: class and text of the failure, if any.
@@ -217,6 +221,29 @@ class CleanupOverrun(_Event):
 
 @final
 @attrs.frozen(kw_only=True)
+class ThreadAbandoned(_Event):
+    """A step was cancelled and left a thread behind that still works, as it had asked for. ``function``: what it calls."""
+
+    event_type: ClassVar[Literal["thread_abandoned"]] = "thread_abandoned"
+    function: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ThreadEnded(_Event):
+    """A thread that had been abandoned came to its end; perhaps its run was over before.
+
+    ``error`` and ``message``: what it raised, if anything; what it returned is lost.
+    """
+
+    event_type: ClassVar[Literal["thread_ended"]] = "thread_ended"
+    function: str
+    error: str | None
+    message: str | None
+
+
+@final
+@attrs.frozen(kw_only=True)
 class ObserverFailed(_Event):
     """An observer raised or took too long and was switched off for this run."""
 
@@ -239,6 +266,8 @@ ExecutionEvent: TypeAlias = (
     | ItemFailed
     | Progress
     | CleanupOverrun
+    | ThreadAbandoned
+    | ThreadEnded
     | ObserverFailed
 )
 """Any event: a closed union, so that a ``match`` over it is checked to be complete."""
@@ -259,6 +288,8 @@ EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
         ItemFailed,
         Progress,
         CleanupOverrun,
+        ThreadAbandoned,
+        ThreadEnded,
         ObserverFailed,
     )
 }

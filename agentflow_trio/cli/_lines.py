@@ -23,6 +23,8 @@ from ..events import (
     ObserverFailed,
     RunEnded,
     RunStarted,
+    ThreadAbandoned,
+    ThreadEnded,
 )
 
 __all__ = ["Lines", "one_line"]
@@ -126,6 +128,17 @@ def _(event: FallbackUsed) -> str:
 @_said.register
 def _(event: CleanupOverrun) -> str:
     return f"cleanup {event.callback} did not end within {event.grace:g} s"
+
+
+@_said.register
+def _(event: ThreadAbandoned) -> str:
+    return f"abandoned its thread, which works on: {event.function}"
+
+
+@_said.register
+def _(event: ThreadEnded) -> str:
+    how = f" by {event.error}: {event.message}" if event.error else ""
+    return f"abandoned thread ended{how}: {event.function}"
 
 
 @_said.register

@@ -27,6 +27,8 @@ from ..events import (
     Routed,
     RunEnded,
     RunStarted,
+    ThreadAbandoned,
+    ThreadEnded,
 )
 from ..ports import Observer, SelectiveObserver
 from ..types import Phase
@@ -161,6 +163,17 @@ class Bus:
     ) -> None:
         """A cleanup used up the grace."""
         self._emit(CleanupOverrun, path, callback=what, grace=grace, stack=stack)
+
+    def thread_abandoned(self, path: str, function: str) -> None:
+        """A thread works on, and nobody waits for it."""
+        self._emit(ThreadAbandoned, path, function=function)
+
+    def thread_ended(
+        self, path: str, begun: float, function: str, error: BaseException | None
+    ) -> None:
+        """A thread that had been abandoned came to its end, perhaps after the run."""
+        told = brief(error) if error else {"error": None, "message": None}
+        self._emit(ThreadEnded, path, begun, function=function, **told)
 
     def _emit(
         self,

@@ -18,6 +18,8 @@ from ..types import Resource, Stream
 from ._cleanup import Cleanup
 from ._live import CURRENT, Strand
 from ._private import PublicStatus, find_status
+from ._processes import in_process
+from ._threads import in_thread
 from ._trail import Place
 
 __all__ = ["StepContext", "current_step"]
@@ -169,13 +171,46 @@ class StepContext:
         if strand.run.bus is not None:
             strand.run.bus.progress(self.path, float(fraction), text)
 
-    async def to_thread(self, fn: Callable[[*PosArgs], Value], /, *args: *PosArgs) -> Value:
+    async def to_thread(
+        self,
+        fn: Callable[[*PosArgs], Value],
+        /,
+        *args: *PosArgs,
+        abandon_on_cancel: bool = False,
+    ) -> Value:
         """Call a blocking function in a thread and wait for it, as ``trio.to_thread.run_sync``. Always a checkpoint.
 
-        Cancellation waits for the call to end: a thread cannot be stopped.
+        At most ``max_threads`` of the engine's calls are made at once (without an engine, as many as Trio's default
+        limiter says), the others wait in line. Cancellation waits for the call to end: a thread cannot be stopped.
+
+        Args:
+            fn: what to call.
+            args: with what; ``functools.partial`` gives keywords.
+            abandon_on_cancel: let cancellation leave the thread behind instead, at work on what nobody waits for. That
+                is told by events when it happens and when the thread ends at last, by the `CancelReport`, by
+                ``engine.statistics()``, and on leaving the engine. Until then it counts among ``max_threads``. Only
+                for calls that touch nothing anybody else uses.
         """
-        self._live()
-        return await trio.to_thread.run_sync(fn, *args)
+        run = self._live().run
+        return await in_thread(run, lambda: self.path, fn, args, abandon=abandon_on_cancel)
+
+    async def to_process(self, fn: Callable[[*PosArgs], Value], /, *args: *PosArgs) -> Value:
+        """Call a function that keeps a core busy in a process of its own, and wait for it. Always a checkpoint.
+
+        At most ``max_processes`` of the engine's calls are made at once, the others wait in line. The process is kept for
+        the next call and ends with the engine; without an engine it is made for this call. Cancellation kills it.
+
+        Pickle copies the function (by its name: it must stand in a module), the arguments and the result. A program that
+        is started as a script needs its ``if __name__ == "__main__":``, since the process imports it. In a simulation
+        the function is called in place, on copies, and takes no virtual time; replace the step with ``Scripted`` to
+        have it take some.
+
+        Raises:
+            ExtraMissingError: ``pip install "agentflow_trio[cpu]"`` was not done.
+            NotPicklableError: something cannot be passed between processes.
+            WorkerDiedError: the process died.
+        """
+        return await in_process(self._live().run, fn, args)
 
     async def emit(self, stream: Stream[Value], chunk: Value, /) -> None:
         """Pass *chunk* to everybody who reads *stream* from the run's handle; waits for slow readers. Always a checkpoint.

@@ -13,29 +13,58 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, final
 
+import attrs
 import trio
 
-from ..errors import EngineClosedError, ResourceError, TooManyRunsError
+from ..errors import AbandonedThread, EngineClosedError, ResourceError, TooManyRunsError
 from ..ports import Ids, Observer, WallClock
 from ..state import fork
 from ..types import AttrsState, Resource, RunResult
 from ._handle import Run
 from ._live import LiveRun, Settings
 from ._plan import Runnable
+from ._processes import Processes
 from ._run import check_resources, check_timeout
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
+from ._threads import Threads
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "EngineStatistics"]
 
 State = TypeVar("State", bound=AttrsState)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class EngineStatistics:
+    """A picture of an engine.
+
+    Attributes:
+        runs: that go on.
+        threads: that make calls for steps, abandoned ones among them.
+        threads_waiting: calls that wait for one of ``max_threads``.
+        abandoned: threads that were abandoned and still work, oldest first.
+        abandoned_in_all: how many ever were.
+        processes: that make calls.
+        processes_waiting: calls that wait for one of ``max_processes``.
+    """
+
+    runs: int
+    threads: int
+    threads_waiting: int
+    abandoned: tuple[AbandonedThread, ...]
+    abandoned_in_all: int
+    processes: int
+    processes_waiting: int
 
 
 @final
 class Engine:
     """Runs flows for an application: ``async with Engine(observers=[...], resources={HTTP: client}) as engine:``.
 
-    Leaving it waits for its runs; leaving it by an exception or cancellation cancels them and then waits.
+    Leaving it waits for its runs; leaving it by an exception or cancellation cancels them and then waits. Then its worker
+    processes end. Nobody waits for threads that were abandoned: those that still work are named in an
+    `AbandonedThreadWarning`, and in a note of the exception if there is one.
     """
 
     def __init__(  # noqa: PLR0913 - settings, all with a default
@@ -46,6 +75,8 @@ class Engine:
         seed: int | None = None,
         max_steps: int | None = None,
         max_runs: int | None = None,
+        max_threads: int = 40,
+        max_processes: int | None = None,
         cleanup_grace: float = 5.0,
         observer_budget: float = 0.1,
         wall_clock: WallClock | None = None,
@@ -59,6 +90,9 @@ class Engine:
             seed: for ``current_step().random`` of every run that is given none; random by default.
             max_steps: how many steps a run may make; any number by default.
             max_runs: how many runs may go on at once; any number by default.
+            max_threads: how many calls of ``current_step().to_thread`` may be made at once; abandoned ones count
+                until they end.
+            max_processes: how many of ``to_process``; by default as many as there are cores to use.
             cleanup_grace: seconds that all cleanups of a cancelled run have together.
             observer_budget: seconds an observer may take for one event before it is switched off for that run.
             wall_clock: the time of day, for the first event of a run.
@@ -70,10 +104,14 @@ class Engine:
         """
         _check_count("max_steps", max_steps)
         _check_count("max_runs", max_runs)
+        _check_count("max_threads", max_threads)
+        _check_count("max_processes", max_processes)
         _check_seconds("cleanup_grace", cleanup_grace, most=sys.float_info.max)
         _check_seconds("observer_budget", observer_budget, most=math.inf)
         _check_observers(observers)
         _check_resources(resources or {})
+        self._threads = Threads(max_threads)
+        self._processes = Processes(max_processes, cleanup_grace)
         self._settings = Settings(
             resources=dict(resources or {}),
             observers=tuple(observers),
@@ -82,6 +120,8 @@ class Engine:
             cleanup_grace=cleanup_grace,
             wall_clock=wall_clock or SystemClock(),
             ids=ids or RandomIds(),
+            threads=self._threads,
+            processes=self._processes,
         )
         self._seed = seed
         self._max_runs = max_runs
@@ -107,7 +147,7 @@ class Engine:
         /,
     ) -> None:
         """Wait for the runs; cancel them first if the body failed. Always a checkpoint."""
-        self._nursery = None
+        self._nursery, error = None, exc
         try:
             if exc is not None:
                 self._cancel_all(exc)
@@ -116,13 +156,16 @@ class Engine:
                 await self._all_ended()  # noqa: ASYNC102 - what is waited for ends by itself
         except BaseException as cut:
             self._cancel_all(cut)
+            error = cut
             raise
         finally:
             # bounded by the runs' cleanup_grace; a Cancelled here would hide what ends the body
             with trio.CancelScope(shield=True):
                 await self._all_ended()  # noqa: ASYNC102 - shielded, and bounded as said
+                await self._processes.close()  # noqa: ASYNC102 - shielded, and bounded likewise
             if self._manager is not None:
                 await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's end
+            self._threads.tell_left(error)
 
     def _cancel_all(self, cause: BaseException) -> None:
         for run in [*self._runs]:
@@ -205,6 +248,19 @@ class Engine:
         run = Run(live, mine, timeout, self._over)
         self._runs.append(run)
         return run
+
+    def statistics(self) -> EngineStatistics:
+        """What goes on now. Not a checkpoint."""
+        threads, processes = self._threads.limiter, self._processes.limiter
+        return EngineStatistics(
+            runs=len(self._runs),
+            threads=threads.borrowed_tokens,
+            threads_waiting=threads.statistics().tasks_waiting,
+            abandoned=self._threads.abandoned(),
+            abandoned_in_all=self._threads.lost,
+            processes=processes.borrowed_tokens,
+            processes_waiting=processes.statistics().tasks_waiting,
+        )
 
     def _over(self, run: Run[Any]) -> None:
         self._runs.remove(run)

@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from ..errors import (
+    AbandonedThread,
     CleanupOverrunError,
     CutOff,
     FlowFailedError,
@@ -26,6 +27,7 @@ from ._live import CURRENT, LiveRun
 from ._run import execute
 from ._streams import StreamReader
 from ._subscription import Subscription, WhenFull
+from ._threads import abandoned_threads
 
 __all__ = ["CancelReport", "Run"]
 
@@ -44,6 +46,7 @@ class CancelReport:
         overruns: cleanups that used up the grace.
         failures: what failed while the run unwound, in the order it arose.
         duration: seconds from the request to the end.
+        abandoned: threads that the run had abandoned and that still work now.
     """
 
     reason: str
@@ -51,6 +54,7 @@ class CancelReport:
     overruns: tuple[CleanupOverrunError, ...]
     failures: tuple[Exception, ...]
     duration: float
+    abandoned: tuple[AbandonedThread, ...] = ()
 
 
 @final
@@ -164,6 +168,7 @@ class Run(Generic[State]):
             overruns=tuple(leaf for leaf in leaves if isinstance(leaf, CleanupOverrunError)),
             failures=tuple(leaf for leaf in leaves if not isinstance(leaf, RunCancelledError)),
             duration=self._ended - self._requested if asked else 0.0,
+            abandoned=abandoned_threads(self._live),
         )
 
     def _refuse_inside(self) -> None:

@@ -30,6 +30,8 @@ from ._trouble import Trouble
 if TYPE_CHECKING:
     from ._bus import Bus
     from ._context import StepContext
+    from ._processes import Processes
+    from ._threads import Threads
 
 __all__ = ["CURRENT", "DEFAULT", "MARK", "LiveRun", "RunPlan", "Settings", "Strand"]
 
@@ -37,7 +39,11 @@ __all__ = ["CURRENT", "DEFAULT", "MARK", "LiveRun", "RunPlan", "Settings", "Stra
 @final
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
-    """What all runs of an engine have in common."""
+    """What all runs of an engine have in common.
+
+    Attributes:
+        threads, processes: where they make blocking calls; None without an engine.
+    """
 
     resources: Mapping[Resource[object], object] = attrs.field(
         factory=dict[Resource[object], object]
@@ -49,6 +55,8 @@ class Settings:
     patience: int = 16
     wall_clock: WallClock = attrs.field(factory=SystemClock)
     ids: Ids = attrs.field(factory=RandomIds)
+    threads: Threads | None = None
+    processes: Processes | None = None
 
 
 _SUPPRESSED: Final = 100

@@ -13,6 +13,7 @@ import trio
 from trio.lowlevel import Task
 from trio.testing import active_thread_count
 
+from ..engine import abandoned_threads
 from ._errors import LeakError
 from ._picture import name_of, tasks_below
 
@@ -29,10 +30,15 @@ _HELD: Final = (
     "making",
     "open_receive_channels",
     "open_send_channels",
+    "processes",
+    "processes_waiting",
     "running",
+    "runs",
     "tasks_waiting",
     "tasks_waiting_receive",
     "tasks_waiting_send",
+    "threads",
+    "threads_waiting",
     "waiting",
 )
 """Fields of statistics that count what somebody holds or waits for; ours and Trio's."""
@@ -72,6 +78,7 @@ class assert_no_leaks:  # noqa: N801 - reads as what it does
         )
         self._tasks = _tasks()
         self._threads = active_thread_count()
+        self._abandoned = abandoned_threads()
         self._before = [_held(thing) for thing in self._things]
 
     def __exit__(
@@ -92,6 +99,9 @@ class assert_no_leaks:  # noqa: N801 - reads as what it does
         threads = active_thread_count() - self._threads
         if threads > 0:
             yield f"{threads} more at work in threads"
+        for thread in abandoned_threads():
+            if thread not in self._abandoned:
+                yield f"a thread works on: {thread}"
         for thing, before in zip(self._things, self._before, strict=True):
             for field, value in _held(thing).items():
                 was = before.get(field, 0)

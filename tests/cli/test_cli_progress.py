@@ -29,6 +29,8 @@ from agentflow_trio.events import (
     Routed,
     RunEnded,
     RunStarted,
+    ThreadAbandoned,
+    ThreadEnded,
 )
 from agentflow_trio.flow import Step, Wiring, flow, step
 from agentflow_trio.ports import Observer
@@ -376,6 +378,25 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
     )
     tell(NodeCancelled, "news/edit#2", 11.0, duration_ms=250.0, phase="exec", attempt=1)
     tell(CleanupOverrun, "news/edit#2", 11.0, callback="close", grace=5.0, stack=())
+    tell(ThreadAbandoned, "news/edit#2", 11.0, function="spin")
+    tell(
+        ThreadEnded,
+        "news/edit#2",
+        11.0,
+        duration_ms=1.0,
+        function="spin",
+        error=None,
+        message=None,
+    )
+    tell(
+        ThreadEnded,
+        "news/edit#2",
+        11.0,
+        duration_ms=1.0,
+        function="spin",
+        error="E",
+        message="a",
+    )
     tell(ObserverFailed, "news", 11.0, observer="spy", reason="slow")
     tell(
         RunEnded,
@@ -397,6 +418,9 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
         "    1.000  news/edit failed in prep after 0.500 s: E: a [31m b",
         "    1.000  news/edit#2 cancelled in exec after 0.250 s",
         "    1.000  news/edit#2 cleanup close did not end within 5 s",
+        "    1.000  news/edit#2 abandoned its thread, which works on: spin",
+        "    1.000  news/edit#2 abandoned thread ended: spin",
+        "    1.000  news/edit#2 abandoned thread ended by E: a: spin",
         "    1.000  news observer spy was switched off: slow",
         "    2.000  news ended: cancelled after 2.000 s, 1 step",
     ]

@@ -21,6 +21,7 @@ from agentflow_trio.errors import (
     DeadlineExceededError,
     DefinitionError,
     EngineClosedError,
+    ExtraMissingError,
     Failure,
     FlowAbortedError,
     FlowDefinitionError,
@@ -36,6 +37,7 @@ from agentflow_trio.errors import (
     NoBranchError,
     NoStepError,
     NotAwaitableError,
+    NotPicklableError,
     PoolClosedError,
     PoolExhaustedError,
     Problem,
@@ -51,6 +53,7 @@ from agentflow_trio.errors import (
     StepEndedError,
     StepLimitError,
     TooManyRunsError,
+    WorkerDiedError,
     WrongExitError,
     WrongItemsError,
     WrongOutputsError,
@@ -109,6 +112,31 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
             field="Article.notes", branches=("a", "b", "c"), reason="not added to"
         ),
         "Article.notes was changed by a and b and c at once, and its rule refuses: not added to",
+    ),
+    (
+        ExtraMissingError(what="to_process()", extra="cpu"),
+        'to_process() needs an extra; run  pip install "agentflow_trio[cpu]"',
+    ),
+    (
+        NotPicklableError(function="crunch", what="argument 2", reason="TypeError: no"),
+        (
+            "to_process(crunch): argument 2 cannot be passed between processes (TypeError: no); call a function "
+            "of a module, with arguments and a result that pickle can copy, or use to_thread()"
+        ),
+    ),
+    (
+        WorkerDiedError(function="crunch", exit_code=-9),
+        (
+            "the process that called crunch died (exit code -9); "
+            "memory, a crash in C code, or a signal may be why"
+        ),
+    ),
+    (
+        WorkerDiedError(function="", exit_code=None),
+        (
+            "an idle worker process died (exit code None); "
+            "memory, a crash in C code, or a signal may be why"
+        ),
     ),
     (StateKeyError(key="draft"), "the shared state has no 'draft'"),
     (

@@ -28,6 +28,8 @@ from agentflow_trio.events import (
     Routed,
     RunEnded,
     RunStarted,
+    ThreadAbandoned,
+    ThreadEnded,
 )
 
 HEAD: Final[dict[str, Any]] = {
@@ -88,6 +90,12 @@ EVENTS: Final[list[tuple[type[ExecutionEvent], dict[str, Any], Mapping[str, str]
         CleanupOverrun,
         {"callback": "close", "grace": 5.0, "stack": ("a", "b")},
         {"callback": "close", "grace": "5.0", "stack": "('a', 'b')"},
+    ),
+    (ThreadAbandoned, {"function": "spin"}, {"function": "spin"}),
+    (
+        ThreadEnded,
+        {"function": "spin", "error": None, "message": None},
+        {"function": "spin"},
     ),
     (
         ObserverFailed,
@@ -172,6 +180,8 @@ def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
         "item_failed",
         "progress",
         "cleanup_overrun",
+        "thread_abandoned",
+        "thread_ended",
         "observer_failed",
     ]
 

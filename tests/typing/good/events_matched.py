@@ -10,10 +10,12 @@ from attrs import define
 
 from agentflow_trio import END, Engine, Wiring, current_step, flow, step
 from agentflow_trio.events import (
+    BatchDone,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    ItemFailed,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -23,6 +25,8 @@ from agentflow_trio.events import (
     Routed,
     RunEnded,
     RunStarted,
+    ThreadAbandoned,
+    ThreadEnded,
 )
 
 
@@ -53,6 +57,15 @@ def told(event: ExecutionEvent) -> str:
         case CleanupOverrun(stack=stack):
             assert_type(stack, tuple[str, ...])
             return " ".join(stack)
+        case ThreadAbandoned(function=function) | ThreadEnded(function=function):
+            assert_type(function, str)
+            return function
+        case BatchDone(total=total):
+            assert_type(total, int | None)
+            return f"of {total}"
+        case ItemFailed(tolerated=tolerated):
+            assert_type(tolerated, bool)
+            return "tolerated" if tolerated else "failed"
         case ObserverFailed(observer=observer):
             return observer
         case _:

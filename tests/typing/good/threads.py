@@ -29,6 +29,14 @@ async def hash_it(page: Page) -> None:
     page.digest = found
     page.length = await here.to_thread(len, found)
     assert_type(await here.to_thread(round, 2.7), int)
+    assert_type(await here.to_thread(len, found, abandon_on_cancel=True), int)
+
+
+@step
+async def hash_it_elsewhere(page: Page) -> None:
+    found = await current_step().to_process(digest, page.text, 2)
+    assert_type(found, bytes)
+    page.digest = found
 
 
 async def main() -> None:
