@@ -708,7 +708,10 @@ class WorkerDiedError(AgentFlowError):
             if self.function
             else "an idle worker process"
         )
-        return f"{who} died (exit code {self.exit_code}); memory, a crash in C code, or a signal may be why"
+        if self.exit_code is not None and self.exit_code < 0:
+            return f"{who} died of signal {-self.exit_code}; a crash in C code or a lack of memory may be why"
+        hint = "does the program that was started say  if __name__ == '__main__':  ?"
+        return f"{who} died (exit code {self.exit_code}); {hint}"
 
 
 @final

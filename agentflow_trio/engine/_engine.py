@@ -162,10 +162,12 @@ class Engine:
             # bounded by the runs' cleanup_grace; a Cancelled here would hide what ends the body
             with trio.CancelScope(shield=True):
                 await self._all_ended()  # noqa: ASYNC102 - shielded, and bounded as said
-                await self._processes.close()  # noqa: ASYNC102 - shielded, and bounded likewise
             if self._manager is not None:
                 await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's end
-            self._threads.tell_left(error)
+            try:
+                await self._processes.close(error)  # noqa: ASYNC102 - shielded, bounded likewise
+            finally:
+                self._threads.tell_left(error)
 
     def _cancel_all(self, cause: BaseException) -> None:
         for run in [*self._runs]:

@@ -54,4 +54,4 @@ def _copied(value: object) -> Any:  # noqa: ANN401 - pickle's
 
 _ERRORS: Final = (AttributeError, TypeError, pickle.PicklingError)
 _UNFIT: Final = re.compile(r"(can't|cannot) (pickle|get local object)", re.IGNORECASE)
-_UNKNOWN: Final = re.compile(r"Can't get attribute '.*' on <module '__mp_main__'")
+_UNKNOWN: Final = re.compile(r"Can't get attribute '.*' on <module '__(mp_)?main__'")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, final
 
 import trio
 
-from ..errors import ExtraMissingError, NotPicklableError
+from ..errors import ExtraMissingError, NotPicklableError, WorkerDiedError
 from ..ports import Simulated
+from ._failures import note
 from ._threads import name_of
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ async def in_process(
         return await processes.call(fn, args)
     alone = Processes(None, run.settings.cleanup_grace, _limiter())
     try:
-        return await alone.call(fn, args)
-    finally:
-        with trio.CancelScope(shield=True):
-            await alone.close()
+        result = await alone.call(fn, args)
+    except BaseException as error:
+        await alone.close(error)  # noqa: ASYNC102 - shielded, and bounded by the grace
+        raise
+    await alone.close(None)
+    return result
 
 
 _LIMITER: Final[trio.lowlevel.RunVar[trio.CapacityLimiter]] = trio.lowlevel.RunVar(
@@ -95,11 +98,22 @@ class Processes:
             reason = f"{type(error).__name__}: {error}"
             raise NotPicklableError(function=name_of(fn), what=what, reason=reason) from error
 
-    async def close(self) -> None:
-        """End the workers. A checkpoint if there are any."""
+    async def close(self, error: BaseException | None) -> None:
+        """End the workers, over *error* if there is one. A checkpoint if there are any; cannot be cancelled.
+
+        Raises:
+            WorkerDiedError: one had to be killed. A note of *error* says so if there is one.
+        """
         workers, self._workers = self._workers, None
-        if workers is not None:
-            await workers.close()
+        if workers is None:
+            return
+        try:
+            with trio.CancelScope(shield=True):
+                await workers.close()
+        except WorkerDiedError as died:
+            if error is None:
+                raise
+            note(error, f"and {died}")
 
 
 def _workers(grace: float) -> Workers:

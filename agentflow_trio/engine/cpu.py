@@ -42,7 +42,6 @@ class Workers:
         Raises:
             WorkerDiedError: the process died over it.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
         if self._open is None:  # opening does not wait, so that no two tasks do it
             self._open = await self._opening.__aenter__()
         try:
@@ -51,14 +50,11 @@ class Workers:
             raise _died(name, died) from died
 
     async def close(self) -> None:
-        """End the workers. Always a checkpoint; cannot be cancelled.
+        """End the workers that calls have begun. Always a checkpoint; cannot be cancelled.
 
         Raises:
             WorkerDiedError: one had to be killed, for it did not end within the grace.
         """
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        if self._open is None:
-            return
         try:
             await self._opening.__aexit__(None, None, None)
         except trio_parallel.BrokenWorkerError as died:

@@ -31,6 +31,7 @@ HOMES: Final = {
     "rich": "agentflow_trio.cli",
     "sqlite3": "agentflow_trio.store.sqlite",
     "structlog": "agentflow_trio.observe.logs",
+    "trio_parallel": "agentflow_trio.engine.cpu",
 }
 
 

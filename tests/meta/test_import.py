@@ -24,6 +24,7 @@ ADAPTERS: Final = [
     "sqlite3",
     "starlette",
     "structlog",
+    "trio_parallel",
 ]
 
 

@@ -127,15 +127,15 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
     (
         WorkerDiedError(function="crunch", exit_code=-9),
         (
-            "the process that called crunch died (exit code -9); "
-            "memory, a crash in C code, or a signal may be why"
+            "the process that called crunch died of signal 9; "
+            "a crash in C code or a lack of memory may be why"
         ),
     ),
     (
-        WorkerDiedError(function="", exit_code=None),
+        WorkerDiedError(function="", exit_code=1),
         (
-            "an idle worker process died (exit code None); "
-            "memory, a crash in C code, or a signal may be why"
+            "an idle worker process died (exit code 1); "
+            "does the program that was started say  if __name__ == '__main__':  ?"
         ),
     ),
     (StateKeyError(key="draft"), "the shared state has no 'draft'"),

@@ -78,6 +78,16 @@ async def thread_forgotten() -> None:
     current_step().to_thread(length, "trio", 3)  # bad
 
 
+# ---- a process's function with the wrong argument
+async def process_argument() -> None:
+    await current_step().to_process(length, "trio", "3")  # bad
+
+
+# ---- a process's function with a setting of threads
+async def process_abandoned() -> None:
+    await current_step().to_process(length, "trio", 3, abandon_on_cancel=True)  # bad
+
+
 # ---- enter: a function instead of a context manager
 async def enter_function() -> None:
     await current_step().enter(connection)  # bad
