@@ -153,7 +153,10 @@ def _append(base: Part, values: Sequence[Part]) -> Part:
 
 def _sum(base: Part, values: Sequence[Part]) -> Part:
     start = type(values[0])() if base is MISSING else base
-    if any(isinstance(value, float) for value in (start, *values)):
+    kinds = dict.fromkeys(map(type, (start, *values)))  # a thousand at the speed of C
+    if list(kinds) == [int]:
+        return sum(values) - start * (len(values) - 1)
+    if any(issubclass(kind, float) for kind in kinds):
         try:
             return math.fsum((*values, *(-start for _ in values[1:])))
         except (OverflowError, ValueError):
