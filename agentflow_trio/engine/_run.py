@@ -6,8 +6,8 @@ anything runs; ``run()`` is always a checkpoint; the last event comes after ever
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, final
 
 import trio
 
@@ -21,12 +21,27 @@ from ._plan import Plan, StateValue
 from ._sequence import run_plan
 from ._trail import Trail
 
+if TYPE_CHECKING:
+    from ._bus import Bus
+
 __all__ = ["check_resources", "check_timeout", "execute"]
 
 State = TypeVar("State")
 
 
-async def execute(
+class _Asked(NamedTuple):
+    """How a run is to be; ``live``: one that was made, on a fork of its own, before it began."""
+
+    timeout: float | None = None
+    run_id: str | None = None
+    seed: int | None = None
+    live: LiveRun | None = None
+
+
+_AS_USUAL: Final = _Asked()
+
+
+def execute(
     plan: Plan[Any],
     state: State,
     *,
@@ -34,43 +49,62 @@ async def execute(
     run_id: str | None = None,
     seed: int | None = None,
     live: LiveRun | None = None,
-) -> RunResult[State]:
+) -> Coroutine[object, object, RunResult[State]]:
     """Run *plan* in the caller's task on a fork of *state*, or as *live* on a fork made before."""
-    run = live
+    if timeout is None and run_id is None and seed is None and live is None:
+        return _run(plan, state, _AS_USUAL)
+    return _run(plan, state, _Asked(timeout, run_id, seed, live))
+
+
+async def _run(plan: Plan[Any], state: State, asked: _Asked) -> RunResult[State]:
+    # each name and each temporary in here are 16 bytes for each flow that waits: Trio keeps its frame as an object, too
+    strand, state = _begin(plan, state, asked)
+    try:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if asked.timeout is None:
+            end = await run_plan(strand, plan, state)
+        else:
+            end = await _in_time(strand, state, asked.timeout)
+        if strand.never_waited:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+    except BaseException as error:
+        _end(strand, None, error)
+        raise
+    return _result(strand, *end)
+
+
+def _begin(plan: Plan[Any], state: State, asked: _Asked) -> tuple[Strand, State]:
+    run = asked.live
     if run is None:
-        check_timeout(timeout)
+        check_timeout(asked.timeout)
         state = fork(state)
         if plan.needs:
             check_resources(plan, DEFAULT)
-        run = LiveRun(plan, DEFAULT, run_id, seed)
+        run = LiveRun(plan, DEFAULT, asked.run_id, asked.seed)
     strand = Strand(run)
     CURRENT.set(strand)
-    begin = run.began = run.clock()
+    run.began = run.clock()
     if run.bus is not None:
         run.bus.run_started(run.path, **_identity(run, state))
     strand.task.custom_sleep_data = MARK
-    try:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if timeout is None:
-            state, exit_ = await run_plan(strand, plan, state)
-        else:
-            state, exit_ = await _in_time(strand, state, timeout)
-    except BaseException as error:
-        _ended(strand, begin, None, error)
-        raise
-    finally:
-        CURRENT.set(
-            strand.run.outer
-        )  # not a token, which would be 64 bytes for each flow that waits
-        steps, never_waited = strand.steps_of_all(), strand.never_waited
-        strand.steps = -1
-        strand.forget()
+    return strand, state
+
+
+def _end(strand: Strand, taken: str | None, error: BaseException | None) -> None:
+    """Everything is unwound: the task is what it was before."""
+    # not by a token, which would be 64 bytes for each flow that waits
+    CURRENT.set(strand.run.outer)
+    strand.steps = -1
+    strand.forget()
+    if strand.run.bus is not None:
+        _tell_end(strand, strand.run.bus, taken, error)
+
+
+def _result(strand: Strand, state: State, exit_: Exit) -> RunResult[State]:
+    run, steps = strand.run, strand.steps_of_all()
     taken = None if exit_ is END else exit_.name
-    if run.bus is not None:
-        _ended(strand, begin, taken, None)
-    if never_waited:
-        await trio.lowlevel.cancel_shielded_checkpoint()
-    return RunResult(state, taken, run.clock() - begin, steps, Story(run, strand.trail))
+    _end(strand, taken, None)
+    return RunResult(state, taken, run.clock() - run.began, steps, Story(run, strand.trail))
 
 
 def check_timeout(timeout: object) -> None:
@@ -140,17 +174,13 @@ def _identity(run: LiveRun, state: object) -> dict[str, Any]:
     }
 
 
-def _ended(
-    strand: Strand, begin: float, taken: str | None, error: BaseException | None
-) -> None:
-    """Everything is unwound: say so, and let subscribers and readers come to their end."""
+def _tell_end(strand: Strand, bus: Bus, taken: str | None, error: BaseException | None) -> None:
+    """Say that it is over, and let subscribers and readers come to their end."""
     run = strand.run
-    if run.bus is None:
-        return
     outcome = "success" if error is None else "error" if what_failed(error) else "cancelled"
     text = None if error is None else "{error}: {message}".format_map(brief(error))
     steps = sum(strand.trail.visits.values())
-    run.bus.run_ended(run.path, begin, outcome, taken, steps, text)
-    run.bus.close()
+    bus.run_ended(run.path, run.began, outcome, taken, steps, text)
+    bus.close()
     if run.streams is not None:
         run.streams.close()

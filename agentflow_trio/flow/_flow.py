@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, final, overload
 
 import attrs
@@ -98,7 +98,8 @@ class Flow(BuiltIn, Generic[State, Exits]):
         """This flow."""
         return self
 
-    async def run(
+    # not async: a coroutine around another is 0.3 KB and 0.02 us for each wait in it
+    def run(
         self,
         state: State,
         /,
@@ -106,7 +107,7 @@ class Flow(BuiltIn, Generic[State, Exits]):
         timeout: float | None = None,
         run_id: str | None = None,
         seed: int | None = None,
-    ) -> RunResult[State]:
+    ) -> Coroutine[object, object, RunResult[State]]:
         """Run this flow to its end, with no observers. Always a checkpoint.
 
         When it returns or raises, nothing it started is alive.
@@ -124,7 +125,7 @@ class Flow(BuiltIn, Generic[State, Exits]):
             FlowFailedError: everything that failed, in a tree that mirrors the flow.
             FlowAbortedError: failures together with Cancelled, KeyboardInterrupt or SystemExit.
         """
-        return await execute(self.plan, state, timeout=timeout, run_id=run_id, seed=seed)
+        return execute(self.plan, state, timeout=timeout, run_id=run_id, seed=seed)
 
     def within(
         self, enter: Callable[[Outer], State], leave: Callable[[Outer, State], object], /

@@ -5,7 +5,7 @@ Layer: flow. Both are values; wiring a step changes neither it nor its node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -250,7 +250,8 @@ class Step(Next, Generic[State_contra, Exits]):
         plan: Plan[State_contra] = Plan("", compiled, (compiled,))
         return plan
 
-    async def run(
+    # not async: a coroutine around another is 0.3 KB and 0.02 us for each wait in it
+    def run(
         self: Step[Shared, ...],
         state: Shared,
         /,
@@ -258,7 +259,7 @@ class Step(Next, Generic[State_contra, Exits]):
         timeout: float | None = None,
         run_id: str | None = None,
         seed: int | None = None,
-    ) -> RunResult[Shared]:
+    ) -> Coroutine[object, object, RunResult[Shared]]:
         """Run this step alone, with the life it has in a flow. Always a checkpoint.
 
         Args:
@@ -274,7 +275,7 @@ class Step(Next, Generic[State_contra, Exits]):
             FlowFailedError: whatever failed, with its path.
             FlowAbortedError: failures together with Cancelled, KeyboardInterrupt or SystemExit.
         """
-        return await execute(self.plan, state, timeout=timeout, run_id=run_id, seed=seed)
+        return execute(self.plan, state, timeout=timeout, run_id=run_id, seed=seed)
 
 
 def _place(
