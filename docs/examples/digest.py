@@ -4,10 +4,11 @@
     agentflow run docs/examples/digest.py:digest --set folder=notes --set out=notes.md
     agentflow run docs/examples/digest.py:digest --set model=http://localhost:8080/v1
 
-It reads the files, drafts with sentences quoted from each, reviews the draft against five
-criteria, revises until all are met, and writes the page. With ``model``, an OpenAI-compatible
-endpoint condenses each document first (``pip install httpx``; the key, if it wants one, in
-OPENAI_API_KEY); once it fails to answer, the rest is quoted too, and the page says why.
+It reads the files, eight at once, drafts with sentences quoted from each, reviews the draft
+against five criteria, revises until all are met, and writes the page. A file that cannot be used
+is named on the page, with the reason. With ``model``, an OpenAI-compatible endpoint condenses
+each document first (``pip install httpx``; the key, if it wants one, in OPENAI_API_KEY); once it
+fails to answer, the rest is quoted too, and the page says why.
 
 A draft that never passes is not published: the flow leaves by ``abandoned`` with the verdict in
 its state, and an earlier digest stays as it was, so that whoever finds one may rely on it. The
@@ -29,15 +30,18 @@ from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from attrs import define, field, frozen
+from outcome import Error, Maybe
 
 import prose
 from agentflow_trio import (
     DeadlineExceededError,
     MaxVisitsError,
     Next,
+    Share,
     Step,
     Wiring,
     current_step,
+    each,
     flow,
     step,
 )
@@ -78,7 +82,6 @@ class Brief:
 Documents: TypeAlias = tuple[Document, ...]
 LeftOut: TypeAlias = dict[str, str]  # path: reason
 Candidates: TypeAlias = dict[str, Sequence[Merits]]
-Reading: TypeAlias = tuple[Documents, LeftOut]
 
 
 @define
@@ -90,9 +93,11 @@ class Digest:
     words: int = 0  # at most; 50 a document if not given
     model: str = ""  # the address of an endpoint, if one is to be asked
     model_name: str = "default"
+    # find: the files; with read, by path, why one is not in the digest
+    found: tuple[Path, ...] = field(default=(), repr=False)
+    left_out: LeftOut = field(factory=dict[str, str])
     # read
     documents: Documents = field(default=(), repr=False)
-    left_out: LeftOut = field(factory=dict[str, str])
     # ask: by path, what the model made of the document
     summaries: dict[str, Texts] = field(factory=dict[str, Texts], repr=False)
     # condense: why the model was not asked to the end; what all documents are about; by path,
@@ -109,71 +114,103 @@ class Digest:
     published: str = ""
 
 
-# ---------------------------------------------------------------- read
+# ---------------------------------------------------------------- find and read
 
 
-class NothingToReadError(Exception):
-    """The folder holds no text to condense."""
+@step
+async def find(digest: Digest) -> None:
+    """Look for texts below the folder; a folder that cannot be opened is left out, by name."""
+    digest.found, digest.left_out = await current_step().to_thread(
+        below, Path(digest.folder), Path(digest.out)
+    )
 
 
-class Read:
-    """Read the folder, in a thread, and see whether there is a model to ask."""
-
-    async def prep(self, shared: Digest) -> tuple[Path, Path]:
-        return Path(shared.folder), Path(shared.out)
-
-    async def exec(self, paths: tuple[Path, Path]) -> Reading:
-        documents, left_out = await current_step().to_thread(read_folder, *paths)
-        if not documents:
-            reasons = "".join(f"\n{path}: {reason}" for path, reason in left_out.items())
-            raise NothingToReadError(f"no Markdown or text to condense in {paths[0]}{reasons}")
-        return documents, left_out
-
-    async def post(
-        self, shared: Digest, _: object, reading: Reading, *, by_model: Next, by_quoting: Next
-    ) -> Next:
-        shared.documents, shared.left_out = reading
-        shared.words = shared.words or WORDS * len(shared.documents)
-        return by_model if shared.model else by_quoting
-
-
-def read_folder(root: Path, out: Path) -> Reading:
-    """Read every file that is text; what is left out is named with the reason."""
-    paths, documents, left_out = list[Path](), dict[Texts, Document](), dict[str, str]()
+def below(root: Path, out: Path) -> tuple[tuple[Path, ...], LeftOut]:
+    paths, left_out = list[Path](), dict[str, str]()
 
     def lost(error: OSError) -> None:
         left_out[prose.shown(os.path.relpath(error.filename, root))] = str(error.strerror)
 
-    for folder, below, names in os.walk(root, onerror=lost):
-        below[:] = sorted(name for name in below if not name.startswith((".", "_")))
+    for folder, inner, names in os.walk(root, onerror=lost):
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "_")))
         texts = (name for name in sorted(names) if name.lower().endswith(TEXT))
         paths += (Path(folder, name) for name in texts)
-    paths = [path for path in paths if os.path.realpath(path) != os.path.realpath(out)]
-    for number, path in enumerate(paths):
-        name = prose.shown(path.relative_to(root).as_posix())
-        current_step().report(number / len(paths), name)
-        document = read_file(path, name, out.parent)
-        if isinstance(document, str):
-            left_out[name] = document
-        elif (first := documents.setdefault(document.sentences, document)) is not document:
-            left_out[name] = f"says the same as {first.path}"
-    return tuple(documents.values()), left_out
+    unlike = os.path.realpath(out)
+    return tuple(path for path in paths if os.path.realpath(path) != unlike), left_out
 
 
-def read_file(path: Path, name: str, linked_from: Path) -> Document | str:
-    """Return the document in a file, or the reason why there is none."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return "no file"  # to read a pipe may never end
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        return str(error.strerror)
-    except UnicodeDecodeError:
-        return "not UTF-8"
-    title, sentences = parsed(text, markdown=path.suffix.lower() != ".txt")
-    link = quote(os.fsencode(Path(os.path.relpath(path, linked_from)).as_posix()))
-    document = Document(name, link, title or prose.shown(path.stem), sentences)
-    return document if document.words >= ENOUGH else f"{document.words} words in sentences"
+class UselessError(Exception):
+    """A file holds nothing to condense."""
+
+
+class NothingToReadError(Exception):
+    """No file does."""
+
+
+class Read:
+    """Read the files, eight at once, each in a thread; a bad one costs the others nothing."""
+
+    async def prep(self, shared: Digest) -> Sequence[Path]:
+        return shared.found
+
+    async def exec(self, path: Path) -> tuple[str, Texts]:
+        return await current_step().to_thread(read_file, path)
+
+    async def post(
+        self,
+        shared: Digest,
+        paths: Sequence[Path],
+        texts: Sequence[Maybe[tuple[str, Texts]]],
+        *,
+        by_model: Next,
+        by_quoting: Next,
+    ) -> Next:
+        documents = dict[Texts, Document]()
+        for path, text in zip(paths, texts, strict=True):
+            name = prose.shown(path.relative_to(shared.folder).as_posix())
+            if isinstance(text, Error):
+                shared.left_out[name] = reason(text.error)
+                continue
+            title, sentences = text.value
+            first = documents.setdefault(
+                sentences, Document(name, linked(path, shared.out), title, sentences)
+            )
+            if first.path != name:
+                shared.left_out[name] = f"says the same as {first.path}"
+        if not documents:
+            why = "".join(f"\n{path}: {text}" for path, text in shared.left_out.items())
+            raise NothingToReadError(f"no Markdown or text to condense in {shared.folder}{why}")
+        shared.documents = tuple(documents.values())
+        shared.words = shared.words or WORDS * len(documents)
+        return by_model if shared.model else by_quoting
+
+
+def read_file(path: Path) -> tuple[str, Texts]:
+    """The title and the sentences in a file."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UselessError("no file")  # to read a pipe may never end
+    title, sentences = parsed(
+        path.read_text("utf-8-sig"), markdown=path.suffix.lower() != ".txt"
+    )
+    if count(*sentences) < ENOUGH:
+        raise UselessError(f"{count(*sentences)} words in sentences")
+    return title or prose.shown(path.stem), sentences
+
+
+def linked(path: Path, page: str) -> str:
+    return quote(os.fsencode(Path(os.path.relpath(path, Path(page).parent)).as_posix()))
+
+
+def reason(error: BaseException) -> str:
+    match error:
+        case OSError(strerror=str(text)):
+            return text
+        case UnicodeDecodeError():
+            return "not UTF-8"
+        case UselessError():
+            return str(error)
+        case _:
+            return f"{type(error).__name__}: {error}"
 
 
 # ---------------------------------------------------------------- ask a model, or go without
@@ -200,7 +237,9 @@ class Ask:
     """Have the model condense a document: one a visit, so that a failure loses no answer."""
 
     async def prep(self, shared: Digest) -> Question:
-        waiting = [each for each in shared.documents if each.path not in shared.summaries]
+        waiting = [
+            document for document in shared.documents if document.path not in shared.summaries
+        ]
         current_step().report(1 - len(waiting) / len(shared.documents), waiting[0].path)
         return Question(shared.model, shared.model_name, waiting[0])
 
@@ -252,13 +291,13 @@ async def condense(digest: Digest) -> None:
             digest.trouble = f"the model gave no answer within {seconds:g} s"
         case error:
             digest.trouble = str(error or "")
-    texts = [each.sentences for each in digest.documents]
+    texts = [document.sentences for document in digest.documents]
     corpus = await here.to_thread(prose.Corpus.of, texts)
     digest.key_terms = await here.to_thread(corpus.key_terms)
-    for number, each in enumerate(digest.documents):
-        here.report(number / len(texts), each.path)
-        sources = each.sentences, digest.summaries.get(each.path, ())
-        digest.candidates[each.path] = await here.to_thread(corpus.candidates, *sources)
+    for number, document in enumerate(digest.documents):
+        here.report(number / len(texts), document.path)
+        sources = document.sentences, digest.summaries.get(document.path, ())
+        digest.candidates[document.path] = await here.to_thread(corpus.candidates, *sources)
 
 
 # ---------------------------------------------------------------- draft, review, revise
@@ -271,9 +310,9 @@ async def draft(digest: Digest) -> None:
 
 def drafted(digest: Digest) -> Draft:
     chosen, said = dict[str, Texts](), list[prose.Bag]()
-    for each in digest.documents:
-        chosen[each.path] = best(each, digest, said if digest.brief.distinct else [])
-        said += map(prose.bag, chosen[each.path])
+    for document in digest.documents:
+        chosen[document.path] = best(document, digest, said if digest.brief.distinct else [])
+        said += map(prose.bag, chosen[document.path])
     return chosen
 
 
@@ -305,16 +344,17 @@ class Review:
         self, shared: Digest, _: object, found: Verdict, *, passed: Next, failed: Next
     ) -> Next:
         shared.criteria = found
-        return failed if any(each.faults for each in found) else passed
+        return failed if any(criterion.faults for criterion in found) else passed
 
 
 @step
 async def revise(digest: Digest) -> None:
     """Remedy what the review found; the length last, for all else changes it too."""
-    failed = [each for each in digest.criteria if each.faults]
-    for each in [each for each in failed if each.name != "length"] or failed:
-        what = f"{each.name}: {each.measured}, asked for {each.demand}"
-        digest.revisions += (f"{what}; {remedy(digest, each)}",)
+    failed = [criterion for criterion in digest.criteria if criterion.faults]
+    others = [criterion for criterion in failed if criterion.name != "length"]
+    for criterion in others or failed:
+        what = f"{criterion.name}: {criterion.measured}, asked for {criterion.demand}"
+        digest.revisions += (f"{what}; {remedy(digest, criterion)}",)
 
 
 def remedy(digest: Digest, failed: prose.Criterion) -> str:
@@ -333,7 +373,7 @@ def remedy(digest: Digest, failed: prose.Criterion) -> str:
             return "longer ones gave way"
         case "coverage":
             limit = min(prose.LONGEST, brief.longest)
-            texts = (text for each in digest.documents for text in each.sentences)
+            texts = (text for document in digest.documents for text in document.sentences)
             fine = (text for text in texts if prose.SHORTEST <= count(text) <= limit)
             fresh = (text for text in fine if text not in brief.preferred)
             brief.preferred += prose.mentioning(faults, fresh)
@@ -369,7 +409,7 @@ async def publish(digest: Digest) -> None:
 
 
 def page(digest: Digest) -> Iterator[str]:
-    before = sum(each.words for each in digest.documents)
+    before = sum(document.words for document in digest.documents)
     after = count(*prose.said(digest.draft))
     yield f"# Digest of {Path(digest.folder).resolve().name}\n"
     yield f"{len(digest.documents)} documents with {before:,} words, in {after:,} words."
@@ -384,13 +424,13 @@ def page(digest: Digest) -> Iterator[str]:
     if digest.revisions:
         yield "\nWhat the review changed:\n"
         yield from (f"- {revision}" for revision in digest.revisions)
-    for each in digest.documents:
-        chosen = digest.draft[each.path]
-        own_words = set(chosen) <= set(digest.summaries.get(each.path, ()))
+    for document in digest.documents:
+        chosen = digest.draft[document.path]
+        own_words = set(chosen) <= set(digest.summaries.get(document.path, ()))
         quoted = ", quoted" if digest.model and not own_words else ""
-        yield f"\n## [{each.title}]({each.link})\n"
+        yield f"\n## [{document.title}]({document.link})\n"
         yield from (f"- {sentence}" for sentence in chosen)
-        yield f"\n*{each.path}, {each.words:,} words{quoted}*"
+        yield f"\n*{document.path}, {document.words:,} words{quoted}*"
     if digest.left_out:
         yield "\n## Left out\n"
         yield from (f"- {path}: {reason}" for path, reason in digest.left_out.items())
@@ -399,7 +439,7 @@ def page(digest: Digest) -> Iterator[str]:
 
 # ---------------------------------------------------------------- the flow
 
-read = Step(Read())
+read = Step(each(Read(), concurrent=8, tolerate=Share(1.0)), name="read")
 ask = Step(Ask(), timeout=60.0)
 review = Step(Review(), max_visits=8)
 
@@ -421,6 +461,7 @@ edit = Step(editing)
 def digest(*, published: Next, abandoned: Next) -> Wiring[Digest]:
     """Condense a folder of texts into one reviewed page."""
     return [
+        find.then(read),
         read.to(by_model=ask, by_quoting=condense),
         ask.to(more=ask, done=condense).catch(ModelError, DeadlineExceededError, to=condense),
         condense.then(edit),

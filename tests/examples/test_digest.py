@@ -21,6 +21,7 @@ from digest import Digest
 from prose import Criterion
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
+NAMES: Final = ("bean", "chard", "fennel", "garlic", "kale", "leek", "onion", "pea", "thyme")
 
 
 # ---------------------------------------------------------------- a page, read back
@@ -406,6 +407,22 @@ def deepen(folder: Path, name: str) -> None:
         for _ in range(os.pathconf(folder, "PC_PATH_MAX") // len(name) + 1):
             Path(name).mkdir()
             os.chdir(name)
+
+
+async def test_one_bad_file_of_many_costs_the_others_nothing(tmp_path: Path) -> None:
+    texts: dict[str, str | bytes] = {f"{name}.md": document(name) for name in NAMES}
+    bad = [f"{number}.md" for number in range(len(NAMES))]
+    folder = fill(tmp_path / "beds", {**texts, **dict.fromkeys(bad, b"\xff")})
+    result, _, page = await digested(folder)
+    assert page is not None
+    assert [section.title for section in page.sections] == list(NAMES)
+    assert page.left_out == dict.fromkeys(bad, "not UTF-8")
+    assert result.visits["digest/read"] == 1
+    assert [type(error) for error in result.suppressed] == [UnicodeDecodeError] * len(bad)
+
+
+def test_a_mistake_of_the_program_itself_is_named_too() -> None:
+    assert example.reason(RecursionError("too deep")) == "RecursionError: too deep"
 
 
 async def test_a_folder_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
