@@ -1,7 +1,7 @@
 """What is known of a run while it goes on: one row per step, folded from its events.
 
 Layer: cli. Rules: no clock (every time is an event's, or an argument); rows are in the order of the wiring,
-nested flows below their step; what the wiring does not show (items, branches) gets a row when it appears.
+nested flows and branches below their step; what the wiring does not show gets a row when it appears.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, final
 import attrs
 
 from ..events import (
+    BatchDone,
     Caught,
     ExecutionEvent,
     FallbackUsed,
@@ -24,7 +25,7 @@ from ..events import (
     RunEnded,
     RunStarted,
 )
-from ..flow import Flow
+from ..flow import Flow, Step
 
 __all__ = ["Board", "Row", "Status", "place_of"]
 
@@ -119,9 +120,17 @@ class Board:
                 self._end(event, "failed", f"{event.error}: {event.message}")
             case NodeCancelled():
                 self._end(event, "cancelled", f"in {event.phase}")
+            case _:
+                self._note(event)
+
+    def _note(self, event: ExecutionEvent) -> None:
+        """What a visit says before it ends."""
+        match event:
             case Progress():
                 row = self._row(event)
                 row.fraction, row.text = event.fraction, event.text
+            case BatchDone() if event.total:
+                self._row(event).fraction = (event.done + event.failed) / event.total
             case Caught():
                 self._row(event).text = f"{event.error} → {event.target}"
             case FallbackUsed():
@@ -174,10 +183,16 @@ class Board:
 
 def _places(flow: Flow[Any, ...], above: str) -> Iterator[str]:
     for edge in flow.edges:
-        place = f"{above}/{edge.source.name}"
-        yield place
-        if edge.source.flow is not None:
-            yield from _places(edge.source.flow, place)
+        yield from _in_step(edge.source, above)
+
+
+def _in_step(step: Step[Any, ...], above: str) -> Iterator[str]:
+    place = f"{above}/{step.name}"
+    yield place
+    if step.flow is not None:
+        yield from _places(step.flow, place)
+    for branch in step.branches:
+        yield from _in_step(branch, place)
 
 
 _OUTCOMES: dict[Literal["success", "error", "cancelled"], Status] = {

@@ -65,6 +65,12 @@ class AtOnce(BuiltIn, Generic[State, Exits]):
         """The branches."""
         return self.branches
 
+    @property
+    @override
+    def notes(self) -> tuple[str, ...]:
+        """See `BuiltIn`."""
+        return ("all at once",) if self.kind is Kind.PARALLEL else ("the first to end well",)
+
     @override
     def among(self, steps: Sequence[Step[Any, ...]]) -> Node[Any, Any, Any, ...]:
         """See `BuiltIn`."""

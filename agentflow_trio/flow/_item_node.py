@@ -12,7 +12,7 @@ import attrs
 from typing_extensions import override
 
 from ..engine import Items, Kind, PlanStep
-from ..types import Exit, Next
+from ..types import Count, Exit, Next, Share
 from ._bind import bind_exits
 from ._inspect import defaulted_exits
 from ._item_types import AnyItems
@@ -47,6 +47,21 @@ class ItemNode(BuiltIn, Generic[State, Received, Exits]):
     def defaulted(self) -> tuple[str, ...]:
         """See `BuiltIn`."""
         return defaulted_exits(self.node.post, skip=3)
+
+    @property
+    @override
+    def notes(self) -> tuple[str, ...]:
+        """See `BuiltIn`."""
+        size, tolerated = self.items.size, self.items.tolerated
+        shape = "each" if size is None else f"batch of {size}"
+        said = f"{shape}, x {self.items.concurrent} at once"
+        match tolerated:
+            case Count(most=most):
+                return (said, f"{most} may fail")
+            case Share(most=most):
+                return (said, f"{100 * most:g} % may fail")
+            case None:
+                return (said,)
 
     @property
     @override

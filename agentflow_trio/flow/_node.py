@@ -104,6 +104,11 @@ class BuiltIn(ABC):
         return ()
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a picture says of it besides its name, exits and policies, a few words each."""
+        return ()
+
+    @property
     def takes_fallback(self) -> bool:
         """Whether what its exec gives may be replaced by a value."""
         return False

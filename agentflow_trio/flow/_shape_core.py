@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import attrs
 from typing_extensions import TypeIs
 
 from ..errors import Problem
@@ -95,13 +96,30 @@ def item_problems(shape: str, name: str, node: object) -> Iterator[Problem]:
             yield Problem("flow_batch", name, "a flow is run for one item at a time", hint)
         return
     if not isinstance(node, BuiltIn):
-        yield from node_problems(name, node, None)
+        yield from (_for_items(shape, problem) for problem in node_problems(name, node, None))
         return
     sentence = f"{shape} cannot give items to {name!r}, which works on a whole state"
     hint = "give it to a flow, and write each(that_flow.over(split, join), concurrent=8)"
     if node.inner_flow is not None:
         hint = f"write each({node.inner_flow.name}.over(split, join), concurrent=8)"
     yield Problem("no_item_node", name, sentence, hint)
+
+
+def _for_items(shape: str, problem: Problem) -> Problem:
+    """The *problem* of a node, with what to do about it in a *shape*."""
+    match problem.code:
+        case "node_class":
+            hint = f"write {shape}(Name(...), ...)"
+        case "step_of_step":
+            hint = f"give {shape} the node, and Step(...) what {shape} returns"
+        case "generator_phase" if problem.sentence.startswith("prep "):
+            hint = (
+                "put what yields in a method of its own and write "
+                "'async def prep(self, ...): return self.items(...)', with into=fold(...)"
+            )
+        case _:
+            hint = problem.hint
+    return attrs.evolve(problem, hint=hint)
 
 
 def setting_problems(

@@ -238,8 +238,13 @@ class Step(Next, Generic[State_contra, Exits]):
 
     @property
     def flow(self) -> Flow[Any, ...] | None:
-        """The flow it runs, if its node is one (or a flow within another state)."""
+        """The flow it runs, if its node is one (within another state, or for every item)."""
         return self.node.inner_flow if isinstance(self.node, BuiltIn) else None
+
+    @property
+    def branches(self) -> tuple[Step[Any, ...], ...]:
+        """The steps it runs at once, if its node is a `parallel` or a `race`."""
+        return self.node.inner_steps if isinstance(self.node, BuiltIn) else ()
 
     @property
     def plan(self) -> Plan[State_contra]:

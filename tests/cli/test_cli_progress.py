@@ -16,6 +16,7 @@ from agentflow_trio.cli._board import Board, Row, place_of
 from agentflow_trio.cli._lines import Lines, one_line
 from agentflow_trio.cli.progress import Display, picture
 from agentflow_trio.events import (
+    BatchDone,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
@@ -32,7 +33,7 @@ from agentflow_trio.events import (
     ThreadAbandoned,
     ThreadEnded,
 )
-from agentflow_trio.flow import Step, Wiring, flow, step
+from agentflow_trio.flow import Step, Wiring, flow, parallel, step
 from agentflow_trio.ports import Observer
 from agentflow_trio.types import END, Next
 
@@ -62,6 +63,14 @@ def editing(*, done: Next) -> Wiring[Nothing]:
 
 
 edit = Step(editing, name="edit")
+
+
+@flow
+def once() -> Wiring[Nothing]:
+    return [edit.to(done=END)]
+
+
+edit_once = Step(once)
 
 
 @flow
@@ -117,6 +126,34 @@ def test_every_step_has_a_row_before_anything_runs() -> None:
         ("news/edit/review", "review", 1, "waiting"),
         ("news/archive", "archive", 0, "waiting"),
     ]
+
+
+def test_branches_and_what_is_in_them_have_rows_too() -> None:
+    both = Step(parallel(archive, edit_once), name="both")
+
+    @flow
+    def branching() -> Wiring[Nothing]:
+        return [both.then(END)]
+
+    assert [(row.place, row.depth) for row in Board(branching).rows] == [
+        ("branching/both", 0),
+        ("branching/both/archive", 1),
+        ("branching/both/once", 1),
+        ("branching/both/once/edit", 2),
+        ("branching/both/once/edit/write", 3),
+        ("branching/both/once/edit/review", 3),
+    ]
+
+
+def test_a_row_shows_how_many_of_its_items_are_done_if_that_is_known() -> None:
+    board = Board(news)
+    tell = begin(board)
+    row = rows(board)["news/archive"]
+    tell(NodeStarted, "news/archive", 11.0)
+    tell(BatchDone, "news/archive[7]", 11.5, done=3, failed=1, total=None)
+    assert row.fraction is None
+    tell(BatchDone, "news/archive[7]", 11.5, done=3, failed=1, total=8)
+    assert row.fraction == 0.5
 
 
 def test_a_row_counts_visits_and_adds_up_their_time() -> None:

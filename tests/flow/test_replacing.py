@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -15,7 +16,10 @@ from agentflow_trio import (
     Next,
     Step,
     Wiring,
+    each,
     flow,
+    parallel,
+    race,
     step,
 )
 
@@ -185,6 +189,91 @@ async def test_a_replaced_flow_can_be_replaced_in_again() -> None:
     once = editorial.replacing({publish: Says("p")})
     twice = once.replacing({once.edges[2].source: Says("q"), write: Says("w")})
     assert await trail(twice) == ("w", "review", "safe", "q")
+
+
+# ---------------------------------------------------------------- in shapes
+
+
+@attrs.define
+class Shelf:
+    articles: tuple[Article, ...] = ()
+    done: tuple[Article, ...] = ()
+
+
+def split(shelf: Shelf) -> Sequence[Article]:
+    return shelf.articles
+
+
+def join(shelf: Shelf, articles: Sequence[Article]) -> None:
+    shelf.done = tuple(articles)
+
+
+@flow
+def small() -> Wiring[Article]:
+    return [write.then(END)]
+
+
+per_item: Step[Shelf, []] = Step(each(small.over(split, join), concurrent=2), name="per_item")
+
+
+@flow
+def shelving() -> Wiring[Shelf]:
+    return [per_item.then(END)]
+
+
+never = publish.when(lambda _: False)
+small_step = Step(small, name="small")
+both = Step(race(small_step, never), name="both")
+wrapped = Step(parallel(both), name="wrapped")
+
+
+@flow
+def at_once() -> Wiring[Article]:
+    return [wrapped.then(END)]
+
+
+async def test_branches_and_what_is_in_them_are_replaced() -> None:
+    assert await trail(at_once) == ("write",)
+    other = at_once.replacing({write: Says("w")})
+    assert await trail(other) == ("w",)
+    assert await trail(other.replacing({write: Says("x")})) == ("x",)
+    assert await trail(at_once.replacing({small_step: Says("s")})) == ("s",)
+    assert await trail(at_once.replacing({both: Says("b")})) == ("b",)
+    assert await trail(at_once) == ("write",)
+
+
+async def test_a_branch_keeps_its_name_and_its_condition() -> None:
+    for key in (publish, never):
+        other = at_once.replacing({key: Says("p"), write: Says("w")})
+        assert await trail(other) == ("w",)
+        inner = other.start.branches[0].branches
+        assert [one.name for one in inner] == ["small", "publish"]
+        assert inner[1].condition is never.condition
+        assert inner[1].node == Says("p")
+
+
+async def test_branches_that_nothing_was_replaced_in_are_the_same_steps() -> None:
+    other = editorial.replacing({write: Says("w")})
+    assert at_once.replacing({}).edges[0] is at_once.edges[0]
+    assert other.edges[0] is not editorial.edges[0]
+
+
+async def test_a_step_of_a_flow_per_item_is_replaced() -> None:
+    shelf = Shelf((Article(), Article(("old",))))
+    other = shelving.replacing({write: Says("w")})
+    result = await other.run(shelf)
+    assert [one.trail for one in result.state.done] == [("w",), ("old", "w")]
+    assert (await shelving.run(shelf)).state.done[0].trail == ("write",)
+    again = other.replacing({write: Says("x")})
+    assert (await again.run(shelf)).state.done[0].trail == ("x",)
+
+
+def test_replacements_of_branches_are_checked_like_any() -> None:
+    error = refused({never: Review(""), safe: Says("")}, at_once)
+    assert [(problem.code, problem.step) for problem in error.problems] == [
+        ("other_exits", "publish"),
+        ("unknown_step", "safe"),
+    ]
 
 
 def test_a_step_that_is_not_in_the_flow() -> None:
