@@ -18,6 +18,7 @@ __all__ = [
     "AbandonedThread",
     "AbandonedThreadWarning",
     "AgentFlowError",
+    "BranchCancelledError",
     "BulkheadFullError",
     "CircuitOpenError",
     "CleanupOverrunError",
@@ -58,6 +59,7 @@ __all__ = [
     "StepEndedError",
     "StepLimitError",
     "TooManyRunsError",
+    "UnknownBranchError",
     "WorkerDiedError",
     "WrongExitError",
     "WrongItemsError",
@@ -551,13 +553,17 @@ class SelfWaitError(AgentFlowError, RuntimeError):
 
     Attributes:
         run_id: the run.
+        instead: what to call there.
     """
 
     run_id: str
+    instead: str = "request_cancel()"
 
     @override
     def __str__(self) -> str:
-        return f"run {self.run_id} cannot wait for itself; use request_cancel(), which does not wait"
+        return (
+            f"run {self.run_id} cannot wait for itself; use {self.instead}, which does not wait"
+        )
 
 
 @final
@@ -730,6 +736,49 @@ class RunCancelledError(AgentFlowError):
     def __str__(self) -> str:
         where = f" in {self.cut_off[-1].path}" if self.cut_off else ""
         return f"the run was cancelled{where}: {self.reason}"
+
+
+@final
+class BranchCancelledError(AgentFlowError):
+    """A branch, or an item of ``each`` or ``batch``, was cancelled by its path.
+
+    Of ``parallel`` the others go on and this is in ``RunResult.suppressed``; in a ``race`` it has lost; an item has failed.
+
+    Attributes:
+        path: the branch or item.
+        reason: what the caller of ``cancel`` said.
+    """
+
+    path: str
+    reason: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.path} was cancelled: {self.reason}"
+
+
+@final
+class UnknownBranchError(AgentFlowError, LookupError):
+    """No branch or item is going on at the path that was to be cancelled.
+
+    Attributes:
+        path: what was asked for.
+        near: similar paths at which one is.
+        live: how many branches and items are going on.
+    """
+
+    path: str
+    near: tuple[str, ...]
+    live: int
+
+    @override
+    def __str__(self) -> str:
+        going_on = f"near it: {', '.join(self.near)}" if self.near else f"{self.live} elsewhere"
+        return (
+            f"no branch or item is going on at {self.path!r} ({going_on}); only branches of parallel and race, as "
+            f"'digest/all/news', and items of each and batch, as 'digest/condense[17]', can be cancelled by path, not "
+            f"steps or nested flows; without at= the whole run is"
+        )
 
 
 # ---------------------------------------------------------------- guards

@@ -15,6 +15,7 @@ from .types import Phase
 __all__ = [
     "EVENT_TYPES",
     "BatchDone",
+    "BranchCancelled",
     "Caught",
     "CleanupOverrun",
     "ExecutionEvent",
@@ -200,6 +201,15 @@ class ItemFailed(_Event):
 
 @final
 @attrs.frozen(kw_only=True)
+class BranchCancelled(_Event):
+    """A branch was cancelled by its path, and the others go on. ``reason``: what the caller of ``cancel`` said."""
+
+    event_type: ClassVar[Literal["branch_cancelled"]] = "branch_cancelled"
+    reason: str
+
+
+@final
+@attrs.frozen(kw_only=True)
 class Progress(_Event):
     """A step reported how far it is. ``fraction``: 0 to 1."""
 
@@ -264,6 +274,7 @@ ExecutionEvent: TypeAlias = (
     | FallbackUsed
     | BatchDone
     | ItemFailed
+    | BranchCancelled
     | Progress
     | CleanupOverrun
     | ThreadAbandoned
@@ -286,6 +297,7 @@ EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
         FallbackUsed,
         BatchDone,
         ItemFailed,
+        BranchCancelled,
         Progress,
         CleanupOverrun,
         ThreadAbandoned,

@@ -1,6 +1,7 @@
 """The machine: runs plans, in nurseries, on Trio's clock, and leaves nothing behind."""
 
 from ._context import StepContext, current_step
+from ._drain import DrainReport
 from ._engine import Engine, EngineStatistics
 from ._handle import CancelReport, Run
 from ._plan import Branch, Catch, Items, Kind, Plan, PlanStep, Runnable, link, way_out
@@ -13,6 +14,7 @@ __all__ = [
     "Branch",
     "CancelReport",
     "Catch",
+    "DrainReport",
     "Engine",
     "EngineStatistics",
     "Items",

@@ -13,15 +13,17 @@ from typing import NoReturn, final
 
 import trio
 
-from ..errors import CutOff, NoBranchError
+from ..errors import BranchCancelledError, CutOff, NoBranchError
 from ..state import fork, merge
 from ..types import END, Exit
 from ._attempts import closed
 from ._crowd import Crowd
+from ._drain import has_stopped, is_drained, stop_here
 from ._failures import follow, must_end_all, without_cancelled
 from ._live import CURRENT, RunPlan, Strand
 from ._plan import Branch, Kind, PlanStep, StateValue
 from ._private import find_status
+from ._reach import apart
 from ._recover import recover
 from ._trail import LEFT, Place, Trail
 
@@ -46,11 +48,15 @@ async def run_branches(
     finally:
         strand.trail.entries.append(LEFT)
     if crowd.race:
-        winner = _winner(crowd, step, arms)
+        winner = await _winner(crowd, step, arms)
         exits = {exit_.name: exit_ for exit_ in step.exits}
         return winner.state, exits.get(winner.exit.name)
     crowd.conclude()
+    if crowd.stopped:
+        await stop_here(strand)
     strand.phase = "post"
+    if crowd.left_out:
+        arms = [arm for arm in arms if arm.number not in crowd.left_out]
     return merge(state, [(arm.branch.name, arm.state) for arm in arms]), None
 
 
@@ -99,7 +105,10 @@ async def _run_arm(crowd: Crowd, arm: _Arm, run_plan: RunPlan) -> None:
     strand = Strand(crowd.strand.run, crowd.strand, arm.trail)
     CURRENT.set(strand)
     try:
-        arm.state, arm.exit = await run_plan(strand, arm.branch.plan, arm.state)
+        work = partial(run_plan, strand, arm.branch.plan, arm.state)
+        arm.state, arm.exit = await (
+            work() if strand.run.reach is None else apart(strand, work)
+        )
         arm.ended = strand.run.clock()
         if crowd.race:
             await crowd.end()
@@ -123,6 +132,8 @@ async def _run_function(crowd: Crowd, arm: _Arm, step: PlanStep) -> None:
         strand.steps = 1
         if find_status()(strand.task).effectively_cancelled:
             await trio.lowlevel.checkpoint_if_cancelled()
+        if strand.stop <= 1 and is_drained(strand):
+            await stop_here(strand)
         arm.trail.entries.append(step)
         strand.started = strand.run.clock()
         strand.phase = "exec"
@@ -172,6 +183,12 @@ async def _note(
     crowd: Crowd, arm: _Arm, strand: Strand, error: BaseException
 ) -> BaseException | None:
     """Keep what an arm raised, and end the others if that decides; return what it is to raise."""
+    if has_stopped(strand, error):
+        crowd.stopped = True
+        return None
+    if isinstance(error, BranchCancelledError) and not crowd.race:
+        crowd.leave_out(arm.number, error)
+        return None
     failure = without_cancelled(error)
     plain = failure is None or error is strand.trouble.tree
     mark = None if plain else strand.failure("exec")
@@ -181,13 +198,15 @@ async def _note(
     return cancelled
 
 
-def _winner(crowd: Crowd, step: PlanStep, arms: Sequence[_Arm]) -> _Arm:
+async def _winner(crowd: Crowd, step: PlanStep, arms: Sequence[_Arm]) -> _Arm:
     """Who ended well first, of several at one moment the first declared."""
     done = [arm for arm in arms if arm.ended is not None]
     first = min((arm.ended for arm in done if arm.ended is not None), default=None)
-    if first is not None or crowd.outside is not None:
+    if first is not None or crowd.outside is not None or crowd.stopped:
         crowd.suppress()
     crowd.conclude()
+    if first is None and crowd.stopped:
+        await stop_here(crowd.strand)
     for arm in done:
         if arm.ended == first:
             return arm

@@ -13,6 +13,7 @@ from typing import final
 
 from ..events import (
     BatchDone,
+    BranchCancelled,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
@@ -153,6 +154,10 @@ class Bus:
         """A part of the items failed."""
         fields = brief(error)
         self._emit(ItemFailed, path, begun, attempt=attempt, tolerated=tolerated, **fields)
+
+    def branch_cancelled(self, path: str, begun: float, reason: str) -> None:
+        """A branch was cancelled alone."""
+        self._emit(BranchCancelled, path, begun, reason=reason)
 
     def progress(self, path: str, fraction: float, text: str) -> None:
         """A step reported how far it is."""

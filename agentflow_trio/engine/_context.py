@@ -225,8 +225,9 @@ class StepContext:
             raise TypeError(
                 f"stream {stream.name!r} carries {stream.kind.__name__}, not {type(chunk).__name__}"
             )
-        if strand.run.streams is not None:
-            await strand.run.streams.put(stream, chunk)
+        reach = strand.run.reach
+        if reach is not None and reach.streams is not None:
+            await reach.streams.put(stream, chunk)
         await trio.lowlevel.checkpoint()
 
     async def enter(

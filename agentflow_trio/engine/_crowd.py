@@ -41,6 +41,8 @@ class Crowd:
         race: one that ends well is enough, and failures do not end the others.
         flows: each of them runs a flow, whose failures stay together in a group of its own.
         outside: what came from outside while they went on, if anything: cancellation, or a KeyboardInterrupt.
+        stopped: one of them was drained, so that there is no result.
+        left_out: the numbers of those that were cancelled alone.
     """
 
     __slots__ = (
@@ -49,9 +51,11 @@ class Crowd:
         "_members",
         "_scope",
         "flows",
+        "left_out",
         "outside",
         "place",
         "race",
+        "stopped",
         "strand",
     )
 
@@ -63,6 +67,8 @@ class Crowd:
         self.flows = flows
         self.place = place
         self.outside: BaseException | None = None
+        self.stopped = False
+        self.left_out: tuple[int, ...] = ()
         self._members: list[_Member] = []
         self._scope: trio.CancelScope | None = None
         self._ending = False
@@ -116,6 +122,11 @@ class Crowd:
             return None
         self._cut = True
         return cancelled
+
+    def leave_out(self, number: int, error: Exception) -> None:
+        """The one of that *number* was cancelled alone, and the others go on without it."""
+        self.left_out = (*self.left_out, number)
+        self.strand.run.suppress([error])
 
     def suppress(self) -> None:
         """Swallow what failed, unless nothing may go on after it: it is told by the result, and `conclude` forgets it.

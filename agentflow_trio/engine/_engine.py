@@ -16,10 +16,17 @@ from typing import Any, Generic, Self, TypeVar, final
 import attrs
 import trio
 
-from ..errors import AbandonedThread, EngineClosedError, ResourceError, TooManyRunsError
+from ..errors import (
+    AbandonedThread,
+    EngineClosedError,
+    ResourceError,
+    SelfWaitError,
+    TooManyRunsError,
+)
 from ..ports import Ids, Observer, WallClock
 from ..state import fork
 from ..types import AttrsState, Resource, RunResult
+from ._drain import Drain, DrainReport
 from ._handle import Run
 from ._live import LiveRun, Settings
 from ._plan import Runnable
@@ -129,6 +136,7 @@ class Engine:
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
         self._ended = trio.lowlevel.ParkingLot()
+        self._drain: Drain | None = None
 
     async def __aenter__(self) -> Self:
         """Open the engine. Always a checkpoint."""
@@ -236,6 +244,9 @@ class Engine:
     ) -> Run[State]:
         if self._nursery is None:
             raise EngineClosedError
+        if self._drain is not None:
+            reason = "this engine is being drained and takes no new runs; begin them on another"
+            raise EngineClosedError(reason=reason)
         check_timeout(timeout)
         if self._max_runs is not None and len(self._runs) >= self._max_runs:
             raise TooManyRunsError(max_runs=self._max_runs)
@@ -243,11 +254,9 @@ class Engine:
         plan = flow.plan
         check_resources(plan, self._settings)
         live = LiveRun(plan, self._settings, run_id, self._seed if seed is None else seed)
-        if keep:
-            live.streams = Streams()
         if keep or self._settings.observers:
             live.listen(keep=keep)
-        run = Run(live, mine, timeout, self._over)
+        run = Run(live, mine, timeout, self._over, Streams() if keep else None)
         self._runs.append(run)
         return run
 
@@ -266,7 +275,56 @@ class Engine:
 
     def _over(self, run: Run[Any]) -> None:
         self._runs.remove(run)
+        if self._drain is not None:
+            self._drain.note(run)
         self._ended.unpark_all()
+
+    async def drain(self, *, grace: float = 25.0) -> DrainReport:
+        """Let all runs end, in order, and take no new ones. Always a checkpoint.
+
+        Every run ends at its next step boundary, those of nested flows and of every branch included; ``each`` and
+        ``batch`` take no more items. What is in flight then, steps and items, has *grace* seconds to end, after which it
+        is cancelled. A run that does not come to its own end before raises ``RunCancelledError`` with the reason "drain".
+        May be called again and by several at once: the first grace that is over counts, all get the same report. If the
+        caller is cancelled, runs still end at their boundaries; call it again for the rest.
+
+        Args:
+            grace: seconds; 25 by default, which with the 5 of ``cleanup_grace`` is what Kubernetes leaves a process.
+
+        Raises:
+            EngineClosedError: the engine was never entered.
+            SelfWaitError: called from inside one of its runs; use `request_drain` there.
+            ValueError: the grace is no number of seconds.
+        """
+        _check_seconds("grace of drain", grace, most=math.inf)
+        for run in self._runs:
+            if run.contains_caller():
+                raise SelfWaitError(run_id=run.run_id, instead="request_drain()")
+        drain = self._begin_drain()
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_after(grace):
+            await self._all_ended()
+        for run in [*self._runs]:
+            run.cut_short()
+        await self._all_ended()
+        return drain.report()
+
+    def request_drain(self) -> None:
+        """Begin what `drain` does, and do not wait: nothing is cancelled unless somebody calls that. Not a checkpoint.
+
+        Raises:
+            EngineClosedError: the engine was never entered.
+        """
+        self._begin_drain()
+
+    def _begin_drain(self) -> Drain:
+        if self._manager is None:
+            raise EngineClosedError
+        if self._drain is None:
+            self._drain = Drain(trio.current_time())
+            for run in self._runs:
+                run.drain()
+        return self._drain
 
     def launch(
         self,

@@ -5,7 +5,7 @@ Layer: engine. Rule: whatever the run raises is kept for whoever asks; only what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, final
 
 import attrs
@@ -22,10 +22,12 @@ from ..errors import (
 )
 from ..state import fork
 from ..types import RunResult, Stream
+from ._drain import DRAINED, Manner
 from ._failures import note
-from ._live import CURRENT, LiveRun
+from ._live import CURRENT, LiveRun, Strand
+from ._reach import Ending, Reach
 from ._run import execute
-from ._streams import StreamReader
+from ._streams import StreamReader, Streams
 from ._subscription import Subscription, WhenFull
 from ._threads import abandoned_threads
 
@@ -67,13 +69,16 @@ class Run(Generic[State]):
         state: State,
         timeout: float | None,
         over: Callable[[Run[Any]], None],
+        streams: Streams | None,
     ) -> None:
         self._live = live
+        self._reach = live.reach = Reach(streams)
         self._state = state
         self._timeout = timeout
         self._over = over
         self._scope = trio.CancelScope()
         self._reason: str | None = None
+        self._manner: Manner = "by itself"
         self._requested = self._ended = 0.0
         self._result: RunResult[State] | None = None
         self._failure: Exception | None = None
@@ -137,27 +142,80 @@ class Run(Generic[State]):
 
     def stream(self, stream: Stream[Value], /) -> StreamReader[Value]:
         """Read what steps emit on *stream* from now on: ``async for token in run.stream(TOKENS):``. Ends with the run."""
-        if self._live.streams is None:
+        if self._reach.streams is None:
             raise RuntimeError("only runs made with engine.start() have streams")
-        return self._live.streams.read(stream)
+        return self._reach.streams.read(stream)
 
-    def request_cancel(self, reason: str, /) -> None:
-        """Ask the run to stop, and do not wait. Not a checkpoint. The first reason counts."""
-        if not self._done.is_set() and self._reason is None:
+    def request_cancel(self, reason: str, /, *, at: str | None = None) -> None:
+        """Ask the run to stop, or one branch or item of it, and do not wait. Not a checkpoint. The first reason counts.
+
+        Args:
+            reason: for the errors and events that tell of it.
+            at: the path of a branch of ``parallel`` or ``race`` (``digest/all/news``) or of an item of ``each`` or
+                ``batch`` that is worked on (``digest/condense[17]``). The others go on: a branch of ``parallel`` is left
+                out, one of ``race`` has lost, an item has failed.
+
+        Raises:
+            UnknownBranchError: no branch or item is going on there.
+        """
+        if at is not None:
+            self._end_part(reason, at)
+        elif not self._done.is_set() and self._reason is None:
             self._reason = reason
             self._requested = self._live.clock()
             self._scope.cancel()
 
-    async def cancel(self, reason: str, /) -> CancelReport:
+    def drain(self) -> None:
+        """Have it end at the next boundary of each of its strands; once only. For the engine."""
+        self._reach.drain(self._live, self._leave)
+
+    def _leave(self) -> None:
+        self._end("at a boundary")
+
+    def cut_short(self) -> None:
+        """The grace of a drain is over. For the engine."""
+        self._end("cut off")
+
+    def _end(self, manner: Manner) -> None:
+        if not self._done.is_set() and self._reason is None:
+            self._manner = manner
+            self.request_cancel(DRAINED)
+
+    def _end_part(self, reason: str, path: str) -> Ending:
+        return self._reach.end(path, reason, self._live.clock())
+
+    async def cancel(self, reason: str, /, *, at: str | None = None) -> CancelReport:
         """Stop the run, wait until everything has ended, and tell what was cut off. Always a checkpoint.
 
+        Args:
+            reason: for the errors and events that tell of it.
+            at: the path of a branch or item that is to be stopped alone, as for `request_cancel`; the report is about that.
+
         Raises:
-            SelfWaitError: called from inside this very run; use `request_cancel` there.
+            SelfWaitError: called from inside this very run, or that branch of it; use `request_cancel` there.
+            UnknownBranchError: no branch or item is going on there.
         """
+        if at is not None:
+            return await self._cancel_part(reason, at)
         self._refuse_inside()
         self.request_cancel(reason)
         await self._wait()
         return self._report()
+
+    async def _cancel_part(self, reason: str, path: str) -> CancelReport:
+        for strand in self._around():
+            if strand.trail.part == path:
+                raise SelfWaitError(run_id=f"{self.run_id} at {path}")
+        ending = self._end_part(reason, path)
+        await trio.lowlevel.checkpoint()
+        await ending.over.wait()
+        return CancelReport(
+            reason=ending.reason,
+            cut_off=ending.cut_off,
+            overruns=ending.overruns,
+            failures=ending.failures,
+            duration=ending.ended - ending.requested,
+        )
 
     def _report(self) -> CancelReport:
         leaves = list(self._failure.leaves()) if is_failed(self._failure) else []
@@ -172,18 +230,30 @@ class Run(Generic[State]):
         )
 
     def _refuse_inside(self) -> None:
+        if self.contains_caller():
+            raise SelfWaitError(run_id=self.run_id)
+
+    def contains_caller(self) -> bool:
+        """Whether the caller is a node of this run, or something that one waits for."""
+        return any(True for _ in self._around())
+
+    def _around(self) -> Iterator[Strand]:
+        """The strands of this run that the caller is inside of, innermost first."""
         strand = CURRENT.get()
         if strand is not None and not strand.contains_caller():
             return
         while strand is not None:
             if strand.run is self._live and strand.steps >= 0:
-                raise SelfWaitError(run_id=self.run_id)
-            strand = strand.run.outer
+                yield strand
+            strand = strand.parent or strand.run.outer
 
     # ---------------------------------------------------------------- for the engine
 
     async def drive(self) -> None:
         """Run to the end and keep what came of it; only what must end the program is raised."""
+        self._reach.task = trio.lowlevel.current_task()
+        if self._reach.leave is not None:  # drained before it began
+            self._leave()
         try:
             with self._scope:
                 self._result = await execute(
@@ -199,6 +269,7 @@ class Run(Generic[State]):
             if self._scope.cancelled_caught:
                 self._failure = self._cancelled(self._failure)
             self._ended = self._live.clock()
+            self._reach.task = None
             self._done.set()
             self._over(self)
 
@@ -214,6 +285,16 @@ class Run(Generic[State]):
         if is_failed(failure):
             group.state = failure.state
         return group
+
+    @property
+    def manner(self) -> Manner:
+        """How it ended, as a drain tells it."""
+        return "by itself" if self._result is not None else self._manner
+
+    @property
+    def cut_off(self) -> tuple[CutOff, ...]:
+        """What cancellation cut off, outermost first."""
+        return self._live.cut_off
 
     def outcome(self) -> RunResult[State]:
         """What came of it, once it is over."""

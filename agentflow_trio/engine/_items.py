@@ -6,6 +6,7 @@ does not depend on timing; what failed beyond the tolerance ends the others, and
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -19,12 +20,14 @@ from ..types import Count, Share
 from ._attempts import attempts, cleaning_up, closed
 from ._cleanup import Cleanup, close_attempt
 from ._crowd import Crowd
+from ._drain import is_drained, stop_here
 from ._failures import combined, mark_once, must_end_all, named, without_cancelled
 from ._item_flows import run_item_flow
 from ._live import CURRENT, MARK, RunPlan, Strand
 from ._outputs import outputs_of
 from ._plan import Call, Items, ItemValue, PlanStep
 from ._private import find_status
+from ._reach import Part, Reach
 from ._sources import Pulled, closing, is_many, is_stream, parts
 from ._trail import Place, Trail
 
@@ -76,6 +79,7 @@ class _Shift:
         length = len(source) if _is_sequence(source) else None
         if length is None and items.start is None:
             raise self._wrong(source, "a Sequence; only with into=fold(...) may it be less")
+        self._known = length is not None
         self._workers = items.concurrent
         if length is not None:
             self._workers = min(items.concurrent, -(-length // (items.size or 1)))
@@ -94,11 +98,13 @@ class _Shift:
         """Let the workers do it."""
         crowd, tally = self._crowd, self._tally
         await crowd.run(self._hire)
-        if not crowd.broken and tally.end():
+        if not crowd.broken and not crowd.stopped and tally.end():
             self._give_up()
         errors = (failed.error for failed in sorted(tally.kept, key=lambda one: one.number))
         crowd.strand.run.suppress(errors)
         crowd.conclude()
+        if crowd.stopped:
+            await stop_here(crowd.strand)
         return self._outputs.result()
 
     def _hire(self, nursery: trio.Nursery) -> None:
@@ -113,14 +119,69 @@ class _Shift:
         strand = Strand(parent.run, parent, trail)
         strand.phase = "exec"
         CURRENT.set(strand)
+        reach = strand.run.reach
         try:
-            while await self._go_on(strand):
-                pass
+            if reach is not None and (reach.streams is not None or self._stream is not None):
+                await self._work_apart(strand, reach)
+            else:
+                while await self._go_on(strand):
+                    pass
         finally:
             strand.steps = -1
             strand.forget()
 
-    async def _go_on(self, strand: Strand) -> bool:  # noqa: C901 - the hot path: a call costs 0.1 us
+    async def _work_apart(self, strand: Strand, reach: Reach) -> None:
+        """The same, so that the item in hand can be cancelled alone, and waiting for another one be ended by a drain."""
+        part = reach.parts[strand] = Part(strand)
+        try:
+            more = True
+            while more:
+                part.scope, failure = trio.CancelScope(), None
+                try:
+                    with part.scope:
+                        more = await self._go_on(strand, part)
+                # what failed while it unwound, or that all is cancelled
+                except BaseException as error:
+                    if not part.scope.cancel_called:
+                        raise
+                    failure = error
+                if part.scope.cancelled_caught or failure is not None:
+                    more = await self._cut_short(strand, part, failure)
+        finally:
+            del reach.parts[strand]
+            part.close(None)
+
+    async def _cut_short(
+        self, strand: Strand, part: Part, failure: BaseException | None
+    ) -> bool:
+        """Its scope was cancelled, and *failure* came out of it; return whether the worker goes on."""
+        if (
+            failure is None and part.job is _NOTHING
+        ):  # it had none, or the item had ended already
+            part.close(None)
+            return not self._stops(strand)
+        try:
+            if failure is None:
+                self._cut_off(strand)
+                failure = part.error()
+            return await self._failed(strand, part.job, failure)
+        finally:
+            part.close(failure)
+            del failure
+
+    def _stops(self, strand: Strand) -> bool:
+        """Whether the run is drained, so that nothing more is taken; at the end of a known number of items there is nothing more."""
+        strand.stop = math.inf
+        if not is_drained(strand):
+            return False
+        if self._known and next(self._sync, None) is None:
+            return False
+        self._crowd.stopped = True
+        if self._outputs.window is not None:
+            self._outputs.window.open()
+        return True
+
+    async def _go_on(self, strand: Strand, part: Part | None = None) -> bool:  # noqa: C901, PLR0912 - the hot path: a call costs 0.1 us
         """Work until a part fails and that is tolerated: True; or until there is none: False."""
         task, trail, clock = strand.task, strand.trail, strand.run.clock
         status, patience, mark = find_status()(task), strand.run.settings.patience, MARK
@@ -144,11 +205,18 @@ class _Shift:
                     await trio.lowlevel.checkpoint_if_cancelled()
                 if window is not None:
                     await window.enter()
-                # ---- the next part
-                part = next(sync, None) if stream is None else await stream.pull()
-                if part is None:
+                if strand.steps >= strand.stop and self._stops(strand):
                     return False
-                trail.item, job = part
+                # ---- the next part
+                if stream is None:
+                    pulled = next(sync, None)
+                else:
+                    pulled = await stream.pull()
+                    if strand.steps >= strand.stop and self._stops(strand):
+                        return False
+                if pulled is None:
+                    return False
+                trail.item, job = pulled
                 strand.started = clock()
                 working = True
                 output = await work(job)
@@ -161,9 +229,13 @@ class _Shift:
                 tally.seen += 1 if size is None else len(job)
                 if bus is not None:
                     bus.batch_done(trail.here().path, strand.started, *tally.told())
-        except BaseException as error:  # noqa: BLE001 - what is not kept there is raised again
+        except BaseException as error:  # what is not kept there is raised again
             strand.idle = idle
-            return await self._failed(strand, job if working else _NOTHING, error)
+            job = job if working else _NOTHING
+            if part is not None and part.scope.cancel_called:
+                part.job = job
+                raise
+            return await self._failed(strand, job, error)
 
     def _attempt(self, strand: Strand) -> Call:
         """What makes one attempt of one part: the seam for what repeats or guards it."""

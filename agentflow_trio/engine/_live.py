@@ -6,6 +6,7 @@ Layer: engine. Rule: both are small, slotted and owned by the engine; nodes see 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
@@ -22,7 +23,6 @@ from ..types import Exit, Phase, Resource
 from ._cleanup import Cleanup
 from ._plan import Plan, StateValue
 from ._private import CancelStatus, find_status
-from ._streams import Streams
 from ._system import RandomIds, SystemClock
 from ._trail import FOLD_ABOVE, Trail
 from ._trouble import Trouble
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._bus import Bus
     from ._context import StepContext
     from ._processes import Processes
+    from ._reach import Reach
     from ._threads import Threads
 
 __all__ = ["CURRENT", "DEFAULT", "MARK", "LiveRun", "RunPlan", "Settings", "Strand"]
@@ -90,6 +91,7 @@ class LiveRun:
 
     Attributes:
         outer: the strand that made it, if a node did, in whatever task it runs.
+        reach: what leads into it from outside, if it is an engine's.
         state: of the flow, as its last finished step left it; kept while somebody listens.
         elsewhere: steps made by strands other than the first.
         waiting: steps that the first had made when it began to wait for them.
@@ -106,9 +108,9 @@ class LiveRun:
         "elsewhere",
         "outer",
         "plan",
+        "reach",
         "settings",
         "state",
-        "streams",
         "suppressed",
         "waiting",
     )
@@ -125,7 +127,7 @@ class LiveRun:
         self.clock: Callable[[], float] = clock
         self.began: float = 0.0
         self.bus: Bus | None = None
-        self.streams: Streams | None = None
+        self.reach: Reach | None = None
         self._cut_off: list[CutOff] | None = None
         around = CURRENT.get()
         self.outer: Strand | None = around if around and around.contains_caller() else None
@@ -184,6 +186,23 @@ class LiveRun:
         inside = (f"{below}/", f"{below}[") if below else ""
         if self._cut_off:
             self._cut_off = [cut for cut in self._cut_off if not cut.path.startswith(inside)]
+
+    def take_cuts(self, path: str) -> tuple[CutOff, ...]:
+        """The visits that were cut off in the part at *path*, which was ended alone; its run was not cancelled."""
+        cuts = [
+            cut for cut in self.cut_off if f"{cut.path}/".startswith((f"{path}/", f"{path}["))
+        ]
+        if self._cut_off:
+            self._cut_off = [cut for cut in self._cut_off if cut not in cuts]
+        return tuple(cuts)
+
+    def look_always(self) -> None:
+        """Let every strand that is made from now on look at each boundary whether there is something to be looked at.
+
+        By a step limit that nobody reaches: a strand asks for it anyway when it is made.
+        """
+        limit = self.settings.max_steps or sys.maxsize
+        self.settings = attrs.evolve(self.settings, max_steps=limit)
 
     def suppress(self, errors: Iterable[Exception]) -> None:
         """Keep what somebody swallowed, for the result."""

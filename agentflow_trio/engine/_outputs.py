@@ -7,6 +7,7 @@ too far ahead of the slowest waits.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias, final
 
@@ -43,6 +44,11 @@ class Window:
         while self.taken - self.folded >= self._size:
             await self._lot.park()
         self.taken += 1
+
+    def open(self) -> None:
+        """Nobody waits for room any more: all are to see that nothing more is done."""
+        self._size = sys.maxsize
+        self._lot.unpark_all()
 
     def fold(self) -> None:
         """One more is in the total."""

@@ -14,7 +14,7 @@ import trio
 from ..errors import ResourceError
 from ..state import fork
 from ..types import END, Exit, RunResult
-from ._failures import brief, flow_failed, what_failed
+from ._failures import brief, flow_failed, without_cancelled
 from ._limits import Limit, bounded
 from ._live import CURRENT, DEFAULT, MARK, LiveRun, Settings, Strand
 from ._plan import Plan, StateValue
@@ -177,10 +177,11 @@ def _identity(run: LiveRun, state: object) -> dict[str, Any]:
 def _tell_end(strand: Strand, bus: Bus, taken: str | None, error: BaseException | None) -> None:
     """Say that it is over, and let subscribers and readers come to their end."""
     run = strand.run
-    outcome = "success" if error is None else "error" if what_failed(error) else "cancelled"
-    text = None if error is None else "{error}: {message}".format_map(brief(error))
+    failed = None if error is None else without_cancelled(error)
+    outcome = "success" if error is None else "error" if failed else "cancelled"
+    text = None if failed is None else "{error}: {message}".format_map(brief(failed))
     steps = sum(strand.trail.visits.values())
     bus.run_ended(run.path, run.began, outcome, taken, steps, text)
     bus.close()
-    if run.streams is not None:
-        run.streams.close()
+    if run.reach is not None and run.reach.streams is not None:
+        run.reach.streams.close()

@@ -15,6 +15,7 @@ from ..errors import StepLimitError
 from ..state import fork
 from ..types import Exit
 from ._attempts import closed
+from ._drain import is_drained, stop_here
 from ._failures import follow
 from ._live import MARK, Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
@@ -74,11 +75,11 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 if status.effectively_cancelled:
                     strand.phase = "flow"
                     await trio.lowlevel.checkpoint_if_cancelled()
-                if steps >= strand.stop:
-                    attend(strand)
                 if bus is not None and bus.paced:
                     strand.phase = "flow"
                     await bus.keep_pace()
+                if steps >= strand.stop:
+                    await attend(strand)
 
                 # ---- the visit
                 log.append(step)
@@ -147,8 +148,12 @@ def leave_nested(strand: Strand, frame: Frame, inner: StateValue, exit_: Exit) -
     return state
 
 
-def attend(strand: Strand) -> None:
-    """What must be looked at now and then: the step limit, and a log that has grown."""
+async def attend(strand: Strand) -> None:
+    """What must be looked at now and then: a drain, the step limit, a log that has grown. No checkpoint but in a drain."""
+    if is_drained(strand):
+        strand.phase = "flow"
+        strand.steps -= 1
+        await stop_here(strand)
     if len(strand.trail.entries) >= _WORTH_FOLDING:
         strand.trail.shrink()
     strand.count()

@@ -153,6 +153,21 @@ class Trail:
         return Place(level.prefix, level.key, level.last, level.counts.get(level.last, 1))
 
     @property
+    def part(self) -> str | None:
+        """The path by which this is ended alone: that of a branch, or of the item in hand; None without one."""
+        if self.at is not None:
+            return None if self.item is None else self.here().path
+        under = self._under
+        if under is None:
+            return None
+        return f"{under.path}/{self._plan.start.name}" if under.item is None else under.path
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this is a worker's that has no item in hand."""
+        return self.at is not None and self.item is None
+
+    @property
     def flow_path(self) -> str:
         """The path of the innermost flow that is being run; empty for a step that runs alone."""
         return self.fold().levels[-1].prefix.removesuffix("/")

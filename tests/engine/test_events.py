@@ -353,7 +353,7 @@ async def test_cancelling_emits_one_event_for_each_live_step(
         "node_cancelled f/inner/slow phase=exec attempt=1",
         "node_cancelled f/inner phase=exec attempt=1",
     ]
-    assert lines[-1].startswith("run_end f outcome=cancelled steps=3 error=Cancelled: ")
+    assert lines[-1] == "run_end f outcome=cancelled steps=3"
 
 
 async def test_a_cancellation_between_two_steps_cuts_off_no_step() -> None:
@@ -371,7 +371,7 @@ async def test_a_cancellation_between_two_steps_cuts_off_no_step() -> None:
         "routed f/inner/a target=b",
         "node_cancelled f/inner phase=exec attempt=1",
     ]
-    assert lines[6].startswith("run_end f outcome=cancelled steps=2 ")
+    assert lines[6] == "run_end f outcome=cancelled steps=2"
 
 
 async def test_a_run_that_is_cancelled_before_its_first_step() -> None:

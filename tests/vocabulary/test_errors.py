@@ -13,6 +13,7 @@ import pytest
 from agentflow_trio import errors
 from agentflow_trio.errors import (
     AgentFlowError,
+    BranchCancelledError,
     BulkheadFullError,
     CircuitOpenError,
     CleanupOverrunError,
@@ -53,6 +54,7 @@ from agentflow_trio.errors import (
     StepEndedError,
     StepLimitError,
     TooManyRunsError,
+    UnknownBranchError,
     WorkerDiedError,
     WrongExitError,
     WrongItemsError,
@@ -63,6 +65,12 @@ TWO: Final = (Problem("a", "s", "first", "do this"), Problem("b", "", "second"))
 PLACE: Final = Failure(path="flow/write#2", phase="exec", attempt=2, elapsed=1.5)
 OTHER: Final = Failure(path="flow/read", phase="cleanup", attempt=1, elapsed=0.25)
 CUT: Final = CutOff(path="flow/write", phase="exec", attempt=1, elapsed=3.0)
+
+
+ONLY_BRANCHES: Final = (
+    "only branches of parallel and race, as 'digest/all/news', and items of each and batch, as 'digest/condense[17]', "
+    "can be cancelled by path, not steps or nested flows; without at= the whole run is"
+)
 
 
 class CustomError(AgentFlowError):
@@ -243,6 +251,27 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
             "the subscriber fell behind and missed 3 events; "
             "read faster, or use when_full='drop_oldest'"
         ),
+    ),
+    (
+        SelfWaitError(run_id="r1", instead="request_drain()"),
+        "run r1 cannot wait for itself; use request_drain(), which does not wait",
+    ),
+    (
+        BranchCancelledError(path="flow/all/news", reason="too slow"),
+        "flow/all/news was cancelled: too slow",
+    ),
+    (
+        UnknownBranchError(
+            path="flow/all/new", near=("flow/all/news", "flow/all/nets"), live=3
+        ),
+        (
+            "no branch or item is going on at 'flow/all/new' (near it: flow/all/news, flow/all/nets); "
+            f"{ONLY_BRANCHES}"
+        ),
+    ),
+    (
+        UnknownBranchError(path="flow/write", near=(), live=2),
+        f"no branch or item is going on at 'flow/write' (2 elsewhere); {ONLY_BRANCHES}",
     ),
     (RunCancelledError(reason="stop"), "the run was cancelled: stop"),
     (

@@ -14,6 +14,7 @@ from agentflow_trio import events
 from agentflow_trio.events import (
     EVENT_TYPES,
     BatchDone,
+    BranchCancelled,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
@@ -85,6 +86,7 @@ EVENTS: Final[list[tuple[type[ExecutionEvent], dict[str, Any], Mapping[str, str]
         {"attempt": 1, "error": "E", "message": "m", "tolerated": True},
         {"attempt": "1", "error": "E", "message": "m", "tolerated": "True"},
     ),
+    (BranchCancelled, {"reason": "stop"}, {"reason": "stop"}),
     (Progress, {"fraction": 0.5, "text": "half"}, {"fraction": "0.5", "text": "half"}),
     (
         CleanupOverrun,
@@ -178,6 +180,7 @@ def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
         "fallback_used",
         "batch",
         "item_failed",
+        "branch_cancelled",
         "progress",
         "cleanup_overrun",
         "thread_abandoned",
