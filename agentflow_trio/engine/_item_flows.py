@@ -33,6 +33,7 @@ async def run_item_flow(
         raise
     finally:
         CURRENT.set(worker)
+        worker.stop = min(worker.stop, strand.stop)  # a drain reaches the strand that goes on
         strand.count()
         strand.steps = -1
         strand.forget()

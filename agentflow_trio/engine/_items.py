@@ -20,7 +20,7 @@ from ..types import Count, Share
 from ._attempts import attempts, cleaning_up, closed
 from ._cleanup import Cleanup, close_attempt
 from ._crowd import Crowd
-from ._drain import is_drained, stop_here
+from ._drain import has_stopped, is_drained, stop_here
 from ._failures import combined, mark_once, must_end_all, named, without_cancelled
 from ._item_flows import run_item_flow
 from ._live import CURRENT, MARK, RunPlan, Strand
@@ -155,10 +155,8 @@ class _Shift:
         self, strand: Strand, part: Part, failure: BaseException | None
     ) -> bool:
         """Its scope was cancelled, and *failure* came out of it; return whether the worker goes on."""
-        if (
-            failure is None and part.job is _NOTHING
-        ):  # it had none, or the item had ended already
-            part.close(None)
+        if failure is None and part.job is _NOTHING:
+            part.close(None)  # it had none, or that had ended already
             return not self._stops(strand)
         try:
             if failure is None:
@@ -176,10 +174,13 @@ class _Shift:
             return False
         if self._known and next(self._sync, None) is None:
             return False
+        self._take_no_more()
+        return True
+
+    def _take_no_more(self) -> None:
         self._crowd.stopped = True
         if self._outputs.window is not None:
             self._outputs.window.open()
-        return True
 
     async def _go_on(self, strand: Strand, part: Part | None = None) -> bool:  # noqa: C901, PLR0912 - the hot path: a call costs 0.1 us
         """Work until a part fails and that is tolerated: True; or until there is none: False."""
@@ -264,6 +265,10 @@ class _Shift:
         """
         if isinstance(error, GeneratorExit):  # a closed coroutine cannot wait
             raise error
+        if has_stopped(strand, error):
+            self._cut_off(strand)
+            self._take_no_more()
+            return False
         error, cleanups = named(self._step, "exec", error), list[BaseException]()
         if strand.cleanups:
             mark_once(strand, error, strand.phase)

@@ -547,6 +547,56 @@ async def test_parts_of_a_batch_are_treated_like_items(autojump_clock: MockClock
     assert report.duration == 3.0
 
 
+@STARTED_OR_NOT
+async def test_the_flow_of_an_item_ends_at_a_boundary_of_its_own(
+    started: bool, autojump_clock: MockClock
+) -> None:
+    log: list[str] = []
+
+    def noting(name: str, seconds: float) -> Step[Words, []]:
+        async def note() -> None:
+            await trio.sleep(seconds)
+            log.append(f"{name} {current_step().item} {trio.current_time():g}")
+
+        return doing(name, note)
+
+    def split(board: Board) -> Sequence[Words]:
+        return [Words() for _ in range(9)]
+
+    def join(board: Board, all_words: Sequence[Words]) -> None:
+        board.got = all_words
+
+    inner = row(noting("a", 2), noting("b", 2), name="inner")
+    node = each(inner.over(split, join), concurrent=2)
+    report, error = await drain_items(node, 1.0, started=started)
+    assert sorted(log) == ["a 0 2", "a 1 2"]
+    assert report == DrainReport(ended=0, drained=("run",), cut_off={}, duration=1.0)
+    assert isinstance(error, RunCancelledError)
+    assert error.cut_off[0] == CutOff("f/work", "exec", 1, 2.0)
+    assert sorted(cut.path for cut in error.cut_off) == ["f/work", "f/work[0]", "f/work[1]"]
+
+
+async def test_no_item_is_taken_when_the_flow_of_one_ends_well(
+    autojump_clock: MockClock,
+) -> None:
+    taken: list[int] = []
+
+    def split(board: Board) -> Iterator[Words]:
+        for number in range(9):
+            taken.append(number)
+            yield Words()
+
+    inner = row(lasting("a", 2), name="inner")
+    node = each(
+        inner.over(split, lambda board, many: setattr(board, "got", many)),
+        concurrent=2,
+        into=fold(int, lambda many, _: many + 1),
+    )
+    report, _ = await drain_items(node, 1.0)
+    assert report == DrainReport(ended=0, drained=("run",), cut_off={}, duration=1.0)
+    assert taken == [0, 1]
+
+
 async def test_an_item_that_fails_meanwhile_fails_the_step(autojump_clock: MockClock) -> None:
     class Fails(Slowly):
         @override
