@@ -42,7 +42,7 @@ class Crowd:
         flows: each of them runs a flow, whose failures stay together in a group of its own.
         outside: what came from outside while they went on, if anything: cancellation, or a KeyboardInterrupt.
         stopped: one of them was drained, so that there is no result.
-        left_out: the numbers of those that were cancelled alone.
+        left_out: those that were cancelled alone, by number, and the errors that stand for them.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Crowd:
         self.place = place
         self.outside: BaseException | None = None
         self.stopped = False
-        self.left_out: tuple[int, ...] = ()
+        self.left_out: dict[int, Exception] | None = None
         self._members: list[_Member] = []
         self._scope: trio.CancelScope | None = None
         self._ending = False
@@ -90,6 +90,8 @@ class Crowd:
         except BaseException as error:  # noqa: ASYNC103, BLE001
             self.outside = error
         self._scope = None
+        if self.left_out:
+            self.strand.run.suppress(self.left_out[number] for number in sorted(self.left_out))
         if self.outside is None and self._ending:
             self.strand.run.forget_cuts(self.place.path)
 
@@ -125,8 +127,7 @@ class Crowd:
 
     def leave_out(self, number: int, error: Exception) -> None:
         """The one of that *number* was cancelled alone, and the others go on without it."""
-        self.left_out = (*self.left_out, number)
-        self.strand.run.suppress([error])
+        self.left_out = {**(self.left_out or {}), number: error}
 
     def suppress(self) -> None:
         """Swallow what failed, unless nothing may go on after it: it is told by the result, and `conclude` forgets it.

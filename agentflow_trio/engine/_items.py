@@ -145,6 +145,7 @@ class _Shift:
                     if not part.scope.cancel_called:
                         raise
                     failure = error
+                    part.know(error)
                 if part.scope.cancelled_caught or failure is not None:
                     more = await self._cut_short(strand, part, failure)
         finally:

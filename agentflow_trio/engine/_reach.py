@@ -16,6 +16,7 @@ from ..errors import (
     CleanupOverrunError,
     CutOff,
     UnknownBranchError,
+    is_tree,
 )
 from ._failures import leaves
 from ._live import CURRENT, LiveRun, Strand
@@ -160,6 +161,12 @@ class Part:
         assert ending is not None  # noqa: S101 - nobody else cancels the scope of a part that works
         return BranchCancelledError(path=ending.path, reason=ending.reason)
 
+    def know(self, error: BaseException) -> None:
+        """When its scope takes the cancellation out of what the engine made, the rest is a new object."""
+        trouble = self.strand.trouble
+        if self.scope.cancelled_caught and trouble.tree is not None and is_tree(error):
+            trouble.tree = error
+
     def close(self, error: BaseException | None) -> None:
         """It is over, or the item that was to end is: whoever waits for that may go on."""
         ending, self.ending = self.ending, None
@@ -169,7 +176,7 @@ class Part:
         ending.ended = run.clock()
         if self.scope.cancelled_caught:
             ending.cut_off = run.take_cuts(ending.path)
-            ending.failures = tuple(_failures(error))
+        ending.failures = tuple(_failures(error))
         ending.over.set()
 
 
@@ -206,6 +213,7 @@ async def apart(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
         _raise_left_out(part, begun)
     except BaseException as error:
         failure = error
+        part.know(error)
         raise
     finally:
         del reach.parts[strand]
