@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction
 from typing import ParamSpec
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from agentflow_trio.testing import assert_no_leaks
 
@@ -24,12 +24,21 @@ Arguments = ParamSpec("Arguments")
 
 # dev: while writing. ci: the same examples on every run (derandomize leaves no use for the example
 # database, and Hypothesis refuses both). cov: enough to reach every line, since a traced line costs
-# many times an untraced one. deep: `tox -e fuzz`, before a release.
+# many times an untraced one. mutation: thousands of times in a row, where only the verdict counts;
+# a failing program is not made smaller. deep: `tox -e fuzz`, before a release.
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci", max_examples=200, deadline=None, derandomize=True, print_blob=True
 )
 settings.register_profile("cov", max_examples=25, deadline=None, derandomize=True)
+settings.register_profile(
+    "mutation",
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
@@ -69,7 +78,9 @@ def leaves_no_task(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Watch every async test, those under ``@given`` included."""
+    """Watch every async test, those under ``@given`` included. Under mutmut, models come last: the first to fail ends it."""
+    if "MUTANT_UNDER_TEST" in os.environ:
+        items.sort(key=lambda item: "_model" in item.path.name)
     for item in items:
         if not isinstance(item, pytest.Function):
             continue

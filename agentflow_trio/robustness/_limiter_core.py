@@ -276,7 +276,7 @@ class LimiterCore(Generic[Who]):
 
     # ------------------------------------------------------------ looking and changing
 
-    def set_limit(self, limit: int, now: float, at: int = 0) -> list[tuple[Who, Refusal]]:
+    def set_limit(self, limit: int, now: float, at: int) -> list[tuple[Who, Refusal]]:
         """Change limit number *at*. Return whom it can no longer serve, or not by ``latest``, first to last.
 
         They are out of the line, as if they had been refused on arrival.

@@ -82,7 +82,7 @@ class Bucket:
         """Whether it is full at *now*."""
         return self._full_at() <= now
 
-    def set_limit(self, limit: int, now: float, at: int = 0) -> None:  # noqa: ARG002 - as in all meters
+    def set_limit(self, limit: int, now: float, at: int) -> None:  # noqa: ARG002 - as in all meters
         """Change how much comes back in a window, from *now* on. What is missing now is still missing."""
         self._spent = max(0.0, self._full_at() - now) * self.limit / self.window
         self._full = now

@@ -229,7 +229,7 @@ class Window:
         at = bisect_right(self._blocks[block].expiries, now, start)
         return self.admitted - self._blocks[block].sum_before(at)
 
-    def set_limit(self, limit: int, now: float, at: int = 0) -> None:  # noqa: ARG002 - as in all meters
+    def set_limit(self, limit: int, now: float, at: int) -> None:  # noqa: ARG002 - as in all meters
         """Change the limit, from *now* on. What was admitted still counts until it expires."""
         self._free += limit - self.limit
         self.limit = limit
@@ -307,9 +307,9 @@ class Windows:
         """Whether nothing that was admitted counts any more at *now*."""
         return all(window.is_idle(now) for window in self.each)
 
-    def set_limit(self, limit: int, now: float, at: int = 0) -> None:
+    def set_limit(self, limit: int, now: float, at: int) -> None:
         """Change the limit of window number *at*, from *now* on. What was admitted still counts until it expires."""
-        self.each[at].set_limit(limit, now)
+        self.each[at].set_limit(limit, now, 0)
 
     def fork(self) -> Windows:
         """Return a copy that goes its own way."""

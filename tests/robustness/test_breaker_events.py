@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -158,6 +159,15 @@ async def test_a_listener_may_act_and_the_order_stays(autojump_clock: MockClock)
     assert breaker.statistics().stale == 2
 
 
+@pytest.fixture
+def heeds_control_c() -> Iterator[None]:
+    """What a shell starts in the background ignores it, and so does what mutmut starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_control_c")
 def test_control_c_in_a_listener_leaks_nothing() -> None:
     def interrupt(event: GuardEvent) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -811,7 +811,7 @@ class Steps(trio.abc.Instrument):
         self.count += 1
 
 
-@pytest.mark.parametrize("number", [1_000, 100_000])
+@pytest.mark.parametrize("number", [1_000, 10_000])
 async def test_however_many_wait_each_costs_the_same(
     number: int, autojump_clock: MockClock
 ) -> None:

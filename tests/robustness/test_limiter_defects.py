@@ -207,7 +207,7 @@ def test_late_clocks_do_not_make_every_arrival_look_at_the_whole_line() -> None:
             assert core.serve(head, now) <= now
         for _ in range(10):
             cost = calls(core.join, Waiter(1, now, latest=1e9), now)
-            if cost > 1_000:
+            if cost > 5_000:  # five for each that waits
                 made.append(window)
     assert made == [0, 100]
     assert core.statistics(now).waiting == 1_000

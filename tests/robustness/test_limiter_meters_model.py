@@ -113,8 +113,8 @@ class MeterMachine(RuleBasedStateMachine):
     def go_on_with_a_fork(self) -> None:
         twin = self.meter.fork()
         before = self.answers()
-        while self.meter.admit(1, self.now):
-            pass
+        for _ in range(self.meter.capacity):
+            self.meter.admit(1, self.now)
         self.meter = twin
         assert self.answers() == before
 

@@ -10,7 +10,7 @@ from agentflow_trio.robustness._window_core import NEVER_FULL, Window
 def test_a_lower_limit_refuses_ones_until_enough_has_expired() -> None:
     window = Window(3, 1.0)
     assert [window.admit(1, now) for now in (0.0, 0.25, 0.5)] == [True] * 3
-    window.set_limit(1, 0.5)
+    window.set_limit(1, 0.5, 0)
     assert window.ready_at(1) == 1.5
     assert not window.admit(1, 1.25)
     assert window.admit(1, 1.5)
@@ -20,7 +20,7 @@ def test_a_lower_limit_refuses_ones_until_enough_has_expired() -> None:
 def test_a_higher_limit_makes_room_at_once() -> None:
     window = Window(1, 1.0)
     assert window.admit(1, 0.0)
-    window.set_limit(3, 0.0)
+    window.set_limit(3, 0.0, 0)
     assert window.ready_at(2) == NEVER_FULL
     assert window.admit(2, 0.0)
     assert not window.admit(1, 0.5)
@@ -49,7 +49,7 @@ def test_all_has_expired_when_the_first_weight_comes(block_size: int) -> None:
     assert window.admit(1, 0.0)
     assert window.admit(1, 0.0)
     assert window.admit(2, 5.0)
-    window.set_limit(4, 5.0)
+    window.set_limit(4, 5.0, 0)
     assert window.admit(2, 5.5)
     assert [window.ready_at(weight) for weight in (1, 2, 3, 4)] == [6.0, 6.0, 6.5, 6.5]
 
@@ -79,3 +79,11 @@ def test_many_blocks_that_expired_make_room_for_one_weight() -> None:
     assert window.free(1.5) == 15
     assert window.free(2.0) == 50
     assert window.free(3.0) == 100
+
+
+def test_a_fork_lets_go_of_what_expired_as_soon_as_its_original() -> None:
+    original = Window(5, 1.0, block_size=4)
+    twin = original.fork()
+    for second in range(100):
+        assert twin.admit(1, float(second))
+    assert sum(len(block.expiries) for block in twin._blocks) < 3 * 4

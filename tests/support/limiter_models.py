@@ -71,7 +71,10 @@ class WindowModel:
 
     def live(self, admitted: Sequence[Admission], at: float) -> list[Admission]:
         """What counts at an instant."""
-        return [each for each in admitted if self.over(each) > at]
+        # Not by `over`, since it is asked of every admission at every step.
+        if self.is_closed:
+            return [each for each in admitted if each.at + self.window >= at]
+        return [each for each in admitted if each.at + self.window > at]
 
     def used(self, admitted: Sequence[Admission], at: float) -> int:
         return sum(each.weight for each in self.live(admitted, at))
