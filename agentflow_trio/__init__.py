@@ -3,17 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ._lazy import lazily
-from .engine import (
-    CancelReport,
-    DrainReport,
-    Engine,
-    EngineStatistics,
-    Run,
-    StepContext,
-    StreamReader,
-    Subscription,
-    current_step,
-)
+from .engine import StepContext, current_step
 from .errors import (
     AbandonedThread,
     AbandonedThreadWarning,
@@ -65,28 +55,22 @@ from .errors import (
     WrongItemsError,
     WrongOutputsError,
 )
-from .flow import (
-    Edge,
-    Flow,
-    Fold,
-    Node,
-    Source,
-    Step,
-    Wiring,
-    Work,
-    batch,
-    each,
-    flow,
-    fold,
-    parallel,
-    race,
-    step,
-)
+from .flow import Edge, Flow, Node, Step, Wiring, Work, flow, step
 from .robustness import Fallback
 from .state import SharedState, StateKey, added, fork, latest, merge, merged_by, summed
 from .types import END, Count, Exit, Next, Resource, RunResult, Share, Stream
 
 if TYPE_CHECKING:
+    from .engine import (
+        CancelReport,
+        DrainReport,
+        Engine,
+        EngineStatistics,
+        Run,
+        StreamReader,
+        Subscription,
+    )
+    from .flow import Fold, Source, batch, each, fold, parallel, race
     from .robustness import (
         AdaptiveTimeout,
         BreakerState,
@@ -110,29 +94,40 @@ if TYPE_CHECKING:
 else:
     __getattr__ = lazily(
         __name__,
-        dict.fromkeys(
-            [
-                "AdaptiveTimeout",
-                "BreakerState",
-                "Bulkhead",
-                "BulkheadPolicy",
-                "CircuitBreaker",
-                "CircuitPolicy",
-                "KeyedRateLimiter",
-                "PoolPolicy",
-                "Rate",
-                "RateLimiter",
-                "ResourcePool",
-                "Retry",
-                "RetryBudget",
-                "RetryPolicy",
-                "Timeout",
-                "TokenBucketPolicy",
-                "WindowPolicy",
-                "open_pool",
-            ],
-            ".robustness",
-        ),
+        {
+            "AdaptiveTimeout": ".robustness",
+            "BreakerState": ".robustness",
+            "Bulkhead": ".robustness",
+            "BulkheadPolicy": ".robustness",
+            "CancelReport": ".engine",
+            "CircuitBreaker": ".robustness",
+            "CircuitPolicy": ".robustness",
+            "DrainReport": ".engine",
+            "Engine": ".engine",
+            "EngineStatistics": ".engine",
+            "Fold": ".flow",
+            "KeyedRateLimiter": ".robustness",
+            "PoolPolicy": ".robustness",
+            "Rate": ".robustness",
+            "RateLimiter": ".robustness",
+            "ResourcePool": ".robustness",
+            "Retry": ".robustness",
+            "RetryBudget": ".robustness",
+            "RetryPolicy": ".robustness",
+            "Run": ".engine",
+            "Source": ".flow",
+            "StreamReader": ".engine",
+            "Subscription": ".engine",
+            "Timeout": ".robustness",
+            "TokenBucketPolicy": ".robustness",
+            "WindowPolicy": ".robustness",
+            "batch": ".flow",
+            "each": ".flow",
+            "fold": ".flow",
+            "open_pool": ".robustness",
+            "parallel": ".flow",
+            "race": ".flow",
+        },
     )
 
 __all__ = [

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self, dataclass_transform, final, overload
 
 import attrs
-from typing_extensions import TypeIs, TypeVar, override
 
+from ._typing import TypeIs, TypeVar, override
 from .types import Phase
 
 __all__ = [

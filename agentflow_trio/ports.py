@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
-from typing_extensions import override
+from ._typing import override
 
 if TYPE_CHECKING:
     from .events import ExecutionEvent

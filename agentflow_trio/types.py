@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
 import attrs
-from typing_extensions import override
+
+from ._typing import override
 
 __all__ = [
     "END",

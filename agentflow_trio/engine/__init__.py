@@ -1,14 +1,33 @@
 """The machine: runs plans, in nurseries, on Trio's clock, and leaves nothing behind."""
 
+from typing import TYPE_CHECKING
+
+from .._lazy import lazily
 from ._context import StepContext, current_step
-from ._drain import DrainReport
-from ._engine import Engine, EngineStatistics
-from ._handle import CancelReport, Run
 from ._plan import Branch, Catch, Items, Kind, Plan, PlanStep, Runnable, link, way_out
 from ._run import execute
-from ._streams import StreamReader
-from ._subscription import Subscription
-from ._threads import abandoned_threads
+
+if TYPE_CHECKING:
+    from ._drain import DrainReport
+    from ._engine import Engine, EngineStatistics
+    from ._handle import CancelReport, Run
+    from ._streams import StreamReader
+    from ._subscription import Subscription
+    from ._threads import abandoned_threads
+else:  # 5 ms; a program that only runs flows needs none of them
+    __getattr__ = lazily(
+        __name__,
+        {
+            "CancelReport": "._handle",
+            "DrainReport": "._drain",
+            "Engine": "._engine",
+            "EngineStatistics": "._engine",
+            "Run": "._handle",
+            "StreamReader": "._streams",
+            "Subscription": "._subscription",
+            "abandoned_threads": "._threads",
+        },
+    )
 
 __all__ = [
     "Branch",

@@ -18,8 +18,6 @@ from ..types import Resource, Stream
 from ._cleanup import Cleanup
 from ._live import CURRENT, Strand
 from ._private import PublicStatus, find_status
-from ._processes import in_process
-from ._threads import in_thread
 from ._trail import Place
 
 __all__ = ["StepContext", "current_step"]
@@ -192,6 +190,8 @@ class StepContext:
                 for calls that touch nothing anybody else uses.
         """
         run = self._live().run
+        from ._threads import in_thread  # noqa: PLC0415 - 1 ms of import, for who needs it
+
         return await in_thread(run, lambda: self.path, fn, args, abandon=abandon_on_cancel)
 
     async def to_process(self, fn: Callable[[*PosArgs], Value], /, *args: *PosArgs) -> Value:
@@ -210,6 +210,8 @@ class StepContext:
             NotPicklableError: something cannot be passed between processes.
             WorkerDiedError: the process died.
         """
+        from ._processes import in_process  # noqa: PLC0415 - as above
+
         return await in_process(self._live().run, fn, args)
 
     async def emit(self, stream: Stream[Value], chunk: Value, /) -> None:

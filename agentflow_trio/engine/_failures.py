@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trio
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ..errors import (
     Failure,
     FlowAbortedError,

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, Final, NamedTuple, final
 
 import trio
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ..errors import CutOff, Failure, WrongItemsError, WrongOutputsError
 from ..types import Count, Share
 from ._attempts import attempts, cleaning_up, closed

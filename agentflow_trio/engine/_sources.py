@@ -20,8 +20,8 @@ from itertools import islice
 from typing import Any, TypeAlias, TypeGuard, final
 
 import trio
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ._plan import Items
 
 __all__ = ["Part", "Pulled", "closing", "is_many", "is_stream", "parts"]

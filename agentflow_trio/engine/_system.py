@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from typing import final
 
-from typing_extensions import override
-
+from .._typing import override
 from ..ports import Ids, WallClock
 
 __all__ = ["RandomIds", "SystemClock"]

@@ -13,9 +13,7 @@ from ..robustness import Fallback
 from ..state import fork
 from ..types import Exit
 from ._attempts import attempts, closed
-from ._branches import run_branches
 from ._failures import follow, is_caught
-from ._items import run_items
 from ._limits import limited
 from ._live import RunPlan, Strand
 from ._plan import Kind, Plan, PlanStep, StateValue
@@ -41,6 +39,8 @@ async def visit(
         if step.inner is not None:
             state, chosen = await _nested(strand, step, step.inner, state, place, run_plan)
         elif step.branches:
+            from ._branches import run_branches  # noqa: PLC0415 - see below
+
             at_once = partial(run_branches, strand, step, state, place, run_plan)
             state, chosen = await limited(strand, step, place, at_once)()
         elif step.kind is Kind.FUNCTION:
@@ -69,6 +69,9 @@ async def _phases(
             prepared = await step.prep(mine)
             strand.phase = "exec"
             if step.items is not None:
+                # these shapes take 2 ms to import, and many programs have no use for them
+                from ._items import run_items  # noqa: PLC0415
+
                 return await run_items(strand, step, step.items, prepared, place, run_plan)
             return await attempts(strand, step, lambda: step.exec(prepared))
         finally:

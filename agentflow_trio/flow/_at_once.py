@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, final
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..engine import Branch, Kind, PlanStep, execute
 from ..state import fork
 from ..types import Exit, Next, RunResult

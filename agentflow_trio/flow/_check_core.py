@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from typing_extensions import TypeIs
-
+from .._typing import TypeIs
 from ..errors import Problem, StepLimitError
 from ..types import END, Exit, Next
 from ._node import defaulted_of

@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, final, overload
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..engine import Catch, Kind, Plan, PlanStep, execute, link, way_out
 from ..errors import FlowDefinitionError, Problem
 from ..state import fork
@@ -26,13 +26,15 @@ from ._inspect import (
     ways_out,
     wiring_problems,
 )
-from ._item_types import Source
 from ._node import BuiltIn, Node, overwrite, passed_exit
 from ._over import FlowPerItem, over_problems
 from ._replace import replaced
 from ._state_type import declared_problems, state_type
 from ._step import Edge, Step, compile_step
 from ._words import name_problems
+
+if TYPE_CHECKING:
+    from ._item_types import Source
 
 __all__ = ["Flow", "Wiring", "Within", "flow"]
 
@@ -292,20 +294,21 @@ class Within(BuiltIn, Generic[Outer, State, Exits]):
 # ---------------------------------------------------------------- definition
 
 
+# attrs would take 0.4 ms to make the makers
 @final
-@attrs.frozen(eq=False, repr=False)
 class _FlowMaker(Generic[State]):
-    name: str | None
-    state: type[State]
+    def __init__(self, name: str | None, state: type[State]) -> None:
+        self.name = name
+        self.state = state
 
     def __call__(self, wiring: Callable[Exits, Wiring[State]], /) -> Flow[State, Exits]:
         return _define(wiring, self.name, self.state)
 
 
 @final
-@attrs.frozen(eq=False, repr=False)
 class _NamedFlowMaker:
-    name: str | None
+    def __init__(self, name: str | None) -> None:
+        self.name = name
 
     def __call__(self, wiring: Callable[Exits, Wiring[State]], /) -> Flow[State, Exits]:
         return _define(wiring, self.name, None)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Concatenate, Generic, ParamSpec, TypeVar, Unpack, final, overload
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..engine import Kind, PlanStep
 from ..errors import WrongExitError
 from ..state import fork
@@ -86,9 +86,9 @@ class FunctionNode(BuiltIn, Generic[State, Exits]):
 
 
 @final
-@attrs.frozen(eq=False, repr=False)
 class _StepMaker:
-    options: StepOptions
+    def __init__(self, options: StepOptions) -> None:
+        self.options = options
 
     def __call__(
         self, function: Callable[Concatenate[State, Exits], Awaitable[Next | None]], /

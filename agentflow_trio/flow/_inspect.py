@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from inspect import Parameter
 from typing import Literal
 
-from typing_extensions import TypeIs
-
+from .._typing import TypeIs
 from ..errors import Problem
 from ._words import snake_case
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, final
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..engine import Items, Kind, PlanStep
 from ..types import Count, Exit, Next, Share
 from ._bind import bind_exits

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import attrs
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ..errors import Problem
 from ..types import AttrsState
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict, final
 
 import attrs
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ..errors import Problem
 from ..robustness import Fallback
 from ..types import Resource

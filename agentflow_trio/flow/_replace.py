@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, final
 
 import attrs
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ..errors import Problem
 from ..types import Next
 from ._node import BuiltIn, Node, exits_of

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ..errors import Problem
 from ..types import Count, Share
 from ._inspect import helper_problems

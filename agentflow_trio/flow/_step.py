@@ -19,8 +19,8 @@ from typing import (
 )
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..engine import Kind, Plan, PlanStep, execute, link, way_out
 from ..errors import Problem, StepDefinitionError
 from ..robustness import Fallback

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Literal, TypeAlias, final
 
 from trio.lowlevel import checkpoint_if_cancelled
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import GuardMisuseError
 from ._retry_core import Again
 from ._trial import RetryState, Trial

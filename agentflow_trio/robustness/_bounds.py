@@ -10,7 +10,8 @@ import math
 from typing import TypeVar, final
 
 import attrs
-from typing_extensions import override
+
+from .._typing import override
 
 __all__ = ["Bound", "Number", "Whole", "named"]
 

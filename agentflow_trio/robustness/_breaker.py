@@ -20,8 +20,8 @@ from trio.lowlevel import (
     enable_ki_protection,
     in_trio_run,
 )
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import CircuitOpenError, GuardMisuseError
 from ._bounds import named
 from ._breaker_core import BreakerCore, Ticket

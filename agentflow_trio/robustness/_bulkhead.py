@@ -22,8 +22,8 @@ from trio.lowlevel import (
     current_task,
     enable_ki_protection,
 )
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import BulkheadFullError, GuardMisuseError, GuardReentryError
 from ._bounds import Number, Whole, named
 from ._bulkhead_core import BulkheadCore, BulkheadStatistics

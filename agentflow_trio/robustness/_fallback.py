@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar, final, overload
 
 import attrs
-from typing_extensions import TypeIs
+
+from .._typing import TypeIs, override
 
 __all__ = ["Fallback"]
 
@@ -26,14 +27,32 @@ _MISSING: Final = _Missing()
 
 
 @final
-@attrs.frozen
 class _Always(Generic[Value_co]):
-    """A function of the error that does not look at it."""
+    """A function of the error that does not look at it. By hand: attrs would take 0.4 ms of every import."""
 
-    value: Value_co
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value_co) -> None:
+        self.value: Value_co = value
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return _is_always(other) and bool(self.value == other.value)
+
+    @override
+    def __hash__(self) -> int:
+        return hash((_Always, self.value))
+
+    @override
+    def __repr__(self) -> str:
+        return f"_Always(value={self.value!r})"
 
     def __call__(self, _error: Exception, /) -> Value_co:
         return self.value
+
+
+def _is_always(value: object) -> TypeIs[_Always[object]]:
+    return isinstance(value, _Always)
 
 
 @final

@@ -15,8 +15,8 @@ from typing import Final, Generic, Never, Protocol, TypeVar, TypeVarTuple, final
 
 import trio
 from trio.lowlevel import Task, current_clock, current_root_task, current_task
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import GuardInUseError, GuardMisuseError
 from ..ports import Simulated
 from ._events import GuardEvent, OnEvent

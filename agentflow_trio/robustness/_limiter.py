@@ -25,8 +25,8 @@ from trio.lowlevel import (
     reschedule,
     wait_task_rescheduled,
 )
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import RateLimitedError
 from ._bounds import Number, Whole, named
 from ._events import CallRejected, LimitChanged, OnEvent, WaitEnded, WaitStarted

@@ -9,8 +9,8 @@ import math
 from typing import final
 
 import attrs
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ._bounds import Number, Whole
 from ._limiter_core import Meter
 from ._token_bucket_core import Bucket

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Never, ParamSpec, TypeVar, TypeVarTuple, final
 
 from trio.lowlevel import checkpoint_if_cancelled
-from typing_extensions import override
 
+from .._typing import override
 from ._attempts import Attempt, Attempts
 from ._bounds import named
 from ._events import OnEvent

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias, final
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import RejectedError
 from ._bounds import Bound, Number, Whole
 from ._budget_core import RetryBudget

@@ -13,8 +13,8 @@ from typing import TypeAlias, final
 import attrs
 import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_root_task
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import DeadlineExceededError
 from ._bounds import named
 from ._events import CallTimedOut, OnEvent

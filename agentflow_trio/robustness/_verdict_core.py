@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, TypeAlias, final
 
 import trio
-from typing_extensions import TypeIs
 
+from .._typing import TypeIs
 from ..errors import RejectedError
 
 __all__ = ["Errors", "Judge", "Verdict", "is_async", "is_cancelled", "is_group", "leaves_of"]

@@ -23,8 +23,8 @@ from typing import (
 )
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..errors import StateForkError, StateKeyError
 from ._fork_core import Memo, fork_fields
 from ._kinds_core import MISSING, names_of

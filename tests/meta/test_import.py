@@ -25,6 +25,7 @@ ADAPTERS: Final = [
     "starlette",
     "structlog",
     "trio_parallel",
+    "typing_extensions",
 ]
 
 
