@@ -16,6 +16,7 @@ from ..events import (
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    ItemFailed,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -123,6 +124,12 @@ def _(event: Caught) -> str:
 @_said.register
 def _(event: FallbackUsed) -> str:
     return f"fell back after {event.error}: {event.message}"
+
+
+@_said.register
+def _(event: ItemFailed) -> str:
+    goes_on = ", the step goes on" if event.tolerated else ""
+    return f"failed{_took(event)}{goes_on}: {event.error}: {event.message}"
 
 
 @_said.register

@@ -170,12 +170,21 @@ class Engine:
             # bounded by the runs' cleanup_grace; a Cancelled here would hide what ends the body
             with trio.CancelScope(shield=True):
                 await self._all_ended()  # noqa: ASYNC102 - shielded, and bounded as said
-            if self._manager is not None:
-                await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's end
             try:
-                await self._processes.close(error)  # noqa: ASYNC102 - shielded, bounded likewise
+                if self._manager is not None:
+                    await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's
+            except BaseException as stopped:
+                error = stopped
+                raise
             finally:
-                self._threads.tell_left(error)
+                await self._close(error)  # noqa: ASYNC102 - shielded, and bounded likewise
+
+    async def _close(self, error: BaseException | None) -> None:
+        """Nothing runs any more: end what was kept for more of it."""
+        try:
+            await self._processes.close(error)
+        finally:
+            self._threads.tell_left(error)
 
     def _cancel_all(self, cause: BaseException) -> None:
         for run in [*self._runs]:

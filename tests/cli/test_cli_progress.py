@@ -415,6 +415,17 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
     )
     tell(NodeCancelled, "news/edit#2", 11.0, duration_ms=250.0, phase="exec", attempt=1)
     tell(CleanupOverrun, "news/edit#2", 11.0, callback="close", grace=5.0, stack=())
+    for tolerated in (True, False):
+        tell(
+            ItemFailed,
+            "news/edit#2[3]",
+            11.0,
+            duration_ms=250.0,
+            attempt=1,
+            error="E",
+            message="a",
+            tolerated=tolerated,
+        )
     tell(ThreadAbandoned, "news/edit#2", 11.0, function="spin")
     tell(
         ThreadEnded,
@@ -455,6 +466,8 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
         "    1.000  news/edit failed in prep after 0.500 s: E: a [31m b",
         "    1.000  news/edit#2 cancelled in exec after 0.250 s",
         "    1.000  news/edit#2 cleanup close did not end within 5 s",
+        "    1.000  news/edit#2[3] failed after 0.250 s, the step goes on: E: a",
+        "    1.000  news/edit#2[3] failed after 0.250 s: E: a",
         "    1.000  news/edit#2 abandoned its thread, which works on: spin",
         "    1.000  news/edit#2 abandoned thread ended: spin",
         "    1.000  news/edit#2 abandoned thread ended by E: a: spin",

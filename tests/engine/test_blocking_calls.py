@@ -434,6 +434,24 @@ async def test_an_error_that_leaves_the_engine_gets_a_note_and_is_not_replaced(
     await until(lambda: not abandoned_threads())
 
 
+async def test_what_stops_the_program_gets_the_note_too(grinder: Grinder) -> None:
+    async def stop() -> None:
+        raise KeyboardInterrupt
+
+    async def leave() -> None:
+        async with Engine() as engine:
+            await left_by_cancelling(engine, grinder)
+            async with engine.start(doing(stop, "stop"), Notes()):
+                await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await leave()
+    assert isinstance(caught.value.exceptions[0], KeyboardInterrupt)
+    assert any("abandoned thread(s) still work" in note for note in caught.value.__notes__)
+    grinder.go_on.set()
+    await until(lambda: not abandoned_threads())
+
+
 async def test_a_run_without_an_engine_warns_at_once(grinder: Grinder) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(abandoning(grinder).run, Notes())
