@@ -20,7 +20,6 @@ from ..errors import (
     NotAwaitableError,
     StepLimitError,
     WrongExitError,
-    is_tree,
 )
 from ..types import Exit, Phase
 from ._live import Strand
@@ -209,7 +208,8 @@ def mark_once(strand: Strand, error: BaseException, phase: Phase) -> Failure:
 def owe(strand: Strand, errors: Sequence[BaseException], phase: Phase) -> None:
     """Keep *errors* for the exception that is about to be raised by this visit."""
     marked = [
-        (error, None if is_tree(error) else _mark(strand, error, phase)) for error in errors
+        (error, None if error is strand.trouble.tree else _mark(strand, error, phase))
+        for error in errors
     ]
     strand.trouble.owed = (*strand.trouble.owed, *marked)
 
@@ -232,7 +232,10 @@ def flow_failed(
     strand: Strand, name: str, path: str, state: object, errors: Sequence[BaseException]
 ) -> BaseException:
     """What a run raises when *errors* concern the whole of it."""
-    marks = [None if is_tree(error) else _mark(strand, error, "flow") for error in errors]
+    marks = [
+        None if error is strand.trouble.tree else _mark(strand, error, "flow")
+        for error in errors
+    ]
     return _group(strand, _failed(name), path, state, errors, marks)
 
 

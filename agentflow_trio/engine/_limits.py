@@ -78,11 +78,18 @@ async def bounded(
     if limit.heartbeat:
         strand.heartbeats = (*strand.heartbeats, (scope, limit.seconds))
     left: list[BaseException] = []
+    ours = False
     try:
         with scope:
-            return await work()
+            try:
+                return await work()
+            except BaseException as error:
+                ours = error is strand.trouble.tree
+                raise
     # raised below, together with the limit
     except BaseException as error:  # noqa: ASYNC103
+        if ours:  # leaving the scope makes another group of it
+            strand.trouble.tree = error
         if not scope.cancelled_caught:
             if (
                 scope.cancel_called

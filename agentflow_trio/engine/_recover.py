@@ -37,6 +37,10 @@ async def recover(
 ) -> tuple[PlanStep, StateValue, Frame | None]:
     """Return where an edge routes *error*, the state there and its frame; raise what the flow raises if none does."""
     between = strand.phase == "flow"
+    if between:
+        # counted, but not begun
+        strand.steps -= 1
+        strand.idle -= 1
     if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
     phase, cleanups = strand.phase, list[BaseException]()

@@ -117,7 +117,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     steps, idle = strand.counts()
         # recover raises it again unless an edge catches it, and shields what it awaits
         except BaseException as error:  # noqa: ASYNC103, BLE001
-            strand.idle = idle
+            strand.idle = max(idle, strand.idle)  # a flow inside has counted, too
             step, state, frame = await recover(strand, plan, frame, step, state, error)  # noqa: ASYNC102
             steps, idle = strand.counts()
 
@@ -160,6 +160,5 @@ async def attend(strand: Strand) -> None:
     strand.stop = strand.next_look()
     if strand.steps_of_all() > strand.limit:
         strand.phase = "flow"
-        strand.steps -= 1
         visits = sorted(strand.trail.visits.items(), key=lambda item: (-item[1], item[0]))
         raise StepLimitError(max_steps=int(strand.limit), busiest=dict(visits[:3]))

@@ -21,6 +21,7 @@ from .engine_kit import (
     chain,
     counted_passes,
     doing,
+    failing,
     looping,
     saying,
 )
@@ -147,6 +148,17 @@ async def test_engine_run_is_a_checkpoint_even_if_no_node_waits(observed: bool) 
     async with Engine(observers=[Recorder()] if observed else []) as engine:
         with assert_checkpoints():
             await engine.run(chain("f", saying("a")), Notes())
+
+
+async def test_run_is_a_checkpoint_also_when_a_flow_inside_failed_and_was_caught() -> None:
+    inner, saved = Step(chain("inner", failing(ValueError(), "a")), timeout=5.0), saying("b")
+
+    @flow(name="f")
+    def row() -> Wiring[Notes]:
+        return [inner.then(END).catch(ValueError, to=saved), saved.then(END)]
+
+    with assert_checkpoints():
+        await row.run(Notes())
 
 
 async def test_a_run_in_a_run_is_a_checkpoint_of_its_own() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from agentflow_trio import (
     END,
+    DeadlineExceededError,
     Engine,
     FlowFailedError,
     MaxVisitsError,
@@ -18,12 +20,24 @@ from agentflow_trio import (
     Wiring,
     current_step,
     flow,
+    race,
     step,
 )
 from agentflow_trio.errors import Failure
 from agentflow_trio.events import ExecutionEvent
 
-from .engine_kit import Act, Acts, Notes, Recorder, chain, doing, looping, picture, saying
+from .engine_kit import (
+    Act,
+    Acts,
+    Notes,
+    Recorder,
+    chain,
+    doing,
+    looping,
+    picture,
+    saying,
+    sleeping,
+)
 
 OBSERVED_OR_NOT = pytest.mark.parametrize("observed", [False, True])
 
@@ -316,3 +330,26 @@ async def test_a_loop_of_failures_that_are_caught_needs_flat_memory() -> None:
         await f.run(Notes())
 
     assert await peak_of(run) < 500_000
+
+
+@OBSERVED_OR_NOT
+async def test_a_step_that_was_cut_off_before_it_began_is_not_counted(
+    observed: bool, autojump_clock: MockClock
+) -> None:
+    async def shielded() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2)
+
+    inner = Step(chain("inner", doing(shielded, "a"), saying("b")), timeout=1.0)
+    arms = Step(
+        race(Step(chain("slow", doing(shielded, "x"), saying("y"))), sleeping(1, "z")), name="r"
+    )
+
+    @flow(name="f")
+    def row() -> Wiring[Notes]:
+        return [inner.then(arms).catch(DeadlineExceededError, to=arms), arms.then(END)]
+
+    recorder = Recorder()
+    async with Engine(observers=[recorder] if observed else [], max_steps=6) as engine:
+        result = await engine.run(row, Notes())
+    assert result.steps == sum(result.visits.values()) == 6

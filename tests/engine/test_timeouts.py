@@ -659,3 +659,43 @@ async def test_a_limit_that_was_overtaken_while_it_unwound_is_told_by_the_one_th
         "timeout of the run (3 s) ran out, after timeout of f/inner; spent: "
     )
     assert trio.current_time() == 4.0
+
+
+async def test_a_failure_that_outlives_the_limit_around_it_while_it_is_closed_keeps_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    error = ValueError()
+
+    async def fail() -> None:
+        current_step().on_cleanup(act(2))
+        raise error
+
+    inner = Step(chain("inner", doing(fail, "bad")), timeout=1.0)
+    with pytest.raises(FlowFailedError) as caught:
+        await chain("f", inner).run(Notes())
+    assert trio.current_time() == 2
+    # leaving a scope that has expired makes another group of it
+    assert picture(caught.value) == ("f", [("f/inner", [error])])
+    assert caught.value.find(error) == Failure("f/inner/bad", "exec", 1, 0.0)
+
+
+async def test_the_failure_of_a_run_in_a_node_is_a_failure_of_the_node_also_when_it_is_out_of_time(
+    autojump_clock: MockClock,
+) -> None:
+    async def fail() -> None:
+        raise OSError
+
+    async def hold() -> None:
+        current_step().on_cleanup(fail)
+        await trio.sleep(9)
+
+    async def run_another() -> None:
+        await chain("other", doing(hold, "slow")).run(Notes())
+
+    limited = doing(run_another, "outer").with_(timeout=1.0)
+    with pytest.raises(FlowFailedError) as caught:
+        await chain("f", limited).run(Notes())
+    deadline, other = caught.value.leaves()
+    assert isinstance(deadline, DeadlineExceededError)
+    assert isinstance(other, FlowFailedError)
+    assert caught.value.find(other) == Failure("f/outer", "exec", 1, 1.0)
