@@ -21,6 +21,7 @@ from agentflow_trio.events import (
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    ItemFailed,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
