@@ -183,12 +183,13 @@ class _Shift:
         if self._outputs.window is not None:
             self._outputs.window.open()
 
-    async def _go_on(self, strand: Strand, part: Part | None = None) -> bool:  # noqa: C901, PLR0912 - the hot path: a call costs 0.1 us
+    async def _go_on(self, strand: Strand, part: Part | None = None) -> bool:  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs 0.1 us
         """Work until a part fails and that is tolerated: True; or until there is none: False."""
         task, trail, clock = strand.task, strand.trail, strand.run.clock
         status, patience, mark = find_status()(task), strand.run.settings.patience, MARK
-        sync, stream, outputs, size = self._sync, self._stream, self._outputs, self._size
-        window, tally, bus = outputs.window, self._tally, strand.run.bus
+        put = self._outputs.put
+        sync, stream, size = self._sync, self._stream, self._size
+        window, tally, bus = self._outputs.window, self._tally, strand.run.bus
         work, idle, working = self._attempt(strand), strand.idle, False
         job: ItemValue = _NOTHING
         try:
@@ -206,7 +207,10 @@ class _Shift:
                 if status.effectively_cancelled:
                     await trio.lowlevel.checkpoint_if_cancelled()
                 if window is not None:
-                    await window.enter()
+                    if window.taken < window.room:  # the coroutine would be 0.15 us
+                        window.taken += 1
+                    else:
+                        await window.enter()
                 if strand.steps >= strand.stop and self._stops(strand):
                     return False
                 # ---- the next part
@@ -224,10 +228,11 @@ class _Shift:
                 output = await work(job)
                 if strand.cleanups:
                     await closed(strand, attempt=True)
-                if size is not None:
+                # the usual answer is one look away, the call 0.1 us
+                if size is not None and (type(output) is not list or len(output) != len(job)):
                     _check(self._step.name, job, output)
                 working = False
-                outputs.put(trail.item, output)
+                put(trail.item, output)
                 tally.seen += 1 if size is None else len(job)
                 if bus is not None:
                     bus.batch_done(trail.here().path, strand.started, *tally.told())
