@@ -28,7 +28,7 @@ from ._outputs import outputs_of
 from ._plan import Call, Items, ItemValue, PlanStep
 from ._private import find_status
 from ._reach import Part, Reach
-from ._sources import Pulled, closing, is_many, is_stream, parts
+from ._sources import Pulled, closing, is_many, is_stream, iterate, parts
 from ._trail import Place, Trail
 
 __all__ = ["run_items"]
@@ -51,11 +51,18 @@ async def run_items(
     run_plan: RunPlan,
 ) -> object:
     """Run exec (or a flow, with *run_plan*) for all items of *source*; return what post gets."""
-    shift = _Shift(strand, step, items, source, place, run_plan)
+    _close_in_the_end(strand, place, source)
+
+    async def work() -> object:
+        return await _Shift(strand, step, items, source, place, run_plan).run()
+
+    return await cleaning_up(strand, work)
+
+
+def _close_in_the_end(strand: Strand, place: Place, source: object) -> None:
     close = closing(source)
     if close is not None:
         strand.open(Cleanup("exec", f"the source of {place.path}", close))
-    return await cleaning_up(strand, shift.run)
 
 
 @final
@@ -85,10 +92,13 @@ class _Shift:
             self._workers = min(items.concurrent, -(-length // (items.size or 1)))
         self._outputs = outputs_of(items, length)
         self._tally = _Tally(items.tolerated, length)
-        self._stream = Pulled(source, items) if is_stream(source) else None
-        if self._stream is None and not is_many(source):
+        iterator = source if length is not None else iterate(source)
+        if iterator is not source:  # made here, so nobody else can close it
+            _close_in_the_end(strand, place, iterator)
+        self._stream = Pulled(iterator, items) if is_stream(iterator) else None
+        if self._stream is None and not is_many(iterator):
             raise self._wrong(source, "an iterable or asynchronous iterable")
-        self._sync = iter(()) if not is_many(source) else parts(source, items.size)
+        self._sync = parts(iterator, items.size) if is_many(iterator) else iter(())
 
     def _wrong(self, source: object, expected: str) -> WrongItemsError:
         returned = type(source).__name__

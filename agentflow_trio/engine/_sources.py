@@ -24,7 +24,7 @@ import trio
 from .._typing import TypeIs
 from ._plan import Items
 
-__all__ = ["Part", "Pulled", "closing", "is_many", "is_stream", "parts"]
+__all__ = ["Part", "Pulled", "closing", "is_many", "is_stream", "iterate", "parts"]
 
 Part: TypeAlias = tuple[int, Any]
 """Its number in the source, from 0, and what exec gets: an item, or a list of them."""
@@ -38,6 +38,13 @@ def is_many(source: object) -> TypeGuard[Iterable[Any]]:
 def is_stream(source: object) -> TypeGuard[AsyncIterable[Any]]:
     """Whether it may wait before it gives an item."""
     return hasattr(source, "__aiter__")
+
+
+def iterate(source: object) -> object:
+    """Begin to iterate over *source*; what cannot be iterated over stays what it is."""
+    if is_stream(source):
+        return aiter(source)
+    return iter(source) if is_many(source) else source
 
 
 def parts(source: Iterable[Any], size: int | None) -> Iterator[Part]:
@@ -118,14 +125,22 @@ class Pulled:
 
 def closing(source: object) -> Callable[[BaseException | None], Awaitable[object]] | None:
     """What closes *source*; None if it need not be."""
-    if not is_stream(source) and not inspect.isgenerator(source):
+    if inspect.isgenerator(source):
+        return _calling(source.close)
+    aclose: Callable[[], Awaitable[object]] | None = getattr(source, "aclose", None)
+    if not is_stream(source) or aclose is None:
         return None
 
     async def close(_: BaseException | None) -> None:
-        if inspect.isgenerator(source):
-            source.close()
-        elif aclose is not None:
-            await aclose()
+        await aclose()
 
-    aclose: Callable[[], Awaitable[object]] | None = getattr(source, "aclose", None)
     return close
+
+
+def _calling(
+    close: Callable[[], object],
+) -> Callable[[BaseException | None], Awaitable[object]]:
+    async def call(_: BaseException | None) -> None:
+        close()
+
+    return call

@@ -6,6 +6,7 @@ import operator
 import tracemalloc
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -299,6 +300,63 @@ async def test_a_source_is_closed_however_the_step_ends() -> None:
         with pytest.raises(FlowFailedError):
             await run(each(Work(made, bad=(1,)), concurrent=2, into=into))
     assert ended == ["async", "sync"]
+
+
+class Sources:
+    """An iterable that is no iterator: each time it is begun there is one more to be closed."""
+
+    def __init__(self) -> None:
+        self.begun = self.closed = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.begun += 1
+        try:
+            yield from range(9)
+        finally:
+            self.closed += 1
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        self.begun += 1
+        try:
+            for number in range(9):
+                yield number
+        finally:
+            self.closed += 1
+
+
+class OnlySync:
+    """The same without asynchronous iteration."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.sources)
+
+
+@pytest.mark.parametrize("bad", [(), (1,)])
+@pytest.mark.parametrize("made", [Sources, OnlySync])
+async def test_an_iterator_that_the_engine_made_is_closed_as_well(
+    made: Any, bad: tuple[int, ...]
+) -> None:
+    into: Fold[Any, Any] = fold(int, lambda total, _: total)
+    sources = Sources()
+    source = sources if made is Sources else OnlySync(sources)
+    with suppress(FlowFailedError):
+        await run(each(Work(lambda: source, bad=bad), concurrent=2, into=into))
+    assert (sources.begun, sources.closed) == (1, 1)
+
+
+async def test_a_source_that_is_refused_is_closed() -> None:
+    class Channel(Sources):
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+            self.closed += 1
+
+    channel = Channel()
+    with pytest.raises(FlowFailedError):
+        await run(each(Work(lambda: channel), concurrent=2))
+    assert (channel.begun, channel.closed) == (0, 1)
 
 
 async def test_a_source_that_fails_is_a_failure_of_the_step_and_not_tolerated() -> None:
