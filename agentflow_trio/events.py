@@ -21,6 +21,7 @@ __all__ = [
     "ExecutionEvent",
     "FallbackUsed",
     "ItemFailed",
+    "LoopBlocked",
     "NodeCancelled",
     "NodeFailed",
     "NodeStarted",
@@ -254,6 +255,21 @@ class ThreadEnded(_Event):
 
 @final
 @attrs.frozen(kw_only=True)
+class LoopBlocked(_Event):
+    """A step kept the loop from going round, told when that was over; see ``Engine(watchdog=)``.
+
+    ``seconds``: how long, by the wall. ``task``: its name. ``stack``: where it stood meanwhile, outermost first,
+    the line that blocked last; empty if nobody could look.
+    """
+
+    event_type: ClassVar[Literal["loop_blocked"]] = "loop_blocked"
+    seconds: float
+    task: str
+    stack: tuple[str, ...]
+
+
+@final
+@attrs.frozen(kw_only=True)
 class ObserverFailed(_Event):
     """An observer raised or took too long and was switched off for this run."""
 
@@ -279,6 +295,7 @@ ExecutionEvent: TypeAlias = (
     | CleanupOverrun
     | ThreadAbandoned
     | ThreadEnded
+    | LoopBlocked
     | ObserverFailed
 )
 """Any event: a closed union, so that a ``match`` over it is checked to be complete."""
@@ -302,6 +319,7 @@ EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
         CleanupOverrun,
         ThreadAbandoned,
         ThreadEnded,
+        LoopBlocked,
         ObserverFailed,
     )
 }

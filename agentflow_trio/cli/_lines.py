@@ -17,6 +17,7 @@ from ..events import (
     ExecutionEvent,
     FallbackUsed,
     ItemFailed,
+    LoopBlocked,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -140,6 +141,12 @@ def _(event: CleanupOverrun) -> str:
 @_said.register
 def _(event: ThreadAbandoned) -> str:
     return f"abandoned its thread, which works on: {event.function}"
+
+
+@_said.register
+def _(event: LoopBlocked) -> str:
+    where = f" at {event.stack[-1]}" if event.stack else ""
+    return f"blocked the loop for {event.seconds:.3f} s{where}"
 
 
 @_said.register

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from ._drain import DrainReport
     from ._engine import Engine, EngineStatistics
     from ._handle import CancelReport, Run
+    from ._snapshot import (
+        Blocked,
+        Live,
+        RunSnapshot,
+        RunState,
+        Snapshot,
+        TaskSnapshot,
+        VisitSnapshot,
+    )
     from ._streams import StreamReader
     from ._subscription import Subscription
     from ._threads import abandoned_threads
@@ -18,18 +27,26 @@ else:  # 5 ms; a program that only runs flows needs none of them
     __getattr__ = lazily(
         __name__,
         {
+            "Blocked": "._snapshot",
             "CancelReport": "._handle",
             "DrainReport": "._drain",
             "Engine": "._engine",
             "EngineStatistics": "._engine",
+            "Live": "._snapshot",
             "Run": "._handle",
+            "RunSnapshot": "._snapshot",
+            "RunState": "._snapshot",
+            "Snapshot": "._snapshot",
             "StreamReader": "._streams",
             "Subscription": "._subscription",
+            "TaskSnapshot": "._snapshot",
+            "VisitSnapshot": "._snapshot",
             "abandoned_threads": "._threads",
         },
     )
 
 __all__ = [
+    "Blocked",
     "Branch",
     "CancelReport",
     "Catch",
@@ -38,13 +55,19 @@ __all__ = [
     "EngineStatistics",
     "Items",
     "Kind",
+    "Live",
     "Plan",
     "PlanStep",
     "Run",
+    "RunSnapshot",
+    "RunState",
     "Runnable",
+    "Snapshot",
     "StepContext",
     "StreamReader",
     "Subscription",
+    "TaskSnapshot",
+    "VisitSnapshot",
     "abandoned_threads",
     "current_step",
     "execute",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NoReturn, final
+from typing import Final, NoReturn, final
 
 import trio
 
@@ -27,7 +27,7 @@ from ._reach import apart
 from ._recover import recover
 from ._trail import LEFT, Place, Trail
 
-__all__ = ["run_branches"]
+__all__ = ["ARMS", "Arm", "run_branches"]
 
 
 async def run_branches(
@@ -37,7 +37,7 @@ async def run_branches(
     crowd = Crowd(strand, place, race=step.kind is Kind.RACE)
     try:
         arms = [
-            _Arm(number, branch, fork(state), Trail(branch.plan, place))
+            Arm(number, branch, fork(state), Trail(branch.plan, place))
             for number, branch in enumerate(step.branches)
             if branch.when is None or branch.when(state)
         ]
@@ -61,7 +61,7 @@ async def run_branches(
 
 
 @final
-class _Arm:
+class Arm:
     """One branch in one visit.
 
     Attributes:
@@ -84,7 +84,7 @@ class _Arm:
 
 def _start(
     crowd: Crowd,
-    arms: Sequence[_Arm],
+    arms: Sequence[Arm],
     run_plan: RunPlan,
     nursery: trio.Nursery,
 ) -> None:
@@ -100,7 +100,7 @@ def _start(
             nursery.start_soon(_run_arm, crowd, arm, run_plan, name=name)
 
 
-async def _run_arm(crowd: Crowd, arm: _Arm, run_plan: RunPlan) -> None:
+async def _run_arm(crowd: Crowd, arm: Arm, run_plan: RunPlan) -> None:
     """Run one arm in a task and with a strand of its own."""
     strand = Strand(crowd.strand.run, crowd.strand, arm.trail)
     CURRENT.set(strand)
@@ -124,7 +124,7 @@ async def _run_arm(crowd: Crowd, arm: _Arm, run_plan: RunPlan) -> None:
         strand.forget()
 
 
-async def _run_function(crowd: Crowd, arm: _Arm, step: PlanStep) -> None:
+async def _run_function(crowd: Crowd, arm: Arm, step: PlanStep) -> None:
     """The same for a single function without exits, when nobody listens: a third of the loop's costs for each branch."""
     strand = Strand(crowd.strand.run, crowd.strand, arm.trail)
     CURRENT.set(strand)
@@ -152,7 +152,7 @@ async def _run_function(crowd: Crowd, arm: _Arm, step: PlanStep) -> None:
 
 
 async def _lost(
-    crowd: Crowd, arm: _Arm, strand: Strand, step: PlanStep, error: BaseException
+    crowd: Crowd, arm: Arm, strand: Strand, step: PlanStep, error: BaseException
 ) -> None:
     """The function of *arm* raised *error*, or was cancelled."""
     try:
@@ -171,7 +171,11 @@ async def _lost(
         strand.forget()
 
 
-def _cut_off(crowd: Crowd, arm: _Arm, strand: Strand, error: BaseException) -> NoReturn:
+ARMS: Final = (_run_arm.__code__, _run_function.__code__)
+"""What runs in an arm's task: whoever looks at the tasks knows one by it, and reads ``arm``, ``crowd`` and ``strand``."""
+
+
+def _cut_off(crowd: Crowd, arm: Arm, strand: Strand, error: BaseException) -> NoReturn:
     """What `recover` does, for an arm with nothing to close: for 10,000 at once it would take a second."""
     elapsed = strand.run.clock() - strand.started
     path = f"{crowd.place.path}/{arm.branch.name}"
@@ -180,7 +184,7 @@ def _cut_off(crowd: Crowd, arm: _Arm, strand: Strand, error: BaseException) -> N
 
 
 async def _note(
-    crowd: Crowd, arm: _Arm, strand: Strand, error: BaseException
+    crowd: Crowd, arm: Arm, strand: Strand, error: BaseException
 ) -> BaseException | None:
     """Keep what an arm raised, and end the others if that decides; return what it is to raise."""
     if has_stopped(strand, error):
@@ -198,7 +202,7 @@ async def _note(
     return cancelled
 
 
-async def _winner(crowd: Crowd, step: PlanStep, arms: Sequence[_Arm]) -> _Arm:
+async def _winner(crowd: Crowd, step: PlanStep, arms: Sequence[Arm]) -> Arm:
     """Who ended well first, of several at one moment the first declared."""
     done = [arm for arm in arms if arm.ended is not None]
     first = min((arm.ended for arm in done if arm.ended is not None), default=None)

@@ -19,6 +19,7 @@ from ..events import (
     ExecutionEvent,
     FallbackUsed,
     ItemFailed,
+    LoopBlocked,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -179,6 +180,13 @@ class Bus:
         """A thread that had been abandoned came to its end, perhaps after the run."""
         told = brief(error) if error else {"error": None, "message": None}
         self._emit(ThreadEnded, path, begun, function=function, **told)
+
+    def loop_blocked(
+        self, path: str, seconds: float, task: str, stack: tuple[str, ...]
+    ) -> None:
+        """A step kept the loop from going round. After the last event nothing is told."""
+        if not self._closed:
+            self._emit(LoopBlocked, path, seconds=seconds, task=task, stack=stack)
 
     def _emit(
         self,

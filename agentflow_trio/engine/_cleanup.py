@@ -8,21 +8,23 @@ One that overruns is reported, never waited for in silence.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Final, final
 
 import attrs
-import outcome
 import trio
 
 from ..errors import CleanupOverrunError
 from ..types import Phase
+from ._frames import places
 
 if TYPE_CHECKING:
     from ._live import Strand
 
-__all__ = ["Cleanup", "close_attempt", "close_visit"]
+__all__ = ["WATCH", "Cleanup", "close_attempt", "close_visit"]
+
+WATCH: Final = "agentflow cleanup watch"
+"""The name of the task that looks on while something is closed."""
 
 
 @final
@@ -128,7 +130,7 @@ class _Overrun:
             await self._cleanup.close(error)
         except BaseException as failure:
             if self._scope.cancel_called:
-                self.told(_places(traceback.walk_tb(failure.__traceback__)))
+                self.told(places(traceback.walk_tb(failure.__traceback__)))
             raise
 
     async def watched(self, error: BaseException | None) -> None:
@@ -137,11 +139,11 @@ class _Overrun:
 
         async def watch() -> None:
             await trio.sleep_until(self._deadline)
-            self.told(_places(self._strand.task.iter_await_frames()))
+            self.told(places(self._strand.task.iter_await_frames()))
             self._scope.cancel()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch, name="agentflow cleanup watch")
+            nursery.start_soon(watch, name=WATCH)
             try:
                 await self._cleanup.close(error)
             # raised below, outside the nursery, so that it is not grouped
@@ -150,16 +152,3 @@ class _Overrun:
             nursery.cancel_scope.cancel()
         if raised is not None:
             raise raised
-
-
-def _places(frames: Iterable[tuple[FrameType, int]]) -> Iterator[str]:
-    """Where *frames* are, outermost first; those of this package, of Trio and of outcome are left out."""
-    for frame, line in frames:
-        filename = frame.f_code.co_filename
-        if not filename.startswith(_NOT_THEIRS):
-            yield f"{frame.f_code.co_name} ({filename}:{line})"
-
-
-_NOT_THEIRS = tuple(
-    str(path).rpartition("/")[0] for path in (__file__, trio.__file__, outcome.__file__)
-)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
 
 import attrs
 import trio
@@ -23,7 +23,7 @@ from ..errors import (
     SelfWaitError,
     TooManyRunsError,
 )
-from ..ports import Ids, Observer, WallClock
+from ..ports import Ids, Observer, Simulated, WallClock
 from ..state import fork
 from ..types import AttrsState, Resource, RunResult
 from ._drain import Drain, DrainReport
@@ -35,6 +35,10 @@ from ._run import check_resources, check_timeout
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
 from ._threads import Threads
+
+if TYPE_CHECKING:
+    from ._blocking import Watchdog
+    from ._snapshot import Snapshot
 
 __all__ = ["Engine", "EngineStatistics"]
 
@@ -88,6 +92,7 @@ class Engine:
         observer_budget: float = 0.1,
         wall_clock: WallClock | None = None,
         ids: Ids | None = None,
+        watchdog: float | None = None,
     ) -> None:
         """Set what all its runs have in common.
 
@@ -104,6 +109,9 @@ class Engine:
             observer_budget: seconds an observer may take for one event before it is switched off for that run.
             wall_clock: the time of day, for the first event of a run.
             ids: where run ids come from; random UUIDs by default.
+            watchdog: seconds of real time that any task may keep the loop from going round; who takes longer is told,
+                with the line, as a `LoopBlocked` event of the run, in the log (``agentflow_trio.watchdog``, once for
+                each place) and in `snapshot`. Off by default, and in a simulation, whose time is not real.
 
         Raises:
             ValueError: a bound makes no sense.
@@ -115,6 +123,10 @@ class Engine:
         _check_count("max_processes", max_processes)
         _check_seconds("cleanup_grace", cleanup_grace, most=sys.float_info.max)
         _check_seconds("observer_budget", observer_budget, most=math.inf)
+        if watchdog is not None and not watchdog > 0.0:
+            raise ValueError(
+                f"Engine: watchdog must be a number of seconds > 0, not {watchdog!r}"
+            )
         _check_observers(observers)
         _check_resources(resources or {})
         self._threads = Threads(max_threads)
@@ -129,7 +141,10 @@ class Engine:
             ids=ids or RandomIds(),
             threads=self._threads,
             processes=self._processes,
+            settle=None if watchdog is None else self._settle,
         )
+        self._limit = watchdog
+        self._watchdog: Watchdog | None = None
         self._seed = seed
         self._max_runs = max_runs
         self._runs: list[Run[Any]] = []
@@ -145,7 +160,17 @@ class Engine:
         await trio.lowlevel.checkpoint()
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
+        clock = trio.lowlevel.current_clock()
+        if self._limit is not None and not isinstance(clock, Simulated):
+            from ._blocking import Watchdog  # noqa: PLC0415 - only who wants it need import it
+
+            self._watchdog = Watchdog(self._limit, self._settings)
+            self._watchdog.start()
         return self
+
+    def _settle(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.settle()
 
     async def __aexit__(
         self,
@@ -184,6 +209,8 @@ class Engine:
         try:
             await self._processes.close(error)
         finally:
+            if self._watchdog is not None:
+                self._watchdog.stop()
             self._threads.tell_left(error)
 
     def _cancel_all(self, cause: BaseException) -> None:
@@ -240,6 +267,30 @@ class Engine:
         for the result; leaving it by an exception or cancellation cancels the run, waits, and adds its failure as a note.
         """
         return _Started(self, flow, state, timeout, run_id, seed)
+
+    def snapshot(self) -> Snapshot:
+        """What goes on now: every run of this engine, as a tree of visits, branches, items, tasks and nested runs.
+
+        For each what it waits for and the line of the node's code. ``str()`` of it draws the tree. Nothing is
+        recorded for it while things run. Not a checkpoint; works in any task of the loop, inside of nodes too.
+
+        Raises:
+            RuntimeError: called outside the loop's thread; from a thread: ``trio.from_thread.run_sync(engine.snapshot)``.
+        """
+        # only who looks need import them
+        from ._looking import check_place  # noqa: PLC0415
+        from ._snapshot import Snapshot  # noqa: PLC0415
+
+        check_place("engine")
+
+        runs = [run.snapshot() for run in self._runs]
+        inside = {nested.run_id for run in runs for nested in run.nested()}
+        found = () if self._watchdog is None else self._watchdog.found.values()
+        return Snapshot(
+            time=trio.current_time(),
+            runs=tuple(run for run in runs if run.run_id not in inside),
+            blocked=tuple(sorted(found, key=lambda blocked: -blocked.total)),
+        )
 
     def _new(
         self,

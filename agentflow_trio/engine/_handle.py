@@ -6,7 +6,7 @@ Layer: engine. Rule: whatever the run raises is kept for whoever asks; only what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import attrs
 import trio
@@ -30,6 +30,9 @@ from ._run import execute
 from ._streams import StreamReader, Streams
 from ._subscription import Subscription, WhenFull
 from ._threads import abandoned_threads
+
+if TYPE_CHECKING:
+    from ._snapshot import RunSnapshot
 
 __all__ = ["CancelReport", "Run"]
 
@@ -145,6 +148,16 @@ class Run(Generic[State]):
         if self._reach.streams is None:
             raise RuntimeError("only runs made with engine.start() have streams")
         return self._reach.streams.read(stream)
+
+    def snapshot(self) -> RunSnapshot:
+        """What goes on in the run now, as a tree; see `Engine.snapshot`. Not a checkpoint.
+
+        Raises:
+            RuntimeError: called outside the loop's thread; from a thread: ``trio.from_thread.run_sync(run.snapshot)``.
+        """
+        from ._looking import look  # noqa: PLC0415 - only who looks need import it
+
+        return look(self._live, self._reason, ended=self._done.is_set())
 
     def request_cancel(self, reason: str, /, *, at: str | None = None) -> None:
         """Ask the run to stop, or one branch or item of it, and do not wait. Not a checkpoint. The first reason counts.

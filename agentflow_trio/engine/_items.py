@@ -31,7 +31,7 @@ from ._reach import Part, Reach
 from ._sources import Pulled, closing, is_many, is_stream, iterate, parts
 from ._trail import Place, Trail
 
-__all__ = ["run_items"]
+__all__ = ["WORK", "run_items"]
 
 _KEPT: Final = 1_000
 """So many tolerated failures are kept in case the tolerance is lost."""
@@ -119,9 +119,9 @@ class _Shift:
 
     def _hire(self, nursery: trio.Nursery) -> None:
         for number in range(self._workers):
-            nursery.start_soon(self._work, name=f"{self._step.name} worker {number}")
+            nursery.start_soon(self.work, name=f"{self._step.name} worker {number}")
 
-    async def _work(self) -> None:
+    async def work(self) -> None:
         """Work on one part after the other until there is none, or somebody failed."""
         parent = self._crowd.strand
         trail = Trail(parent.run.plan)
@@ -352,6 +352,10 @@ class _Shift:
         bus, path = strand.run.bus, strand.trail.here().path
         if bus is not None:
             bus.item_failed(path, strand.started, strand.attempt, error, tolerated=tolerated)
+
+
+WORK: Final = _Shift.work.__code__
+"""What runs in a worker's task: whoever looks at the tasks knows one by it, and reads ``strand``."""
 
 
 class _Failed(NamedTuple):

@@ -44,6 +44,7 @@ class Settings:
 
     Attributes:
         threads, processes: where they make blocking calls; None without an engine.
+        settle: called before a run's last event, so that what blocked the loop just now is told before it.
     """
 
     resources: Mapping[Resource[object], object] = attrs.field(
@@ -54,6 +55,7 @@ class Settings:
     max_steps: int | None = None
     cleanup_grace: float = 5.0
     patience: int = 16
+    settle: Callable[[], object] | None = None
     wall_clock: WallClock = attrs.field(factory=SystemClock)
     ids: Ids = attrs.field(factory=RandomIds)
     threads: Threads | None = None
@@ -386,6 +388,10 @@ class Strand:
                 task = trio.from_thread.run_sync(trio.lowlevel.current_task)
             except RuntimeError:  # not a thread of Trio's
                 return False
+        return self.contains(task)
+
+    def contains(self, task: trio.lowlevel.Task) -> bool:
+        """Whether *task* is this task, or one in a nursery that was opened in the run."""
         while task is not self.task:
             nursery = task.parent_nursery
             if nursery is None:

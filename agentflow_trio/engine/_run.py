@@ -24,7 +24,7 @@ from ._trail import Trail
 if TYPE_CHECKING:
     from ._bus import Bus
 
-__all__ = ["check_resources", "check_timeout", "execute"]
+__all__ = ["RUN", "check_resources", "check_timeout", "execute"]
 
 State = TypeVar("State")
 
@@ -73,6 +73,10 @@ async def _run(plan: Plan[Any], state: State, asked: _Asked) -> RunResult[State]
     return _result(strand, *end)
 
 
+RUN: Final = _run.__code__
+"""The outermost code of a run: whoever looks at a task knows one by it, and reads ``strand``."""
+
+
 def _begin(plan: Plan[Any], state: State, asked: _Asked) -> tuple[Strand, State]:
     run = asked.live
     if run is None:
@@ -92,6 +96,8 @@ def _begin(plan: Plan[Any], state: State, asked: _Asked) -> tuple[Strand, State]
 
 def _end(strand: Strand, taken: str | None, error: BaseException | None) -> None:
     """Everything is unwound: the task is what it was before."""
+    if strand.run.settings.settle is not None:
+        strand.run.settings.settle()
     # not by a token, which would be 64 bytes for each flow that waits
     CURRENT.set(strand.run.outer)
     strand.steps = -1

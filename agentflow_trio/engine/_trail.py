@@ -57,6 +57,11 @@ class _Level:
         self.counts: Counter[PlanStep] = Counter()
         self.last: PlanStep = LEFT
 
+    def copy(self) -> _Level:
+        copied = _Level(self.prefix, self.key)
+        copied.counts, copied.last = self.counts.copy(), self.last
+        return copied
+
 
 @final
 class _Book:
@@ -94,6 +99,16 @@ class Trail:
             else:
                 self._book = _Book(f"{under.path}/", f"{under.key}{under.step.name}/")
         return self._book
+
+    def copy(self) -> Trail:
+        """A log that says the same of where the strand is, though not of where it was. Another thread may ask for it."""
+        copied = Trail(self._plan, self._under)
+        copied.at, copied.item = self.at, self.item
+        if self._book is not None:
+            copied._book = _Book("", "")
+            copied._book.levels = [level.copy() for level in self._book.levels]
+        copied.entries = self.entries.copy()
+        return copied
 
     def absorb(self, part: Trail) -> None:
         """Take over what *part* has logged, which is over: a branch of the visit that goes on, or an item's flow."""
@@ -151,6 +166,17 @@ class Trail:
         if level.last is LEFT and len(levels) > 1:
             level = levels[-2]
         return Place(level.prefix, level.key, level.last, level.counts.get(level.last, 1))
+
+    def open_places(self, *, between: bool) -> list[Place]:
+        """The visits that go on, each inside of the one before. *between* two visits the last place is over."""
+        if self.at is not None:
+            return [self.here()]
+        *outer, last = self.fold().levels
+        levels = outer if between or last.last is LEFT else [*outer, last]
+        return [
+            Place(level.prefix, level.key, level.last, level.counts.get(level.last, 1))
+            for level in levels
+        ]
 
     @property
     def part(self) -> str | None:

@@ -20,6 +20,7 @@ from agentflow_trio.events import (
     ExecutionEvent,
     FallbackUsed,
     ItemFailed,
+    LoopBlocked,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -92,6 +93,11 @@ EVENTS: Final[list[tuple[type[ExecutionEvent], dict[str, Any], Mapping[str, str]
         CleanupOverrun,
         {"callback": "close", "grace": 5.0, "stack": ("a", "b")},
         {"callback": "close", "grace": "5.0", "stack": "('a', 'b')"},
+    ),
+    (
+        LoopBlocked,
+        {"seconds": 0.5, "task": "t", "stack": ("a",)},
+        {"seconds": "0.5", "task": "t", "stack": "('a',)"},
     ),
     (ThreadAbandoned, {"function": "spin"}, {"function": "spin"}),
     (
@@ -185,6 +191,7 @@ def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
         "cleanup_overrun",
         "thread_abandoned",
         "thread_ended",
+        "loop_blocked",
         "observer_failed",
     ]
 

@@ -16,6 +16,7 @@ from agentflow_trio.events import (
     ExecutionEvent,
     FallbackUsed,
     ItemFailed,
+    LoopBlocked,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -57,6 +58,9 @@ def told(event: ExecutionEvent) -> str:
         case CleanupOverrun(stack=stack):
             assert_type(stack, tuple[str, ...])
             return " ".join(stack)
+        case LoopBlocked(seconds=seconds, task=task):
+            assert_type(seconds, float)
+            return task
         case ThreadAbandoned(function=function) | ThreadEnded(function=function):
             assert_type(function, str)
             return function
