@@ -18,8 +18,8 @@ from typing import Final, NamedTuple, final
 
 import trio
 from trio.lowlevel import Task
-from typing_extensions import override
 
+from .._typing import override
 from ._frames import places, upto
 from ._live import CURRENT, Settings, Strand
 from ._snapshot import Blocked

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias, final
 
 import attrs
-from typing_extensions import override
 
+from .._typing import override
 from ..types import Phase
 
 __all__ = [
