@@ -11,13 +11,27 @@ from ._step import Edge, Step
 if TYPE_CHECKING:
     from ._at_once import parallel, race
     from ._each import batch, each
-    from ._item_types import Fold, Source, fold
+    from ._item_types import (
+        BatchNode,
+        EachNode,
+        Fold,
+        Source,
+        StreamBatchNode,
+        StreamNode,
+        fold,
+    )
+    from ._over import FlowPerItem
 else:  # 5 ms, and many programs have no use for them
     __getattr__ = lazily(
         __name__,
         {
+            "BatchNode": "._item_types",
+            "EachNode": "._item_types",
+            "FlowPerItem": "._over",
             "Fold": "._item_types",
             "Source": "._item_types",
+            "StreamBatchNode": "._item_types",
+            "StreamNode": "._item_types",
             "batch": "._each",
             "each": "._each",
             "fold": "._item_types",
@@ -27,13 +41,18 @@ else:  # 5 ms, and many programs have no use for them
     )
 
 __all__ = [
+    "BatchNode",
     "BuiltIn",
+    "EachNode",
     "Edge",
     "Flow",
+    "FlowPerItem",
     "Fold",
     "Node",
     "Source",
     "Step",
+    "StreamBatchNode",
+    "StreamNode",
     "Wiring",
     "Work",
     "batch",

@@ -78,6 +78,16 @@ async def test_so_many_parts_at_once(autojump_clock: trio.testing.MockClock) -> 
     assert trio.current_time() == 5
 
 
+async def test_the_figure_of_the_seed(autojump_clock: trio.testing.MockClock) -> None:
+    """Ten items, three at a time, two batches at once: [1,2,3] and [4,5,6], then [7,8,9] and [10]."""
+    node = Double(range(1, 11))
+    result = await Step(batch(node, size=3, concurrent=2)).run(Board())
+    assert sorted(node.parts) == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10]]
+    assert sorted(node.parts[:2]) == [[1, 2, 3], [4, 5, 6]]
+    assert result.state.got == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
+    assert trio.current_time() == 6
+
+
 @pytest.mark.parametrize("order", ["input", "completion"])
 @pytest.mark.parametrize("source", [range, stream, lambda many: iter(range(many))])
 async def test_parts_of_any_source_are_folded(
