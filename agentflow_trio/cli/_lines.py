@@ -12,6 +12,7 @@ from typing import TextIO, final
 import trio
 
 from ..events import (
+    BranchCancelled,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
@@ -115,6 +116,11 @@ def _(event: NodeFailed) -> str:
 @_said.register
 def _(event: NodeCancelled) -> str:
     return f"cancelled in {event.phase}{_took(event)}"
+
+
+@_said.register
+def _(event: BranchCancelled) -> str:
+    return f"left out{_took(event)}: {event.reason}"
 
 
 @_said.register

@@ -87,10 +87,13 @@ async def carry_out(
     *,
     timeout: float | None = None,
     seed: int | None = None,
+    grace: float = 0.0,
     observers: Sequence[Observer] = (),
     kill: Callable[[int], object] = os._exit,
 ) -> Outcome[State]:
-    """Run *flow*; the first Ctrl-C or SIGTERM cancels it, the second calls *kill*. Always a checkpoint.
+    """Run *flow*; the first Ctrl-C or SIGTERM drains it with *grace*, the second cancels it, the third calls *kill*.
+
+    Without a grace there is nothing to wait for, and the first cancels it. Always a checkpoint.
 
     Raises:
         UsageError: the run was refused before anything ran.
@@ -103,7 +106,7 @@ async def carry_out(
             Engine(observers=everybody, observer_budget=A_DAY) as engine,
             engine.start(flow, state, timeout=timeout, seed=seed) as run,
         ):
-            outcome = await _watched(run, view, kill)
+            outcome = await _watched(engine, run, view, grace, kill)
     except AgentFlowError as error:
         raise UsageError(problem=str(error)) from error
     except BaseExceptionGroup as group:
@@ -114,23 +117,40 @@ async def carry_out(
 
 
 async def _watched(
-    run: Run[State], view: View, kill: Callable[[int], object]
+    engine: Engine,
+    run: Run[State],
+    view: View,
+    grace: float,
+    kill: Callable[[int], object],
 ) -> Outcome[State]:
-    def ask(signal: str) -> None:
+    asked = trio.Event()
+
+    def drain(signal: str) -> None:
+        left = f"what is in flight has {grace:g} s"
+        view.say(f"{signal}: ending the run, {left}; once more cancels it")
+        asked.set()
+
+    async def drain_when_asked() -> None:
+        await asked.wait()
+        await engine.drain(grace=grace)
+
+    def cancel(signal: str) -> None:
         view.say(f"{signal}: cancelling the run; once more ends it at once")
         run.request_cancel(signal)
 
+    asks = (drain, cancel) if grace else (cancel,)
     outcome = Outcome[State](run_id=run.run_id, code=ExitCode.FAILED)
     # Shielded: a node that raises SystemExit cancels this task, and there is still something to say then.
     with (
-        Interrupts(ask, restore=view.restore, kill=kill) as interrupts,
+        Interrupts(*asks, restore=view.restore, kill=kill) as interrupts,
         trio.CancelScope(shield=True),
         view,
     ):
-        async with trio.open_nursery() as drawing:
-            drawing.start_soon(view.keep_drawing)
+        async with trio.open_nursery() as helpers:
+            helpers.start_soon(view.keep_drawing)
+            helpers.start_soon(drain_when_asked)
             outcome = await _ended(run)
-            drawing.cancel_scope.cancel()
+            helpers.cancel_scope.cancel()
     if outcome.error is not None and interrupts.code is not None:
         return attrs.evolve(outcome, code=interrupts.code)
     return outcome

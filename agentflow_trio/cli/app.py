@@ -152,6 +152,14 @@ def run(
         float | None,
         Parameter(help="Seconds for the whole run.", metavar="SECONDS", validator=Number(gt=0)),
     ] = None,
+    grace: Annotated[
+        float,
+        Parameter(
+            help="Seconds that steps and items in flight have to end after the first Ctrl-C or SIGTERM.",
+            metavar="SECONDS",
+            validator=Number(gte=0),
+        ),
+    ] = 5.0,
     seed: Annotated[
         int | None, Parameter(help="Seed of the run's dice, to repeat its draws.")
     ] = None,
@@ -168,7 +176,8 @@ def run(
 ) -> ExitCode:
     """Run a flow; its final state goes to stdout, progress to stderr.
 
-    The first Ctrl-C or SIGTERM cancels the run, cleanups included; the second ends the process at once.
+    After the first Ctrl-C or SIGTERM the run ends as soon as what is in flight has; the second cancels that, cleanups
+    included; the third ends the process at once.
     """
 
     def work(answer: TextIO) -> ExitCode:
@@ -181,7 +190,14 @@ def run(
         with event_log(events) as observers:
             view = _view(flow)
             job = functools.partial(
-                carry_out, flow, state, view, timeout=timeout, seed=seed, observers=observers
+                carry_out,
+                flow,
+                state,
+                view,
+                timeout=timeout,
+                seed=seed,
+                grace=grace,
+                observers=observers,
             )
             outcome = trio.run(job)
         return tell(outcome, answer, as_json=as_json)

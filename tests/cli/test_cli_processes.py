@@ -90,9 +90,108 @@ def read_until(process: subprocess.Popen[str], word: str) -> None:
     pytest.fail(f"the process ended without saying {word!r}:\n{''.join(lines)}")
 
 
-def test_ctrl_c_cancels_the_run_cleans_up_and_has_the_code_130(project: Project) -> None:
+STEPS = """
+    from pathlib import Path
+
+    @define
+    class Seen:
+        word: str = ""
+
+    @step
+    async def read(seen: Seen) -> None:
+        print("working")
+        seen.word = await current_step().to_thread(Path("door").read_text)
+
+    @step
+    async def after(seen: Seen) -> None:
+        print("after")
+
+    @flow
+    def steps() -> Wiring[Seen]:
+        return [read.then(after), after.then(END)]
+
+    @flow
+    def single() -> Wiring[Seen]:
+        return [read.then(END)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "code"),
+    [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)],
+)
+def test_after_the_first_signal_the_step_in_flight_ends_and_no_other_begins(
+    project: Project, number: int, name: str, code: int
+) -> None:
+    project.write("steps.py", STEPS)
+    os.mkfifo(project.folder / "door")
+    options = ("--grace", "600", "--events", "events.jsonl")
+    with started("run", "steps.py:steps", *options) as process:
+        read_until(process, "working")
+        process.send_signal(number)
+        read_until(
+            process,
+            f"{name}: ending the run, what is in flight has 600 s; once more cancels it",
+        )
+        (project.folder / "door").write_text("open")
+        out, err = process.communicate()
+    assert (process.returncode, out) == (code, "")
+    assert "steps/read done" in err
+    assert "steps/after" not in err
+    assert "error: the run was cancelled: drain\n" in err
+    last = (project.folder / "events.jsonl").read_text().splitlines()[-1]
+    assert '"event_type": "run_end"' in last
+    assert '"outcome": "cancelled"' in last
+
+
+def test_a_run_that_comes_to_its_end_after_a_signal_has_ended_well(project: Project) -> None:
+    project.write("steps.py", STEPS)
+    os.mkfifo(project.folder / "door")
+    with started("run", "steps.py:single", "--grace", "600") as process:
+        read_until(process, "working")
+        process.terminate()
+        read_until(process, "once more cancels it")
+        (project.folder / "door").write_text("open")
+        out, _ = process.communicate()
+    assert (process.returncode, out) == (0, "Seen(word='open')\n")
+
+
+def test_what_is_in_flight_when_the_grace_is_over_is_cancelled(project: Project) -> None:
     project.write("held.py", HELD.replace("CLEANUP", "tidy"))
-    with started("run", "held.py", "--events", "events.jsonl") as process:
+    with started("run", "held.py", "--grace", "0.05") as process:
+        read_until(process, "working")
+        process.terminate()
+        out, err = process.communicate()
+    assert (process.returncode, out) == (143, "")
+    assert (
+        "SIGTERM: ending the run, what is in flight has 0.05 s; once more cancels it\n" in err
+    )
+    assert "error: the run was cancelled in held/wait: drain\n" in err
+    assert (project.folder / "tidied").exists()
+
+
+def test_the_second_signal_cancels_at_once_and_the_third_ends_the_process(
+    project: Project,
+) -> None:
+    project.write("held.py", HELD.replace("CLEANUP", "dawdle"))
+    with started("run", "held.py", "--grace", "600") as process:
+        read_until(process, "working")
+        process.terminate()
+        read_until(process, "once more cancels it")
+        process.send_signal(signal.SIGINT)
+        read_until(process, "Ctrl-C: cancelling the run; once more ends it at once")
+        read_until(process, "dawdling")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert "ended" not in err
+
+
+def test_without_a_grace_ctrl_c_cancels_the_run_cleans_up_and_has_the_code_130(
+    project: Project,
+) -> None:
+    project.write("held.py", HELD.replace("CLEANUP", "tidy"))
+    with started("run", "held.py", "--grace", "0", "--events", "events.jsonl") as process:
         read_until(process, "working")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
@@ -108,7 +207,7 @@ def test_ctrl_c_cancels_the_run_cleans_up_and_has_the_code_130(project: Project)
 
 def test_sigterm_does_the_same_with_the_code_143(project: Project) -> None:
     project.write("held.py", HELD.replace("CLEANUP", "tidy"))
-    with started("run", "held.py") as process:
+    with started("run", "held.py", "--grace", "0") as process:
         read_until(process, "working")
         process.terminate()
         process.communicate()
@@ -116,11 +215,11 @@ def test_sigterm_does_the_same_with_the_code_143(project: Project) -> None:
     assert (project.folder / "tidied").exists()
 
 
-def test_a_second_ctrl_c_ends_the_process_although_a_cleanup_is_still_busy(
+def test_without_a_grace_the_second_ctrl_c_ends_the_process_although_a_cleanup_is_still_busy(
     project: Project,
 ) -> None:
     project.write("held.py", HELD.replace("CLEANUP", "dawdle"))
-    with started("run", "held.py") as process:
+    with started("run", "held.py", "--grace", "0") as process:
         read_until(process, "working")
         process.send_signal(signal.SIGINT)
         read_until(process, "dawdling")
@@ -230,7 +329,7 @@ def test_ctrl_c_on_a_terminal_says_so_above_the_table(
     project.write("held.py", HELD.replace("CLEANUP", "tidy"))
     with (
         terminal_of(80, 20) as (ours, theirs),
-        started("run", "held.py", stderr=theirs) as process,
+        started("run", "held.py", "--grace", "0", stderr=theirs) as process,
     ):
         os.close(theirs)
         seen = read_terminal(ours, "working")

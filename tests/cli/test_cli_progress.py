@@ -17,6 +17,7 @@ from agentflow_trio.cli._lines import Lines, one_line
 from agentflow_trio.cli.progress import Display, picture
 from agentflow_trio.events import (
     BatchDone,
+    BranchCancelled,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
@@ -415,6 +416,7 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
         message="a\x1b[31m\nb",
     )
     tell(NodeCancelled, "news/edit#2", 11.0, duration_ms=250.0, phase="exec", attempt=1)
+    tell(BranchCancelled, "news/all/x", 11.0, duration_ms=250.0, reason="too slow")
     tell(CleanupOverrun, "news/edit#2", 11.0, callback="close", grace=5.0, stack=())
     for tolerated in (True, False):
         tell(
@@ -466,6 +468,7 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
         "    0.500  news/edit caught OSError, goes to archive",
         "    1.000  news/edit failed in prep after 0.500 s: E: a [31m b",
         "    1.000  news/edit#2 cancelled in exec after 0.250 s",
+        "    1.000  news/all/x left out after 0.250 s: too slow",
         "    1.000  news/edit#2 cleanup close did not end within 5 s",
         "    1.000  news/edit#2[3] failed after 0.250 s, the step goes on: E: a",
         "    1.000  news/edit#2[3] failed after 0.250 s: E: a",

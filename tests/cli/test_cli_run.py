@@ -281,7 +281,7 @@ def test_a_signal_cancels_the_run_and_its_cleanups_run(
     project: Project, signal: str, called: str, code: int
 ) -> None:
     project.write("interrupted.py", INTERRUPTED.replace("SIGNAL", signal))
-    answer = project.run("run", "interrupted.py", "--json")
+    answer = project.run("run", "interrupted.py", "--grace", "0", "--json")
     assert answer.code == code
     assert (project.folder / "tidied").exists()
     assert f"{called}: cancelling the run; once more ends it at once\n" in answer.err
@@ -296,7 +296,7 @@ def test_a_signal_cancels_the_run_and_its_cleanups_run(
 
 def test_a_cancelled_run_tells_people_what_was_cut_off(project: Project) -> None:
     project.write("interrupted.py", INTERRUPTED.replace("SIGNAL", "SIGINT"))
-    answer = project.run("run", "interrupted.py")
+    answer = project.run("run", "interrupted.py", "--grace", "0")
     assert answer.code == 130
     report = answer.err.partition("error: ")[2]
     assert re.sub("after [^ ]+ s", "after T s", report) == (
@@ -354,7 +354,10 @@ def test_every_event_is_a_line_of_json_with_all_its_fields(project: Project) -> 
 @pytest.mark.parametrize("source", [FAILING, INTERRUPTED.replace("SIGNAL", "SIGINT")])
 def test_events_are_complete_however_the_run_ends(project: Project, source: str) -> None:
     project.write("ending.py", source)
-    assert project.run("run", "ending.py", "--events", "events.jsonl").code in {1, 130}
+    assert project.run("run", "ending.py", "--grace", "0", "--events", "events.jsonl").code in {
+        1,
+        130,
+    }
     assert events_in(project.folder / "events.jsonl")[-1]["event_type"] == "run_end"
 
 

@@ -201,17 +201,22 @@ def test_an_answer_that_cannot_be_written_is_one_sentence_and_the_code_2(
 # ---------------------------------------------------------------- signals
 
 
-async def test_the_first_signal_asks_in_the_loop_and_the_second_kills_in_the_handler() -> None:
+async def test_the_first_signals_ask_in_the_loop_and_the_next_kills_in_the_handler() -> None:
     done: list[object] = []
     before = signal.getsignal(signal.SIGINT)
     with Interrupts(
-        done.append, restore=lambda: done.append("restore"), kill=done.append
+        done.append,
+        lambda name: done.append(f"{name} again"),
+        restore=lambda: done.append("restore"),
+        kill=done.append,
     ) as interrupts:
         signal.raise_signal(signal.SIGTERM)
         done.append("raised")
         await trio.testing.wait_all_tasks_blocked()
         signal.raise_signal(signal.SIGINT)
-    assert done == ["raised", "SIGTERM", "restore", ExitCode.INTERRUPTED]
+        await trio.testing.wait_all_tasks_blocked()
+        signal.raise_signal(signal.SIGINT)
+    assert done == ["raised", "SIGTERM", "Ctrl-C again", "restore", ExitCode.INTERRUPTED]
     assert interrupts.code is ExitCode.TERMINATED
     assert signal.getsignal(signal.SIGINT) is before
 

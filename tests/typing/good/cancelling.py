@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_type
 
 import pytest
@@ -10,13 +11,17 @@ from attrs import define
 
 from agentflow_trio import (
     END,
+    BranchCancelledError,
     CancelReport,
     CleanupOverrunError,
     CutOff,
+    DrainReport,
     Engine,
     RunCancelledError,
+    Step,
     Wiring,
     flow,
+    parallel,
     step,
 )
 
@@ -34,6 +39,19 @@ async def wait(tally: Tally) -> None:
 @flow
 def waiting() -> Wiring[Tally]:
     return [wait.then(END)]
+
+
+@step
+async def count(tally: Tally) -> None:
+    tally.count += 1
+
+
+everything = Step(parallel(wait, count), name="all")
+
+
+@flow
+def both() -> Wiring[Tally]:
+    return [everything.then(END)]
 
 
 async def main() -> None:
@@ -58,3 +76,19 @@ async def main() -> None:
     async with Engine() as engine, engine.start(waiting, Tally()) as run:
         assert_type(run.request_cancel("no more"), None)
         assert (await run.cancel("again")).reason == "no more"
+    async with Engine() as engine, engine.start(both, Tally()) as run:
+        await trio.sleep(0.01)
+        report = await run.cancel("not this one", at="both/all/wait")
+        assert_type(report, CancelReport)
+        result = await run.result()
+        (left_out,) = result.suppressed
+        assert isinstance(left_out, BranchCancelledError)
+        assert_type(left_out.path, str)
+        assert (left_out.path, left_out.reason) == ("both/all/wait", "not this one")
+    async with Engine() as engine:
+        assert_type(engine.request_drain(), None)
+        drained = await engine.drain(grace=1.0)
+        assert_type(drained, DrainReport)
+        assert_type(drained.drained, tuple[str, ...])
+        assert_type(drained.cut_off, Mapping[str, tuple[CutOff, ...]])
+        assert (drained.ended, drained.duration) == (0, 0.0)

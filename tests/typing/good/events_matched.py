@@ -11,6 +11,7 @@ from attrs import define
 from agentflow_trio import END, Engine, Wiring, current_step, flow, step
 from agentflow_trio.events import (
     BatchDone,
+    BranchCancelled,
     Caught,
     CleanupOverrun,
     ExecutionEvent,
@@ -70,6 +71,8 @@ def told(event: ExecutionEvent) -> str:
         case ItemFailed(tolerated=tolerated):
             assert_type(tolerated, bool)
             return "tolerated" if tolerated else "failed"
+        case BranchCancelled(reason=reason):
+            return reason
         case ObserverFailed(observer=observer):
             return observer
         case _:
