@@ -45,7 +45,7 @@ class Reach:
     def __init__(self, streams: Streams | None) -> None:
         self.task: trio.lowlevel.Task | None = None
         self.leave: Callable[[], object] | None = None
-        self.streams = streams
+        self.streams: Streams | None = streams
         self.parts: dict[Strand, Part] = {}
 
     def strands(self, run: LiveRun) -> Iterator[Strand]:
@@ -117,10 +117,11 @@ class Ending:
     __slots__ = ("cut_off", "ended", "failures", "over", "path", "reason", "requested")
 
     def __init__(self, path: str, reason: str, now: float) -> None:
-        self.path = path
-        self.reason = reason
-        self.requested = self.ended = now
-        self.over = trio.Event()
+        self.path: str = path
+        self.reason: str = reason
+        self.requested: float = now
+        self.ended: float = now
+        self.over: trio.Event = trio.Event()
         self.cut_off: tuple[CutOff, ...] = ()
         self.failures: tuple[Exception, ...] = ()
 
