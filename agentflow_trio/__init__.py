@@ -55,7 +55,7 @@ from .errors import (
     WrongItemsError,
     WrongOutputsError,
 )
-from .flow import Edge, Flow, Node, Step, Wiring, Work, flow, step
+from .flow import Edge, Flow, ItemPolicies, Node, Step, Wiring, Work, flow, step
 from .robustness import Fallback
 from .state import SharedState, StateKey, added, fork, latest, merge, merged_by, summed
 from .types import END, Count, Exit, Next, Resource, RunResult, Share, Stream
@@ -179,6 +179,7 @@ __all__ = [
     "GuardInUseError",
     "GuardMisuseError",
     "GuardReentryError",
+    "ItemPolicies",
     "KeyedRateLimiter",
     "LaggedError",
     "LoadShedError",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._streams import StreamReader
     from ._subscription import Subscription
     from ._threads import abandoned_threads
+    from ._trying import Trying
 else:  # 5 ms; a program that only runs flows needs none of them
     __getattr__ = lazily(
         __name__,
@@ -40,6 +41,7 @@ else:  # 5 ms; a program that only runs flows needs none of them
             "StreamReader": "._streams",
             "Subscription": "._subscription",
             "TaskSnapshot": "._snapshot",
+            "Trying": "._trying",
             "VisitSnapshot": "._snapshot",
             "abandoned_threads": "._threads",
         },
@@ -67,6 +69,7 @@ __all__ = [
     "StreamReader",
     "Subscription",
     "TaskSnapshot",
+    "Trying",
     "VisitSnapshot",
     "abandoned_threads",
     "current_step",

@@ -1,6 +1,6 @@
 """One attempt of exec, and the closing of what a phase opened.
 
-Layer: engine. `attempts` is the seam where what repeats or guards exec belongs: ``retry(hedge(guards(attempt_timeout(exec))))``.
+Layer: engine. What repeats or guards it is decided by `Trying`, which most steps have none of.
 """
 
 from __future__ import annotations
@@ -13,15 +13,24 @@ from ._failures import mark_once, owe
 from ._live import Strand
 from ._plan import PlanStep
 
-__all__ = ["attempts", "cleaning_up", "closed"]
+__all__ = ["attempt", "cleaning_up", "closed", "tried"]
 
 Value = TypeVar("Value")
 
 
-async def attempts(
+async def tried(
+    strand: Strand, step: PlanStep, work: Callable[[], Awaitable[Value]], *, once: str = ""
+) -> Value:
+    """Do *work* as the step says: again, guarded, in limited time; *once* says why it cannot be done again."""
+    if step.trying is None:
+        return await work()
+    return await step.trying.run(strand, step.name, work, once=once)
+
+
+async def attempt(
     strand: Strand, step: PlanStep, work: Callable[[], Awaitable[Value]]
 ) -> Value:
-    """Do the work of exec; what it opened is closed before anything else happens."""
+    """Do the work of exec once; what it opened is closed before anything else happens."""
     if strand.faults is not None:
         strand.faults.strike(step.name)
     return await cleaning_up(strand, work)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from typing import final
+from typing import Final, final
+
+import attrs
 
 from ..events import (
     BatchDone,
@@ -18,6 +20,7 @@ from ..events import (
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    GuardEvent,
     ItemFailed,
     LoopBlocked,
     NodeCancelled,
@@ -39,6 +42,9 @@ from ._reading import Readers
 from ._subscription import RING, Record, Subscription, WhenFull
 
 __all__ = ["Bus"]
+
+
+_ADDED: Final = frozenset({"run_id", "seq", "path", "timestamp", "duration_ms"})
 
 
 @final
@@ -163,6 +169,12 @@ class Bus:
     def progress(self, path: str, fraction: float, text: str) -> None:
         """A step reported how far it is."""
         self._emit(Progress, path, fraction=fraction, text=text)
+
+    def guard_told(self, path: str, event: GuardEvent) -> None:
+        """A guard did something that is worth telling."""
+        kind = type(event)
+        own = (field.name for field in attrs.fields(kind) if field.name not in _ADDED)
+        self._emit(kind, path, **{name: getattr(event, name) for name in own})
 
     def cleanup_overran(
         self, path: str, what: str, grace: float, stack: tuple[str, ...]

@@ -6,6 +6,7 @@ Layer: engine. Rules: made on first request, valid for one visit. What it opens 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from random import Random
@@ -104,7 +105,7 @@ class StepContext:
     @property
     def idempotency_key(self) -> str:
         """A text that is the same for every attempt of this visit (or item) and differs between visits, items and runs."""
-        return f"{self.run_id}/{self.path}"
+        return f"{self.run_id}/{_ENTRY.sub('', self.path)}"
 
     @property
     def random(self) -> Random:
@@ -314,6 +315,9 @@ async def _leave(  # noqa: ASYNC124 - awaited like its async sister
         None if error is None else error.__traceback__,
     )
 
+
+_ENTRY: Final = re.compile(r"@\d+(?=/)")
+"""What the path says of how often a flow around was tried."""
 
 _KEEPS_SCOPE = (
     "enter() cannot keep {} open, for it holds a nursery or cancel scope, and those belong to a block; "

@@ -152,7 +152,7 @@ def _wrong_exit(step: PlanStep, chosen: object) -> WrongExitError:
 
 _CALLERS = tuple(
     f"{__package__}.{name}"
-    for name in ("_sequence", "_visit", "_attempts", "_branches", "_items")
+    for name in ("_sequence", "_visit", "_attempts", "_branches", "_items", "_trying")
 )
 """The modules that await phases."""
 

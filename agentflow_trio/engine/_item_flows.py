@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..robustness import own_limits
 from ..state import fork
 from ._live import CURRENT, RunPlan, Strand
 from ._plan import Plan, StateValue
@@ -26,7 +27,8 @@ async def run_item_flow(
     strand.idle = worker.idle  # or a worker on many short flows would never let others run
     CURRENT.set(strand)
     try:
-        after, _ = await run_plan(strand, plan, fork(state))
+        with own_limits():  # those of the step are no limits of a step inside
+            after, _ = await run_plan(strand, plan, fork(state))
         worker.idle = strand.idle
     except BaseException:
         worker.trouble.tree = strand.trouble.tree

@@ -17,7 +17,7 @@ import trio
 from .._typing import TypeIs
 from ..errors import CutOff, Failure, WrongItemsError, WrongOutputsError
 from ..types import Count, Share
-from ._attempts import attempts, cleaning_up, closed
+from ._attempts import attempt, cleaning_up, closed
 from ._cleanup import Cleanup, close_attempt
 from ._crowd import Crowd
 from ._drain import has_stopped, is_drained, stop_here
@@ -82,6 +82,7 @@ class _Shift:
         self._step = step
         self._inner, self._run_plan = items.inner, run_plan
         self._size = items.size
+        self._trying = items.trying
         self._place = place
         length = len(source) if _is_sequence(source) else None
         if length is None and items.start is None:
@@ -255,18 +256,30 @@ class _Shift:
             return await self._failed(strand, job, error)
 
     def _attempt(self, strand: Strand) -> Call:
-        """What makes one attempt of one part: the seam for what repeats or guards it."""
-        step, work = self._step, self._step.exec
+        """What does one part, as the node says: again, guarded, in limited time. Nothing of that costs nothing."""
+        step, work, trying = self._step, self._step.exec, self._trying
         if self._inner is not None:
             parent = self._crowd.strand
             work = partial(run_item_flow, strand, parent, self._inner, self._run_plan)
-        if strand.faults is None:
+        if strand.faults is None and trying is None:
             return work
 
-        async def attempt(job: ItemValue) -> ItemValue:
-            return await attempts(strand, step, lambda: work(job))
+        async def once(job: ItemValue) -> ItemValue:
+            return await attempt(strand, step, lambda: work(job))
 
-        return attempt
+        if trying is None:
+            return once
+
+        async def tried(job: ItemValue) -> ItemValue:
+            strand.trail.at = self._place._replace(entry=0)
+            return await trying.run(strand, step.name, lambda: go_in(job))
+
+        async def go_in(job: ItemValue) -> ItemValue:
+            at = strand.trail.at or self._place
+            strand.trail.at = at._replace(entry=at.entry + 1)
+            return await once(job)
+
+        return tried
 
     # ---------------------------------------------------------------- what went wrong
 

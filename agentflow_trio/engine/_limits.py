@@ -1,6 +1,7 @@
 """Named time limits around a piece of a run: of a step, or of the whole.
 
-Layer: engine. Rule: a limit that cuts something off says whose it was, how long, and who used the time.
+Layer: engine. Rules: a limit that cuts something off says whose it was, how long, and who used the time;
+to the guards inside it, a step's own limit is a failure.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import trio
 
 from ..errors import DeadlineExceededError
+from ..robustness import own_limits
 from ._failures import owe
 from ._live import Strand
 from ._plan import PlanStep
 from ._trail import Place
 
-__all__ = ["Limit", "bounded", "limited"]
+__all__ = ["Limit", "bounded", "conclude_in", "limited"]
 
 Value = TypeVar("Value")
 Conclude: TypeAlias = Callable[[Sequence[BaseException]], BaseException]
@@ -53,13 +55,19 @@ def limited(
         name = f"idle_timeout of {place.path}"
         limits.append(Limit(name, step.idle_timeout, place.path, account, heartbeat=True))
 
+    for limit in reversed(limits):
+        work = functools.partial(bounded, strand, limit, work, conclude_in(strand))
+    return work
+
+
+def conclude_in(strand: Strand) -> Conclude:
+    """For `bounded`: the visit raises the limit's error, and what failed while it unwound goes with it."""
+
     def conclude(errors: Sequence[BaseException]) -> BaseException:
         owe(strand, errors[1:], strand.phase)
         return errors[0]
 
-    for limit in reversed(limits):
-        work = functools.partial(bounded, strand, limit, work, conclude)
-    return work
+    return conclude
 
 
 async def bounded(
@@ -82,7 +90,10 @@ async def bounded(
     try:
         with scope:
             try:
-                return await work()
+                if not limit.root:
+                    return await work()
+                with own_limits(scope):
+                    return await work()
             except BaseException as error:
                 ours = error is strand.trouble.tree
                 raise

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import attrs
@@ -18,7 +18,7 @@ import trio
 
 from ..errors import CutOff, Failure
 from ..ports import Ids, Observer, Simulated, WallClock
-from ..robustness import FAULTS, FaultPlan
+from ..robustness import AROUND, FAULTS, Dice, FaultPlan
 from ..types import Exit, Phase, Resource
 from ._cleanup import Cleanup
 from ._plan import Plan, StateValue
@@ -28,6 +28,7 @@ from ._trail import FOLD_ABOVE, Trail
 from ._trouble import Trouble
 
 if TYPE_CHECKING:
+    from ..events import GuardEvent
     from ._bus import Bus
     from ._context import StepContext
     from ._processes import Processes
@@ -185,7 +186,7 @@ class LiveRun:
 
     def forget_cuts(self, below: str) -> None:
         """Whom a limit or a sibling cut off inside the visit at *below* was not cancelled from outside; empty: anywhere."""
-        inside = (f"{below}/", f"{below}[") if below else ""
+        inside = (f"{below}/", f"{below}[", f"{below}@") if below else ""
         if self._cut_off:
             self._cut_off = [cut for cut in self._cut_off if not cut.path.startswith(inside)]
 
@@ -401,6 +402,32 @@ class Strand:
             task = nursery.parent_task
         return True
 
+    # ---------------------------------------------------------------- what guards ask, see `Surroundings`
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody wants to know what guards do."""
+        return self.run.bus is not None
+
+    @property
+    def seed(self) -> int:
+        """What all chance in the run comes from."""
+        return self.run.seed
+
+    def tell(self, event: GuardEvent, /) -> None:
+        """Pass on what a guard reports. Not a checkpoint; never raises."""
+        if self.run.bus is not None:
+            self.run.bus.guard_told(self.trail.here().path, event)
+
+    def dice(self, name: str, /) -> Random:
+        """The next dice of this name in this visit, or for this item: derived from where it is, not from when."""
+        place, dealt = self.trail.here(), self.trouble.dealt
+        if dealt is None or dealt[:2] != (self.steps, place.item):
+            where = f"{self.run.seed}/{place.prefix}{place.step.name}#{place.visit}"
+            item = "" if place.item is None else f"[{place.item}]"
+            dealt = self.trouble.dealt = self.steps, place.item, Dice(f"{where}{item}")
+        return dealt[2].of(name)
+
     def open(self, cleanup: Cleanup) -> None:
         """Have *cleanup* done when the phase ends."""
         self.cleanups = (*self.cleanups, cleanup)
@@ -413,6 +440,17 @@ class Strand:
 
 CURRENT: Final[ContextVar[Strand | None]] = ContextVar("agentflow_trio.strand", default=None)
 """The strand of the current task, set once for each run; a visit is looked up through it."""
+
+
+def _around() -> Strand | None:
+    """The strand whose step the caller is in, for guards."""
+    strand = CURRENT.get()
+    return (
+        strand if strand is not None and strand.steps > 0 and strand.contains_caller() else None
+    )
+
+
+AROUND.find = _around
 
 RunPlan: TypeAlias = Callable[
     [Strand, Plan[Any], StateValue], Awaitable[tuple[StateValue, Exit]]

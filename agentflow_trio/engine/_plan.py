@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, final
 
 import attrs
 
 from ..robustness import Fallback
 from ..types import END, Count, Exit, Resource, Share
+
+if TYPE_CHECKING:
+    from ._trying import Trying
 
 __all__ = [
     "Branch",
@@ -96,6 +99,7 @@ class Items:
         start, add: what outputs are folded into; None if they are collected.
         ordered: whether they are folded in input order.
         inner: the plan that is run for each of them instead of exec, if it is a flow.
+        trying: how each call of exec is tried; None: once.
     """
 
     size: int | None
@@ -105,6 +109,7 @@ class Items:
     add: Callable[[Any, Any], Any] | None = None
     ordered: bool = True
     inner: Plan[Any] | None = None
+    trying: Trying | None = None
 
 
 def _is_deep(step: PlanStep) -> bool:
@@ -124,6 +129,7 @@ class PlanStep:
         exits: what ``post`` may return; empty for a step without exits.
         branches: the arms of a parallel step or a race.
         items: how the items of each and batch are worked on.
+        trying: how exec is tried, as a whole; None: once.
         routes: what came back -> where to go.
         deep: it has steps in it.
         inline: its kind, if only its body is to be done, so that the sequence may do it itself; else None.
@@ -146,6 +152,7 @@ class PlanStep:
     idle_timeout: float | None = None
     max_visits: int | None = None
     fallback: Fallback[object] | None = None
+    trying: Trying | None = None
     uses: tuple[Resource[object], ...] = ()
     version: str = ""
     routes: dict[object, PlanStep] = attrs.field(factory=dict[object, "PlanStep"], repr=False)
@@ -185,7 +192,8 @@ def link(step: PlanStep, routes: dict[object, PlanStep], catches: tuple[Catch, .
     )
     step.atomic = bool(catches)
     plain = step.kind in {Kind.PHASES, Kind.FUNCTION, Kind.NESTED}
-    if not bounded and step.fallback is None and not (step.atomic and step.kind is Kind.PHASES):
+    bare = not bounded and step.fallback is None and step.trying is None
+    if bare and not (step.atomic and step.kind is Kind.PHASES):
         step.inline = step.kind if plain else None
 
 

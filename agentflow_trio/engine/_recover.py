@@ -65,9 +65,10 @@ async def recover(
                 _reraise(outcome, error)
             strand.trail.entries.append(LEFT)
             step, state, started, frame = frame
-            mark, between = None, False
+            mark, between, strand.attempt = None, False, 1
             _tell(strand, started, "exec", outcome)
     finally:
+        strand.attempt = 1
         # or each would be kept alive by the frame in its own traceback
         del error, cleanups, outcome
 

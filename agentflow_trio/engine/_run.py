@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, final
 import trio
 
 from ..errors import ResourceError
+from ..robustness import has_own_limits, own_limits
 from ..state import fork
 from ..types import END, Exit, RunResult
 from ._failures import brief, flow_failed, without_cancelled
@@ -51,9 +52,18 @@ def execute(
     live: LiveRun | None = None,
 ) -> Coroutine[object, object, RunResult[State]]:
     """Run *plan* in the caller's task on a fork of *state*, or as *live* on a fork made before."""
-    if timeout is None and run_id is None and seed is None and live is None:
-        return _run(plan, state, _AS_USUAL)
-    return _run(plan, state, _Asked(timeout, run_id, seed, live))
+    usual = timeout is None and run_id is None and seed is None and live is None
+    asked = _AS_USUAL if usual else _Asked(timeout, run_id, seed, live)
+    run = _run(plan, state, asked)
+    return _unlimited(run) if has_own_limits() else run
+
+
+async def _unlimited(
+    run: Coroutine[object, object, RunResult[State]],
+) -> RunResult[State]:
+    """Do *run* as if nothing around had limits of its own: those of a step or pipeline are no limits of the steps in it."""
+    with own_limits():
+        return await run
 
 
 async def _run(plan: Plan[Any], state: State, asked: _Asked) -> RunResult[State]:

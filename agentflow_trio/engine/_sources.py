@@ -24,7 +24,16 @@ import trio
 from .._typing import TypeIs
 from ._plan import Items
 
-__all__ = ["Part", "Pulled", "closing", "is_many", "is_stream", "iterate", "parts"]
+__all__ = [
+    "Part",
+    "Pulled",
+    "closing",
+    "is_many",
+    "is_spent_by_reading",
+    "is_stream",
+    "iterate",
+    "parts",
+]
 
 Part: TypeAlias = tuple[int, Any]
 """Its number in the source, from 0, and what exec gets: an item, or a list of them."""
@@ -45,6 +54,11 @@ def iterate(source: object) -> object:
     if is_stream(source):
         return aiter(source)
     return iter(source) if is_many(source) else source
+
+
+def is_spent_by_reading(source: object) -> bool:
+    """Whether it gives its items but once: it is itself what an iteration goes through."""
+    return hasattr(source, "__next__") or hasattr(source, "__anext__")
 
 
 def parts(source: Iterable[Any], size: int | None) -> Iterator[Part]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, final
 
 from ._plan import Kind, Plan, PlanStep
 
-__all__ = ["FOLD_ABOVE", "LEFT", "Place", "Trail"]
+__all__ = ["AGAIN", "FOLD_ABOVE", "LEFT", "Place", "Trail"]
 
 FOLD_ABOVE: Final = 400
 TAIL: Final = 100
@@ -20,11 +20,14 @@ _CROWDED: Final = 5 * FOLD_ABOVE
 LEFT: Final = PlanStep(name="", kind=Kind.WAY_OUT)
 """The log entry for leaving a step that has steps in it."""
 
+AGAIN: Final = PlanStep(name="", kind=Kind.WAY_OUT)
+"""The log entry for going into it once more in the same visit, to try it again."""
+
 
 class Place(NamedTuple):
     """One visit: the path of the flow it is in (with visit numbers, and without), the step, and how often it has come here.
 
-    ``item``: which of its items is meant, if one is.
+    ``item``: which of its items is meant, if one is. ``entry``: how often this visit went into a step that has steps in it.
     """
 
     prefix: str
@@ -32,6 +35,12 @@ class Place(NamedTuple):
     step: PlanStep
     visit: int
     item: int | None = None
+    entry: int = 1
+
+    @property
+    def inside(self) -> str:
+        """The path of what is inside it."""
+        return f"{self.path}/" if self.entry == 1 else f"{self.path}@{self.entry}/"
 
     @property
     def path(self) -> str:
@@ -49,13 +58,21 @@ def segment(name: str, visit: int) -> str:
 class _Level:
     """A flow that is being run: where it is, and how often each of its steps was visited."""
 
-    __slots__ = ("counts", "key", "last", "prefix")
+    __slots__ = ("counts", "entry", "key", "last", "prefix")
 
     def __init__(self, prefix: str, key: str) -> None:
         self.prefix: str = prefix
         self.key: str = key
         self.counts: Counter[PlanStep] = Counter()
         self.last: PlanStep = LEFT
+        self.entry: int = 1  # how often the last visit went in
+
+    def inner(self) -> _Level:
+        """What is inside the last visit."""
+        step = self.last
+        path = self.prefix + segment(step.name, self.counts[step])
+        tried = "" if self.entry == 1 else f"@{self.entry}"
+        return _Level(f"{path}{tried}/", f"{self.key}{step.name}/")
 
     def copy(self) -> _Level:
         copied = _Level(self.prefix, self.key)
@@ -97,7 +114,7 @@ class Trail:
                 root = f"{name}/" if name else ""
                 self._book = _Book(root, root)
             else:
-                self._book = _Book(f"{under.path}/", f"{under.key}{under.step.name}/")
+                self._book = _Book(under.inside, f"{under.key}{under.step.name}/")
         return self._book
 
     def copy(self) -> Trail:
@@ -146,12 +163,17 @@ class Trail:
                 level = book.levels[-1]
                 counts = level.counts
                 continue
+            if step is AGAIN:
+                level.entry += 1
+                level = level.inner()
+                counts = level.counts
+                book.levels.append(level)
+                continue
             visit = counts[step] = counts.get(step, 0) + 1
-            level.last = step
+            level.last, level.entry = step, 1
             tail.append((level.prefix, step, visit))
             if step.deep:
-                path = level.prefix + segment(step.name, visit)
-                level = _Level(f"{path}/", f"{level.key}{step.name}/")
+                level = level.inner()
                 counts = level.counts
                 book.levels.append(level)
         self.entries.clear()

@@ -10,6 +10,7 @@ import math
 from typing import final
 
 from ..errors import Failure
+from ..robustness import Dice
 
 __all__ = ["Trouble"]
 
@@ -20,6 +21,7 @@ class Trouble:
 
     Attributes:
         caught: the error that ``.catch`` routed to the visit with the number ``caught_at``.
+        dealt: in which visit and item dice were handed out to guards last, and which.
         expired: limits that ran out and were then overtaken by an outer one, with their deadlines.
         grace_ends: when cleanups must have ended, once one was done while cancelled.
         last: the state of the flow that failed last, as its last finished step left it.
@@ -31,6 +33,7 @@ class Trouble:
     __slots__ = (
         "caught",
         "caught_at",
+        "dealt",
         "expired",
         "grace_ends",
         "last",
@@ -47,4 +50,5 @@ class Trouble:
         self.last: object = None
         self.marked: tuple[BaseException, Failure] | None = None
         self.owed: tuple[tuple[BaseException, Failure | None], ...] = ()
+        self.dealt: tuple[int, int | None, Dice] | None = None
         self.tree: BaseException | None = None

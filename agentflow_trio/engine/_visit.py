@@ -1,25 +1,28 @@
 """One step's life in full: limits, phases, fallback, cleanup, events.
 
-Layer: engine. The order around exec, outermost first: fallback, timeout, prep, then the attempts (or the items).
+Layer: engine. The order around exec, outermost first: fallback, timeout, prep, then what tries it (see `Trying`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import MaxVisitsError
-from ..robustness import Fallback
+from ..robustness import Fallback, own_limits
 from ..state import fork
 from ..types import Exit
-from ._attempts import attempts, closed
+from ._attempts import attempt, closed, tried
 from ._failures import follow, is_caught
 from ._limits import limited
 from ._live import RunPlan, Strand
-from ._plan import Kind, Plan, PlanStep, StateValue
-from ._trail import LEFT, Place
+from ._plan import Items, Kind, Plan, PlanStep, StateValue
+from ._trail import AGAIN, LEFT, Place
 
 __all__ = ["visit"]
+
+Value = TypeVar("Value")
 
 
 async def visit(
@@ -39,10 +42,7 @@ async def visit(
         if step.inner is not None:
             state, chosen = await _nested(strand, step, step.inner, state, place, run_plan)
         elif step.branches:
-            from ._branches import run_branches  # noqa: PLC0415 - see below
-
-            at_once = partial(run_branches, strand, step, state, place, run_plan)
-            state, chosen = await limited(strand, step, place, at_once)()
+            state, chosen = await _at_once(strand, step, state, place, run_plan)
         elif step.kind is Kind.FUNCTION:
             state, chosen = await _function(strand, step, state, place)
         else:
@@ -50,6 +50,7 @@ async def visit(
     finally:
         if strand.spent and not step.deep:
             strand.spend(place.key + step.name, run.clock() - started)
+    strand.attempt = 1
     target = follow(step, chosen)
     if run.bus is not None:
         taken = chosen.name if isinstance(chosen, Exit) and step.exits else None
@@ -69,11 +70,11 @@ async def _phases(
             prepared = await step.prep(mine)
             strand.phase = "exec"
             if step.items is not None:
-                # these shapes take 2 ms to import, and many programs have no use for them
-                from ._items import run_items  # noqa: PLC0415
-
-                return await run_items(strand, step, step.items, prepared, place, run_plan)
-            return await attempts(strand, step, lambda: step.exec(prepared))
+                work, once = _on_items(strand, step, step.items, prepared, place, run_plan)
+                return await tried(strand, step, work, once=once)
+            return await tried(
+                strand, step, lambda: attempt(strand, step, lambda: step.exec(prepared))
+            )
         finally:
             if step.deep:
                 strand.trail.entries.append(LEFT)
@@ -91,7 +92,25 @@ async def _phases(
     return mine, chosen
 
 
+def _on_items(
+    strand: Strand,
+    step: PlanStep,
+    items: Items,
+    prepared: object,
+    place: Place,
+    run_plan: RunPlan,
+) -> tuple[Callable[[], Awaitable[object]], str]:
+    """What works on all items, and why that cannot be done again, if it cannot."""
+    # these shapes take 2 ms to import, and many programs have no use for them
+    from ._items import run_items  # noqa: PLC0415
+    from ._sources import is_spent_by_reading  # noqa: PLC0415
+
+    work = partial(run_items, strand, step, items, prepared, place, run_plan)
+    return work, _ONCE if is_spent_by_reading(prepared) else ""
+
+
 _NOTHING: Any = object()
+_ONCE = "its items come from a source that can be read only once"
 
 
 def _instead(
@@ -120,8 +139,44 @@ async def _function(
         return await step.exec(mine)
 
     strand.phase = "exec"
-    chosen = await limited(strand, step, place, lambda: attempts(strand, step, work))()
+    one = partial(attempt, strand, step, work)
+    chosen = await limited(strand, step, place, lambda: tried(strand, step, one))()
     return mine, chosen
+
+
+async def _tried_inside(
+    strand: Strand, step: PlanStep, place: Place, work: Callable[[int], Awaitable[Value]]
+) -> Value:
+    """Do *work*, which runs what is inside *step* and logs that it left; it is told how often it was begun."""
+    entries, entry, inside = strand.trail.entries, 0, True  # logging the visit went in
+
+    async def go_in() -> Value:
+        nonlocal entry, inside
+        entry += 1
+        if not inside:
+            entries.append(AGAIN)
+        inside = False
+        with own_limits():  # those of this step are no limits of a step inside
+            return await work(entry)
+
+    if step.trying is not None:
+        strand.phase = "exec"
+    try:
+        return await limited(strand, step, place, lambda: tried(strand, step, go_in))()
+    finally:
+        if inside:  # no guard let it in
+            entries.append(LEFT)
+
+
+async def _at_once(
+    strand: Strand, step: PlanStep, state: StateValue, place: Place, run_plan: RunPlan
+) -> tuple[StateValue, object]:
+    from ._branches import run_branches  # noqa: PLC0415 - see _on_items
+
+    async def work(entry: int) -> tuple[StateValue, object]:
+        return await run_branches(strand, step, state, place._replace(entry=entry), run_plan)
+
+    return await _tried_inside(strand, step, place, work)
 
 
 async def _nested(
@@ -132,17 +187,17 @@ async def _nested(
     place: Place,
     run_plan: RunPlan,
 ) -> tuple[StateValue, object]:
-    started = strand.started
-
-    async def work() -> tuple[StateValue, Exit]:
+    async def work(_: int) -> tuple[StateValue, Exit]:
+        started, attempt_ = strand.started, strand.attempt
+        strand.attempt = 1
         try:
             inner = fork(state if step.enter is None else strand.convert(step.enter, state))
             return await run_plan(strand, plan, inner)
         finally:
             strand.trail.entries.append(LEFT)
-            strand.phase, strand.started = "exec", started
+            strand.phase, strand.started, strand.attempt = "exec", started, attempt_
 
-    inner, exit_ = await limited(strand, step, place, work)()
+    inner, exit_ = await _tried_inside(strand, step, place, work)
     if step.leave is None:
         return inner, exit_
     strand.phase = "post"

@@ -6,6 +6,7 @@ from .._lazy import lazily
 from ._flow import Flow, Wiring, flow
 from ._function import step
 from ._node import BuiltIn, Node, Work, exits_of
+from ._policies import ItemPolicies
 from ._step import Edge, Step
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ __all__ = [
     "Flow",
     "FlowPerItem",
     "Fold",
+    "ItemPolicies",
     "Node",
     "Source",
     "Step",

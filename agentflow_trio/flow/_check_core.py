@@ -7,14 +7,19 @@ wiring as it is written; one mistake may well have two consequences.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._typing import TypeIs
+from ..engine import PlanStep
 from ..errors import Problem, StepLimitError
 from ..types import END, Exit, Next
 from ._node import defaulted_of
-from ._step import Edge, Step
+from ._step import Edge, Step, compile_step
 from ._words import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from ..engine import Trying
+    from ..robustness import Guard
 
 __all__ = ["check", "targets_of"]
 
@@ -40,6 +45,7 @@ def check(flow: str, lines: object, exits: Sequence[Exit]) -> tuple[Problem, ...
         problems += _routes(edge)
         problems += _targets(edge, places, exits)
         problems += _catches(edge)
+        problems += _nested_guards(edge.source)
     if len(edges) == len(lines):
         problems += _reach(edges)
     problems += _unused(edges, exits)
@@ -213,6 +219,39 @@ def _bad_catch(step: str, kind: object) -> Iterator[Problem]:
         yield Problem(
             "bad_catch", step, f"step {step!r} catches {kind!r}, which is no class", hint
         )
+
+
+# ---------------------------------------------------------------- guards
+
+
+def _nested_guards(step: AnyStep) -> Iterator[Problem]:
+    """Whether a step enters a guard again inside its own body, where it would wait for itself."""
+    if not step.policies.guards:
+        return
+    from ._guarding import is_exclusive  # noqa: PLC0415 - see there
+
+    for guard in filter(is_exclusive, step.policies.guards):
+        for inner in _users_inside(compile_step(step), guard):
+            sentence = f"step {step.name!r} and {inner!r} inside it both enter {guard.name!r}"
+            hint = "the inner one would wait for the outer one for ever; guard one of them"
+            yield Problem("guard_nested", step.name, sentence, hint)
+
+
+def _users_inside(step: PlanStep, guard: Guard) -> Iterator[str]:
+    """The names of the steps inside *step* that have *guard*, and its own if its items have."""
+    todo = [step]
+    while todo:
+        outer = todo.pop()
+        if outer.items is not None and _has(outer.items.trying, guard):
+            yield outer.name
+        for inner in (each for part in outer.parts for each in part.steps):
+            if _has(inner.trying, guard):
+                yield inner.name
+            todo.append(inner)
+
+
+def _has(trying: Trying | None, guard: Guard) -> bool:
+    return trying is not None and any(one is guard for one in trying.guards)
 
 
 # ---------------------------------------------------------------- the whole graph

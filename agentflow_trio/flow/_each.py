@@ -6,7 +6,7 @@ Layer: flow. The overloads compare what exec takes and gives with what prep give
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from outcome import Maybe
 
@@ -17,6 +17,13 @@ from ._item_node import ItemFlow, ItemNode
 from ._item_types import AnyItems, BatchNode, EachNode, Fold, StreamBatchNode, StreamNode
 from ._node import Node
 from ._over import per_item
+from ._policies import (
+    ItemPolicies,
+    Policies,
+    combination_problems,
+    item_option_problems,
+    trying_of,
+)
 from ._shape_core import item_problems, setting_problems
 from ._step import node_name, refuse
 
@@ -33,7 +40,11 @@ Tolerance: TypeAlias = Count | Share
 
 @overload
 def each(
-    node: EachNode[State, Item, Output, Sequence[Output], Exits], /, *, concurrent: int
+    node: EachNode[State, Item, Output, Sequence[Output], Exits],
+    /,
+    *,
+    concurrent: int,
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Sequence[Output], Exits]: ...
 @overload
 def each(
@@ -42,6 +53,7 @@ def each(
     *,
     concurrent: int,
     tolerate: Tolerance,
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Sequence[Maybe[Output]], Exits]: ...
 @overload
 def each(
@@ -50,6 +62,7 @@ def each(
     *,
     concurrent: int,
     into: Fold[Output, Total],
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Total, Exits]: ...
 @overload
 def each(
@@ -59,6 +72,7 @@ def each(
     concurrent: int,
     tolerate: Tolerance,
     into: Fold[Maybe[Output], Total],
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Total, Exits]: ...
 def each(
     node: AnyItems[State, Exits],
@@ -67,6 +81,7 @@ def each(
     concurrent: int,
     tolerate: Tolerance | None = None,
     into: Fold[Any, Any] | None = None,
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Any, Exits]:
     """Make a node whose ``exec`` is called for every item that ``prep`` gave, several at once.
 
@@ -80,11 +95,13 @@ def each(
         tolerate: how many may fail; none by default. `Count` ends the step at once, `Share` as soon
             as it is lost.
         into: what the outputs are folded into; they are collected by default.
+        item: ``retry``, ``guards`` and ``attempt_timeout`` of one call; by default none of them.
 
     Raises:
-        StepDefinitionError: the node has not three async phases, or a number makes no sense.
+        StepDefinitionError: the node has not three async phases, or a number or a policy makes no
+            sense.
     """
-    return _items_node(node, "each", None, concurrent, tolerate, into)
+    return _items_node(node, "each", None, concurrent, tolerate, into, item)
 
 
 @overload
@@ -94,6 +111,7 @@ def batch(
     *,
     size: int,
     concurrent: int = 1,
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Sequence[Output], Exits]: ...
 @overload
 def batch(
@@ -103,6 +121,7 @@ def batch(
     size: int,
     concurrent: int = 1,
     tolerate: Tolerance,
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Sequence[Maybe[Output]], Exits]: ...
 @overload
 def batch(
@@ -112,6 +131,7 @@ def batch(
     size: int,
     concurrent: int = 1,
     into: Fold[Output, Total],
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Total, Exits]: ...
 @overload
 def batch(
@@ -122,6 +142,7 @@ def batch(
     concurrent: int = 1,
     tolerate: Tolerance,
     into: Fold[Maybe[Output], Total],
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Total, Exits]: ...
 def batch(
     node: AnyItems[State, Exits],
@@ -131,6 +152,7 @@ def batch(
     concurrent: int = 1,
     tolerate: Tolerance | None = None,
     into: Fold[Any, Any] | None = None,
+    **item: Unpack[ItemPolicies],
 ) -> Node[State, object, Any, Exits]:
     """Make a node whose ``exec`` gets the items that ``prep`` gave in parts, several parts at once.
 
@@ -143,11 +165,13 @@ def batch(
         concurrent: at most so many calls at once, >= 1; one by default.
         tolerate: how many items may fail; none by default.
         into: what the outputs are folded into; they are collected by default.
+        item: ``retry``, ``guards`` and ``attempt_timeout`` of one call; by default none of them.
 
     Raises:
-        StepDefinitionError: the node has not three async phases, or a number makes no sense.
+        StepDefinitionError: the node has not three async phases, or a number or a policy makes no
+            sense.
     """
-    return _items_node(node, "batch", size, concurrent, tolerate, into)
+    return _items_node(node, "batch", size, concurrent, tolerate, into, item)
 
 
 def _items_node(
@@ -157,6 +181,7 @@ def _items_node(
     concurrent: int,
     tolerate: Tolerance | None,
     into: Fold[Any, Any] | None,
+    policies: ItemPolicies,
 ) -> Node[State, object, Any, Exits]:
     name = node_name(node)
     numbers: dict[str, object] = {"size": size, "concurrent": concurrent}
@@ -166,7 +191,14 @@ def _items_node(
         name,
         item_problems(shape, name, node),
         setting_problems(shape, name, numbers, tolerate, into),
+        item_option_problems(name, {**policies}),
     )
+    item = Policies(
+        retry=policies.get("retry"),
+        guards=tuple(policies.get("guards", ())),
+        attempt_timeout=policies.get("attempt_timeout"),
+    )
+    refuse(name, combination_problems(name, item))
     over = per_item(node)
     items = Items(
         size=size,
@@ -176,6 +208,7 @@ def _items_node(
         add=None if into is None else into.add,
         ordered=into is None or into.order == "input",
         inner=None if over is None else over.flow.plan,
+        trying=trying_of(item.retry, item.guards, item.attempt_timeout),
     )
     if over is not None:
         flows: ItemFlow[State, Any, Exits] = ItemFlow(

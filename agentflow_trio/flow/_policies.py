@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypedDict, final
+from typing import TYPE_CHECKING, TypedDict, final
 
 import attrs
 
@@ -17,7 +17,34 @@ from ..robustness import Fallback
 from ..types import Resource
 from ._words import did_you_mean
 
-__all__ = ["Policies", "StepOptions", "option_problems"]
+if TYPE_CHECKING:
+    from ..engine import Trying
+    from ..robustness import Guard, RetryPolicy
+
+__all__ = [
+    "ItemPolicies",
+    "Policies",
+    "StepOptions",
+    "combination_problems",
+    "item_option_problems",
+    "option_problems",
+    "trying_of",
+]
+
+
+class ItemPolicies(TypedDict, total=False):
+    """The keywords of ``each`` and ``batch`` for one call of exec: for each item, or each part.
+
+    Those on the Step around it are for the whole. They mean what they mean there.
+
+    attempt_timeout: seconds for each attempt of exec, > 0. Default: none.
+    retry: when to call exec again after it failed. Default: never.
+    guards: what each attempt enters, outermost first. Default: none.
+    """
+
+    attempt_timeout: float | None
+    retry: RetryPolicy | None
+    guards: Sequence[Guard]
 
 
 class StepOptions(TypedDict, total=False):
@@ -25,7 +52,10 @@ class StepOptions(TypedDict, total=False):
 
     name: its segment of paths and its ``node_id``; by default the class in snake_case, or the
         function's or flow's name.
-    timeout: seconds for prep and exec together, all attempts included, > 0. Default: none.
+    timeout: seconds for prep and exec together, all attempts and waits included, > 0. Default: none.
+    attempt_timeout: seconds for exec in each attempt, once its guards have let it in, > 0. Default: none.
+    retry: when to call exec again after it failed, and after how long. Default: never.
+    guards: what each attempt enters, in this order, the outermost first. Default: none.
     idle_timeout: seconds without a ``current_step().report(...)``, > 0. Default: none.
     max_visits: how often one execution of its flow may come here, >= 1. Default: any number.
     uses: the resources it may ask for with ``current_step().use(...)``. Default: none.
@@ -34,7 +64,10 @@ class StepOptions(TypedDict, total=False):
 
     name: str
     timeout: float | None
+    attempt_timeout: float | None
     idle_timeout: float | None
+    retry: RetryPolicy | None
+    guards: Sequence[Guard]
     max_visits: int | None
     uses: Sequence[Resource[object]]
     version: str
@@ -50,7 +83,10 @@ class Policies:
     """
 
     timeout: float | None = None
+    attempt_timeout: float | None = None
     idle_timeout: float | None = None
+    retry: RetryPolicy | None = None
+    guards: tuple[Guard, ...] = ()
     max_visits: int | None = None
     uses: tuple[Resource[object], ...] = ()
     version: str = ""
@@ -60,7 +96,10 @@ class Policies:
         """Return these policies with those of *options*, which the caller has checked."""
         return Policies(
             timeout=options.get("timeout", self.timeout),
+            attempt_timeout=options.get("attempt_timeout", self.attempt_timeout),
             idle_timeout=options.get("idle_timeout", self.idle_timeout),
+            retry=options.get("retry", self.retry),
+            guards=tuple(options.get("guards", self.guards)),
             max_visits=options.get("max_visits", self.max_visits),
             uses=tuple(options.get("uses", self.uses)),
             version=options.get("version", self.version),
@@ -68,7 +107,20 @@ class Policies:
         )
 
 
+def trying_of(
+    retry: RetryPolicy | None, guards: Sequence[Guard], attempt_timeout: float | None
+) -> Trying | None:
+    """What the engine needs to know of these; None if there is nothing."""
+    if retry is None and not guards and attempt_timeout is None:
+        return None
+    from ..engine import Trying  # noqa: PLC0415 - most programs import but a part of the guards
+
+    return Trying(retry=retry, guards=tuple(guards), attempt_timeout=attempt_timeout)
+
+
 _OPTIONS = tuple(StepOptions.__annotations__)  # their names; the values stay unevaluated text
+_ITEM_OPTIONS = tuple(ItemPolicies.__annotations__)
+_OF_THE_WHOLE = "it is for the whole: give it to the Step around this node"
 _FALLBACK_FIXED = (
     "a step no longer knows the type of its exec's result; write Step(node, fallback=...)"
 )
@@ -82,20 +134,38 @@ def option_problems(
     Callers without a type checker need to be told too. *fallback*: that option exists here.
     """
     known = (*_OPTIONS, "fallback") if fallback else _OPTIONS
+    hints = {} if fallback else {"fallback": _FALLBACK_FIXED}
+    yield from _problems(step, options, known, hints)
+
+
+def item_option_problems(node: str, options: Mapping[str, object]) -> Iterator[Problem]:
+    """Whether *options* of ``each`` or ``batch`` exist and make sense, for the node called *node*."""
+    yield from _problems(node, options, _ITEM_OPTIONS, dict.fromkeys(_OPTIONS, _OF_THE_WHOLE))
+
+
+def _problems(
+    step: str, options: Mapping[str, object], known: Sequence[str], hints: Mapping[str, str]
+) -> Iterator[Problem]:
     for name, value in options.items():
         if name in known:
             yield from _policy_problems(step, name, value)
         else:
             hint = did_you_mean(name, known, otherwise=f"there are {', '.join(known)}")
-            hint = _FALLBACK_FIXED if name == "fallback" else hint
-            yield Problem("unknown_option", step, f"there is no option {name!r}", hint)
+            yield Problem(
+                "unknown_option", step, f"there is no option {name!r}", hints.get(name, hint)
+            )
 
 
 def _policy_problems(step: str, name: str, value: object) -> Iterator[Problem]:
     must, hint = "", ""
     match name:
-        case "timeout" | "idle_timeout" if value is not None and not _is_seconds(value):
+        case "timeout" | "attempt_timeout" | "idle_timeout" if (
+            value is not None and not _is_seconds(value)
+        ):
             must = "be a number of seconds > 0"
+        case "retry" | "guards":
+            yield from _guarding_problems(step, name, value)
+            return
         case "max_visits" if value is not None and not _is_count(value):
             must = "be a whole number >= 1"
         case "uses" if not _are_resources(value):
@@ -107,6 +177,24 @@ def _policy_problems(step: str, name: str, value: object) -> Iterator[Problem]:
         case _:
             return
     yield Problem("bad_policy", step, f"{name} must {must}, not {value!r}", hint)
+
+
+def _guarding_problems(step: str, name: str, value: object) -> Iterator[Problem]:
+    if value is None and name == "retry":
+        return
+    if value == ():
+        return
+    from ._guarding import guard_problems, retry_problems  # noqa: PLC0415 - see there
+
+    yield from (retry_problems if name == "retry" else guard_problems)(step, value)
+
+
+def combination_problems(step: str, policies: Policies) -> Iterator[Problem]:
+    """What is wrong with policies that make sense each by itself."""
+    if policies.guards:
+        from ._guarding import hang_problems  # noqa: PLC0415 - see there
+
+        yield from hang_problems(step, policies)
 
 
 def _is_seconds(value: object) -> bool:

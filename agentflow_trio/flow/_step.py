@@ -29,7 +29,13 @@ from ._bind import bind_exits
 from ._inspect import helper_problems, phase_problems
 from ._node import BuiltIn, Node, exits_of
 from ._over import is_per_item
-from ._policies import Policies, StepOptions, option_problems
+from ._policies import (
+    Policies,
+    StepOptions,
+    combination_problems,
+    option_problems,
+    trying_of,
+)
 from ._words import name_problems, snake_case
 
 if TYPE_CHECKING:
@@ -123,8 +129,9 @@ class Step(Next, Generic[State_contra, Exits]):
             node: any object with async ``prep``, ``exec`` and ``post``, or a flow.
             fallback: what stands in for the result of exec when it failed; none by default.
             options: the name, by default the class in snake_case or the flow's name, and the
-                policies ``timeout``, ``idle_timeout``, ``max_visits``, ``uses``, ``version``;
-                by default none of them.
+                policies ``timeout``, ``attempt_timeout``, ``idle_timeout``, ``retry``, ``guards``,
+                ``max_visits``, ``uses``, ``version``; by default none of them. Around exec, the
+                outermost first: timeout, retry, guards as given, attempt_timeout.
 
         Raises:
             StepDefinitionError: the node has not three async phases, an option does not exist
@@ -139,6 +146,7 @@ class Step(Next, Generic[State_contra, Exits]):
             node_problems(name, node, fallback),
         )
         policies = attrs.evolve(Policies().with_options(options), fallback=fallback)
+        refuse(name, combination_problems(name, policies))
         _place(self, node, name, exits_of(node), policies)
 
     @override
@@ -194,6 +202,7 @@ class Step(Next, Generic[State_contra, Exits]):
         )
         copy: Step[State_contra, Exits] = object.__new__(type(self))
         policies = self.policies.with_options(options)
+        refuse(name, combination_problems(name, policies))
         _place(copy, self.node, name, self.exits, policies, condition=self.condition)
         return copy
 
@@ -327,6 +336,7 @@ def compile_step(step: Step[Any, ...]) -> PlanStep:
         idle_timeout=policies.idle_timeout,
         max_visits=policies.max_visits,
         fallback=policies.fallback,
+        trying=trying_of(policies.retry, policies.guards, policies.attempt_timeout),
         uses=policies.uses,
         version=policies.version,
     )

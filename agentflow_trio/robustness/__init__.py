@@ -3,8 +3,11 @@
 from typing import TYPE_CHECKING
 
 from .._lazy import lazily
+from ._around import AROUND, Around, Surroundings
+from ._dice import Dice
 from ._fallback import Fallback
 from ._fault_point import FAULTS, FaultPlan, fault_point
+from ._own_limits import has_own_limits, own_limits
 
 if TYPE_CHECKING:
     from ._attempts import Attempt
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from ._retry_policy import RetryPolicy
     from ._timeout import Timeout, TimeoutStatistics
     from ._timeout_core import AdaptiveTimeout
-    from ._trial import RetryStatistics
+    from ._trial import RetryStatistics, Trial, deposit, trial_of
     from ._verdict_core import Errors, Verdict
 else:
     __getattr__ = lazily(
@@ -92,18 +95,23 @@ else:
             "Timeout": "._timeout",
             "TimeoutStatistics": "._timeout",
             "TokenBucketPolicy": "._limiter_policy",
+            "Trial": "._trial",
             "Verdict": "._verdict_core",
             "WaitEnded": "._events",
             "WaitStarted": "._events",
             "WeightedEntry": "._limiter",
             "WindowPolicy": "._limiter_policy",
+            "deposit": "._trial",
             "open_pool": "._pool",
+            "trial_of": "._trial",
         },
     )
 
 __all__ = [
+    "AROUND",
     "FAULTS",
     "AdaptiveTimeout",
+    "Around",
     "Attempt",
     "AttemptFailed",
     "BreakerState",
@@ -119,6 +127,7 @@ __all__ = [
     "CircuitPolicy",
     "CircuitSnapshot",
     "CircuitStatistics",
+    "Dice",
     "Errors",
     "Fallback",
     "FaultPlan",
@@ -145,14 +154,20 @@ __all__ = [
     "RetryScheduled",
     "RetryStatistics",
     "RuleFailed",
+    "Surroundings",
     "Timeout",
     "TimeoutStatistics",
     "TokenBucketPolicy",
+    "Trial",
     "Verdict",
     "WaitEnded",
     "WaitStarted",
     "WeightedEntry",
     "WindowPolicy",
+    "deposit",
     "fault_point",
+    "has_own_limits",
     "open_pool",
+    "own_limits",
+    "trial_of",
 ]

@@ -28,7 +28,7 @@ from ._breaker_core import BreakerCore, Ticket
 from ._breaker_states_core import Act, BreakerState
 from ._circuit_policy import CircuitPolicy
 from ._circuit_records import CircuitSnapshot, CircuitStatistics
-from ._dice import Dice, derived_dice
+from ._dice import Dice, shared_dice
 from ._events import CallRejected, CircuitChanged, OnEvent, RuleFailed
 from ._guard import NOT_ENTERED, Guarding, Home, Listener, conclude
 from ._private import Looks, find_looks, look_publicly
@@ -68,8 +68,12 @@ class CircuitPermit(Ticket):
             self.generation = ~self.generation
 
     def start(self) -> None:
-        """Let the time of a slow call count from now, as when other guards inside made it wait. Not a checkpoint."""
-        self.begun = trio.current_time()
+        """Let the time of a slow call count from now, as when other guards inside made it wait. Not a checkpoint.
+
+        Inside a body that passed this permit on, nothing: its time counts already.
+        """
+        if not self.breaker.is_passed_on():
+            self.begun = trio.current_time()
 
 
 @final
@@ -115,7 +119,7 @@ class CircuitBreaker(Guarding):
             name: what events and errors call it.
             policy: its settings; by default five failures in a row open it for 30 s.
             on_event: is told a `CircuitChanged` for each change and a `CallRejected` for each rejection.
-            seed: what the policy's jitter is derived from, together with the name. Default: the seed of the step it
+            seed: what the policy's jitter is derived from, together with the name. Default: the seed of the run it
                 is used in; where there is none, a number drawn once per process.
 
         Raises:
@@ -249,6 +253,10 @@ class CircuitBreaker(Guarding):
         self._nested[task] = outer, often + 1
         return outer
 
+    def is_passed_on(self) -> bool:
+        """Whether the running task is inside a permit that is not its own, or again inside its own. Not a checkpoint."""
+        return current_task() in self._nested
+
     def _leave_nested(self, task: Task) -> None:
         outer, often = self._nested.pop(task)
         if often > 1:
@@ -371,8 +379,8 @@ class CircuitBreaker(Guarding):
 
     def _draw(self) -> float:
         if self._random is None:  # on first use, since few circuits have jitter
-            given = None if self._seed is None else Dice(self._seed)
-            self._random = (given or derived_dice() or Dice()).of(self.name)
+            given = None if self._seed is None else Dice(self._seed).of
+            self._random = (given or shared_dice() or Dice().of)(self.name)
         return self._random.random()
 
     # ------------------------------------------------------------ telling

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from contextvars import ContextVar, Token
 from random import Random
-from typing import Final, final
+from typing import Final, Protocol, final
 
-__all__ = ["Dice", "derived_dice"]
+from ._around import AROUND
+
+__all__ = ["Deals", "Dice", "derived_dice", "shared_dice"]
 
 _PROCESS: Final = Random().getrandbits(64)
 """Where nobody gives a seed, processes must differ, or all of them would come back at the same moment."""
@@ -47,6 +49,27 @@ class Dice:
 _DERIVED: Final[ContextVar[Dice | None]] = ContextVar("dice", default=None)
 
 
-def derived_dice() -> Dice | None:
-    """Whom guards without a seed of their own ask here; None: nobody."""
-    return _DERIVED.get()
+class Deals(Protocol):
+    """Whoever hands out dice."""
+
+    def __call__(self, name: str, /) -> Random:
+        """The next dice of this name."""
+        ...
+
+
+def derived_dice() -> Deals | None:
+    """Whom a body without a seed of its own asks here: of a ``with Dice``, else of the step around; None: nobody."""
+    dice = _DERIVED.get()
+    if dice is not None:
+        return dice.of
+    around = AROUND.find()
+    return None if around is None else around.dice
+
+
+def shared_dice() -> Deals | None:
+    """Whom a guard without a seed of its own asks, which many steps share: as `derived_dice`, but for the whole run."""
+    dice = _DERIVED.get()
+    if dice is not None:
+        return dice.of
+    around = AROUND.find()
+    return None if around is None else Dice(around.seed).of

@@ -9,17 +9,17 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Generic, Never, Protocol, TypeVar, TypeVarTuple, final
 
-import trio
 from trio.lowlevel import Task, current_clock, current_root_task, current_task
 
 from .._typing import override
 from ..errors import GuardInUseError, GuardMisuseError
 from ..ports import Simulated
+from ._around import AROUND, Surroundings
 from ._events import GuardEvent, OnEvent
+from ._own_limits import is_out_of_time, own_limits
 from ._verdict_core import Judge, Verdict
 
 __all__ = [
@@ -235,57 +235,51 @@ _LOG: Final = logging.getLogger("agentflow_trio.robustness")
 
 @final
 class Listener:
-    """Tells ``on_event``. If that raises, the error is logged and it is told nothing more in this run of Trio.
+    """Tells ``on_event``, and the run of the step that the guard is used in, if it is used in one.
 
-    Attributes:
-        on: whether anybody listens; if not, no event need be made.
+    If ``on_event`` raises, the error is logged and it is told nothing more in this run of Trio.
     """
 
-    __slots__ = ("_guard", "_on_event", "on")
+    __slots__ = ("_guard", "_heard", "_on_event")
 
     def __init__(self, guard: str, on_event: OnEvent | None) -> None:
         self._guard = guard
         self._on_event = on_event
-        self.on: bool = on_event is not None
+        self._heard = on_event is not None
+
+    @property
+    def on(self) -> bool:
+        """Whether anybody listens; if not, no event need be made."""
+        return self._heard or self.around() is not None
+
+    def around(self) -> Surroundings | None:
+        """The step that the caller is in, if anybody listens to its run."""
+        around = AROUND.find()
+        return around if around is not None and around.listening else None
 
     def tell(self, event: GuardEvent, /) -> None:
-        """Tell *event*. Not a checkpoint; never raises an Exception."""
-        if self.on and self._on_event is not None:
+        """Tell *event* of the task that is running. Not a checkpoint; never raises an Exception."""
+        self.tell_of(event, self.around())
+
+    def tell_of(self, event: GuardEvent, around: Surroundings | None, /) -> None:
+        """Tell *event* of a task in the step *around*, whoever is running. Not a checkpoint; never raises an Exception."""
+        if self._heard and self._on_event is not None:
             try:
                 self._on_event(event)
             except Exception:  # noqa: BLE001 - told to the log; a guard must not fail because somebody watches it
-                self.on = False
+                self._heard = False
                 _LOG.exception(
                     "on_event of guard %r raised and is told nothing more", self._guard
                 )
+        if around is not None:
+            around.tell(event)
 
     def start_anew(self) -> None:
         """In another run of Trio, listen again."""
-        self.on = self._on_event is not None
+        self._heard = self._on_event is not None
 
 
 # ---------------------------------------------------------------- the verdict
-
-_LIMITS: Final[ContextVar[tuple[trio.CancelScope, ...]]] = ContextVar("limits", default=())
-
-
-@final
-class own_limits:  # noqa: N801 - reads as a function
-    """``with own_limits(scope):`` declares by which scopes a step or pipeline limits its own body; child tasks inherit them.
-
-    Without a scope: none any more, as at the border of a nested step, whose guards judge by its own limits alone.
-    """
-
-    __slots__ = ("_scopes", "_token")
-
-    def __init__(self, *scopes: trio.CancelScope) -> None:
-        self._scopes = (*_LIMITS.get(), *scopes) if scopes else ()
-
-    def __enter__(self) -> None:
-        self._token = _LIMITS.set(self._scopes)
-
-    def __exit__(self, *_: object) -> None:
-        _LIMITS.reset(self._token)
 
 
 def conclude(judge: Judge, error: BaseException | None, /) -> Verdict:
@@ -295,6 +289,6 @@ def conclude(judge: Judge, error: BaseException | None, /) -> Verdict:
     never learn of hangs otherwise.
     """
     verdict = judge.verdict(error)
-    if verdict == "cancelled" and any(scope.cancel_called for scope in _LIMITS.get()):
+    if verdict == "cancelled" and is_out_of_time():
         return "failure"
     return verdict

@@ -28,6 +28,7 @@ from trio.lowlevel import (
 
 from .._typing import override
 from ..errors import RateLimitedError
+from ._around import Surroundings
 from ._bounds import Number, Whole, named
 from ._events import CallRejected, LimitChanged, OnEvent, WaitEnded, WaitStarted
 from ._guard import Guarding, Home, Listener
@@ -49,13 +50,15 @@ class _Sleeper(Waiter):
         task: the task while it is parked, and nobody has woken it yet.
         alarm: when its timer goes off; inf as long as it has none.
         refusal: why it was thrown out of the line, if it was.
+        around: the step that it waits in, if anybody listens; how its wait ends is told by others.
     """
 
-    __slots__ = ("alarm", "refusal", "task")
+    __slots__ = ("alarm", "around", "refusal", "task")
 
     def __init__(self, weight: int, since: float, latest: float) -> None:
         super().__init__(weight, since, latest)
         self.task: Task | None = None
+        self.around: Surroundings | None = None
         self.alarm = math.inf
         self.refusal: Refusal | None = None
 
@@ -205,6 +208,7 @@ class RateLimiter(Guarding):
         core, now = self._core, sleeper.since
         refusal = core.join(sleeper, now, trio.current_effective_deadline())
         if refusal is None:
+            sleeper.around = self._listener.around()
             if self._listener.on:
                 waiting = len(core.line)
                 self._listener.tell(
@@ -292,8 +296,8 @@ class RateLimiter(Guarding):
             self._listener.tell(
                 LimitChanged(guard=self.name, timestamp=now, before=before, limit=limit)
             )
-            for sleeper, _ in thrown_out:
-                self._tell_end(sleeper, "rejected", now)
+        for sleeper, _ in thrown_out:
+            self._tell_end(sleeper, "rejected", now)
 
     def statistics(self) -> RateLimiterStatistics:
         """Return how things stand. Not a checkpoint; works outside a run of Trio too, where all is free."""
@@ -351,11 +355,10 @@ class RateLimiter(Guarding):
         outcome: Literal["admitted", "rejected", "cancelled"],
         now: float,
     ) -> None:
-        if self._listener.on:
+        if self._listener.on or sleeper.around is not None:
             waited = now - sleeper.since
-            self._listener.tell(
-                WaitEnded(guard=self.name, timestamp=now, outcome=outcome, waited=waited)
-            )
+            event = WaitEnded(guard=self.name, timestamp=now, outcome=outcome, waited=waited)
+            self._listener.tell_of(event, sleeper.around)
 
 
 @final

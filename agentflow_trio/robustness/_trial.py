@@ -15,7 +15,7 @@ import trio
 from trio.lowlevel import current_root_task
 
 from ._budget import budget_of
-from ._budget_core import Budget, BudgetStatistics
+from ._budget_core import Budget, BudgetStatistics, RetryBudget
 from ._dice import Dice, derived_dice
 from ._events import AttemptFailed, GaveUp, OnEvent, RetryScheduled, RuleFailed
 from ._guard import Home, Listener
@@ -23,7 +23,7 @@ from ._retry_core import Again, Course, Decision, Reason, Stop
 from ._retry_policy import RetryPolicy
 from ._verdict_core import Judge
 
-__all__ = ["RetryState", "RetryStatistics", "Trial"]
+__all__ = ["RetryState", "RetryStatistics", "Trial", "deposit", "trial_of"]
 
 
 @final
@@ -117,12 +117,14 @@ class RetryState:
     def random(self) -> Random:
         """Dice for one body: of this retry's seed, else of the step it is used in, else of the process."""
         derived = derived_dice() if self.seed is None else None
-        return (derived or self.dice).of(self.name)
+        return (derived or self.dice.of)(self.name)
 
     def tell_rule_failed(self, wrong: Exception) -> None:
         """Tell what a function of the user's raised."""
         if self.listener.on:
-            told = RuleFailed(guard=self.name, timestamp=trio.current_time(), **_brief(wrong))
+            kind, text = _brief(wrong)
+            now = trio.current_time()
+            told = RuleFailed(guard=self.name, timestamp=now, error=kind, message=text)
             self.listener.tell(told)
 
     def statistics(self) -> RetryStatistics:
@@ -204,9 +206,13 @@ class Trial:
     def _record(self, decision: Decision, error: Exception | None, now: float) -> Again | None:
         name, listener = self._state.name, self._state.listener
         if listener.on:
-            what = _UNWANTED if error is None else _brief(error)
+            kind, text = _UNWANTED if error is None else _brief(error)
             attempt = self._course.attempt
-            listener.tell(AttemptFailed(guard=name, timestamp=now, attempt=attempt, **what))
+            listener.tell(
+                AttemptFailed(
+                    guard=name, timestamp=now, attempt=attempt, error=kind, message=text
+                )
+            )
         if isinstance(decision, Stop):
             self._give_up(decision, error, now)
             return None
@@ -240,13 +246,36 @@ class Trial:
                 error.add_note(note)
 
 
-_UNWANTED: Final = {"error": "", "message": "unwanted result"}
+_UNWANTED: Final = ("", "unwanted result")
 
 
-def _brief(error: Exception) -> dict[str, str]:
+def _brief(error: Exception) -> tuple[str, str]:
     """The class and the text of *error*, as events tell them."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - an error without a text is an error all the same
         text = ""
-    return {"error": type(error).__name__, "message": text}
+    return type(error).__name__, text
+
+
+# ---------------------------------------------------------------- for who runs the attempts himself
+
+
+def deposit(budget: RetryBudget, now: float) -> None:
+    """Let *budget* know of a body that begins now, in the run of Trio that is going on. Not a checkpoint.
+
+    Raises:
+        ValueError: it is in use with other settings.
+    """
+    budget_of(budget).deposit(now)
+
+
+def trial_of(name: str, policy: RetryPolicy, begun: float) -> Trial:
+    """The trial of a body that began then and has failed, with nothing shared but the policy and its budget.
+
+    A `Retry` belongs to one run of Trio at a time; a policy, and so whatever has one, to none. Not a checkpoint.
+    """
+    state = RetryState(name, policy, None, None)
+    if policy.budget is not None:
+        state.budget = budget_of(policy.budget)
+    return Trial(state, begun)

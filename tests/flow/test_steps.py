@@ -142,7 +142,10 @@ def test_with_gives_a_changed_copy_and_leaves_the_rest() -> None:
     assert first.name == "review"
     assert attrs.asdict(first.policies, recurse=False) == {
         "timeout": 3.0,
+        "attempt_timeout": None,
         "idle_timeout": None,
+        "retry": None,
+        "guards": (),
         "max_visits": None,
         "uses": (HTTP,),
         "version": "",
@@ -151,7 +154,10 @@ def test_with_gives_a_changed_copy_and_leaves_the_rest() -> None:
     assert second.name == "again"
     assert attrs.asdict(second.policies, recurse=False) == {
         "timeout": None,
+        "attempt_timeout": None,
         "idle_timeout": 1,
+        "retry": None,
+        "guards": (),
         "max_visits": 2,
         "uses": (HTTP,),
         "version": "b",

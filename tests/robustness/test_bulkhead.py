@@ -37,10 +37,13 @@ class Log:
         self.lines.append((what, trio.current_time()))
 
 
+NOT_TOLD = {"guard", "run_id", "seq", "path", "duration_ms"}
+
+
 def told(events: list[GuardEvent]) -> list[dict[str, Any]]:
     return [
         {"event": type(event).__name__}
-        | attrs.asdict(event, filter=lambda a, _: a.name != "guard")
+        | attrs.asdict(event, filter=lambda a, _: a.name not in NOT_TOLD)
         for event in events
     ]
 

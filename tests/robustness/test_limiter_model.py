@@ -25,8 +25,6 @@ DYADIC = st.integers(0, 40).map(lambda n: n / 16)
 WEIGHTS = st.sampled_from([1, 1, 1, 2, 3, 5])
 BOUNDS = st.none() | st.integers(0, 64).map(lambda n: n / 16)
 
-_CROWDED = 12  # the model's price grows with the square of those who wait, several times a step
-
 
 class Numbered(Waiter):
     """Somebody in the line, known by when it came."""
@@ -178,7 +176,6 @@ class LimiterMachine(RuleBasedStateMachine):
             self.line.append((Waiting(self.count, weight, latest), waiter))
             self.count += 1
 
-    @precondition(lambda self: len(self.line) < _CROWDED)
     @rule(often=st.integers(2, 9))
     def come_in_numbers(self, often: int) -> None:
         for _ in range(often):

@@ -109,10 +109,13 @@ class Server:
             raise OSError(conn.number)
 
 
+NOT_TOLD = {"guard", "run_id", "seq", "path", "duration_ms"}
+
+
 def told(events: list[GuardEvent]) -> list[dict[str, Any]]:
     return [
         {"event": type(event).__name__}
-        | attrs.asdict(event, filter=lambda field, _: field.name != "guard")
+        | attrs.asdict(event, filter=lambda field, _: field.name not in NOT_TOLD)
         for event in events
     ]
 

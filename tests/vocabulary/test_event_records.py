@@ -13,13 +13,20 @@ import pytest
 from agentflow_trio import events
 from agentflow_trio.events import (
     EVENT_TYPES,
+    AttemptFailed,
     BatchDone,
     BranchCancelled,
+    CallRejected,
+    CallTimedOut,
     Caught,
+    CircuitChanged,
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    GaveUp,
+    GuardEvent,
     ItemFailed,
+    LimitChanged,
     LoopBlocked,
     NodeCancelled,
     NodeFailed,
@@ -27,11 +34,17 @@ from agentflow_trio.events import (
     NodeSucceeded,
     ObserverFailed,
     Progress,
+    ResourceClosed,
+    ResourceOpened,
+    RetryScheduled,
     Routed,
+    RuleFailed,
     RunEnded,
     RunStarted,
     ThreadAbandoned,
     ThreadEnded,
+    WaitEnded,
+    WaitStarted,
 )
 
 HEAD: Final[dict[str, Any]] = {
@@ -110,6 +123,55 @@ EVENTS: Final[list[tuple[type[ExecutionEvent], dict[str, Any], Mapping[str, str]
         {"observer": "metrics", "reason": "slow"},
         {"observer": "metrics", "reason": "slow"},
     ),
+    *(
+        (kind, {"guard": "g", **fields}, {"guard": "g", **texts})
+        for kind, fields, texts in (
+            (CallRejected, {"reason": "open", "retry_after": None}, {"reason": "open"}),
+            (WaitStarted, {"waiting": 2}, {"waiting": "2"}),
+            (
+                WaitEnded,
+                {"outcome": "admitted", "waited": 0.5},
+                {"outcome": "admitted", "waited": "0.5"},
+            ),
+            (LimitChanged, {"before": 1, "limit": 2}, {"before": "1", "limit": "2"}),
+            (
+                CircuitChanged,
+                {
+                    "before": "closed",
+                    "state": "open",
+                    "generation": 1,
+                    "cause": "failures",
+                    "retry_after": 30.0,
+                },
+                {
+                    "before": "closed",
+                    "state": "open",
+                    "generation": "1",
+                    "cause": "failures",
+                    "retry_after": "30.0",
+                },
+            ),
+            (
+                AttemptFailed,
+                {"attempt": 1, "error": "E", "message": "m"},
+                {"attempt": "1", "error": "E", "message": "m"},
+            ),
+            (RetryScheduled, {"attempt": 2, "delay": 0.1}, {"attempt": "2", "delay": "0.1"}),
+            (
+                GaveUp,
+                {"attempts": 3, "elapsed": 0.5, "reason": "attempts"},
+                {"attempts": "3", "elapsed": "0.5", "reason": "attempts"},
+            ),
+            (CallTimedOut, {"seconds": 3.0}, {"seconds": "3.0"}),
+            (ResourceOpened, {"size": 1}, {"size": "1"}),
+            (
+                ResourceClosed,
+                {"reason": "broken", "size": 0},
+                {"reason": "broken", "size": "0"},
+            ),
+            (RuleFailed, {"error": "E", "message": "m"}, {"error": "E", "message": "m"}),
+        )
+    ),
 ]
 each_event = pytest.mark.parametrize(
     ("kind", "fields", "metadata"),
@@ -164,6 +226,13 @@ def test_the_node_id_is_the_name_of_the_step(path: str, node: str) -> None:
     assert NodeStarted(**{**HEAD, "path": path}).node_id == node
 
 
+def test_a_guard_alone_knows_of_no_run() -> None:
+    event = WaitStarted(guard="g", timestamp=1.0, waiting=1)
+    assert (event.run_id, event.seq, event.path, event.node_id) == ("", -1, "", "")
+    assert event.metadata == {"guard": "g", "waiting": "1"}
+    assert {*get_args(GuardEvent)} < {*get_args(ExecutionEvent)}
+
+
 def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
     union = get_args(ExecutionEvent)
     exported = [
@@ -193,6 +262,18 @@ def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
         "thread_ended",
         "loop_blocked",
         "observer_failed",
+        "rejected",
+        "wait_start",
+        "wait_end",
+        "limit_changed",
+        "circuit_changed",
+        "attempt_failed",
+        "retry_scheduled",
+        "gave_up",
+        "timed_out",
+        "resource_opened",
+        "resource_closed",
+        "rule_failed",
     ]
 
 

@@ -10,13 +10,19 @@ from attrs import define
 
 from agentflow_trio import END, Engine, Wiring, current_step, flow, step
 from agentflow_trio.events import (
+    AttemptFailed,
     BatchDone,
     BranchCancelled,
+    CallRejected,
+    CallTimedOut,
     Caught,
+    CircuitChanged,
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    GaveUp,
     ItemFailed,
+    LimitChanged,
     LoopBlocked,
     NodeCancelled,
     NodeFailed,
@@ -24,11 +30,17 @@ from agentflow_trio.events import (
     NodeSucceeded,
     ObserverFailed,
     Progress,
+    ResourceClosed,
+    ResourceOpened,
+    RetryScheduled,
     Routed,
+    RuleFailed,
     RunEnded,
     RunStarted,
     ThreadAbandoned,
     ThreadEnded,
+    WaitEnded,
+    WaitStarted,
 )
 
 
@@ -75,6 +87,29 @@ def told(event: ExecutionEvent) -> str:
             return reason
         case ObserverFailed(observer=observer):
             return observer
+        case BatchDone(done=done) | ItemFailed(attempt=done):
+            return f"{done}"
+        case CallRejected(guard=guard, reason=reason) | GaveUp(guard=guard, reason=reason):
+            return f"{guard}: {reason}"
+        case CircuitChanged(guard=guard, before=before, state=state):
+            assert_type(guard, str)
+            return f"{guard} goes from {before} to {state}"
+        case RetryScheduled(attempt=attempt, delay=delay):
+            assert_type(delay, float)
+            return f"attempt {attempt} in {delay} s"
+        case AttemptFailed(attempt=attempt, error=error) | RuleFailed(error=error, seq=attempt):
+            return f"{attempt}: {error}"
+        case WaitStarted(waiting=many) | ResourceOpened(size=many) | ResourceClosed(size=many):
+            return f"{many}"
+        case WaitEnded(outcome=outcome):
+            assert_type(outcome, Literal["admitted", "rejected", "cancelled"])
+            return outcome
+        case LimitChanged(limit=limit):
+            return f"{limit}"
+        case BranchCancelled(path=path):
+            return path
+        case CallTimedOut(seconds=seconds):
+            return f"{seconds}"
         case _:
             assert_never(event)
 

@@ -1,0 +1,170 @@
+"""How exec is tried: behind guards, in limited time, and again after it failed.
+
+Layer: engine. ``retry(guards(attempt_timeout(exec)))``, outermost first. Loaded when a step is made that needs it. Rules:
+what an attempt opened is closed, and its guards are left, before anything else happens; a failed attempt leaves
+nothing behind but events; cancellation is never tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, final
+
+import attrs
+
+from ..errors import RejectedError
+from ..robustness import Guard, RetryPolicy, deposit, trial_of
+from ._failures import must_end_all, note
+from ._limits import Limit, bounded, conclude_in
+from ._live import Strand
+
+__all__ = ["Trying"]
+
+Value = TypeVar("Value")
+
+
+@final
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Trying:
+    """What is around exec, decided once for a step, or for the items of one.
+
+    Attributes:
+        retry: when to try again; None: never.
+        guards: what each attempt enters, outermost first.
+        attempt_timeout: seconds for exec in each attempt, once the guards have let it in.
+    """
+
+    retry: RetryPolicy | None = None
+    guards: tuple[Guard, ...] = ()
+    attempt_timeout: float | None = None
+
+    async def run(
+        self,
+        strand: Strand,
+        name: str,
+        work: Callable[[], Awaitable[Value]],
+        *,
+        once: str = "",
+    ) -> Value:
+        """Do *work*, as often as it takes; *once* says why it cannot be done again, if it cannot.
+
+        Raises:
+            Exception: the last that *work* or a guard raised.
+        """
+        strand.attempt = 1
+        if self.retry is None:
+            return await self._attempt(strand, work)
+        begun = strand.run.clock()
+        if self.retry.budget is not None:
+            deposit(self.retry.budget, begun)
+        try:
+            return await self._attempt(strand, work)
+        except Exception as error:
+            if must_end_all(error):
+                raise
+            if once:
+                note(error, f"not tried again: {once}")
+                raise
+            return await self._again(strand, name, self.retry, work, begun, error)
+
+    async def _again(
+        self,
+        strand: Strand,
+        name: str,
+        retry: RetryPolicy,
+        work: Callable[[], Awaitable[Value]],
+        begun: float,
+        error: Exception,
+    ) -> Value:
+        """Go on after the first attempt failed with *error*."""
+        trial, body_error, trouble = trial_of(name, retry, begun), None, strand.trouble
+        try:
+            while True:
+                if not isinstance(error, RejectedError):
+                    body_error = error
+                elif body_error is not None:
+                    error.__cause__ = body_error
+                owed, failure = trouble.owed, _with_owed(trouble.owed, error)
+                again = None if failure is None else trial.failed(failure)
+                if again is None or failure is None:
+                    _pass_notes(failure, error)
+                    raise error
+                trouble.owed, trouble.marked = (), None
+                if not await trial.pause(again, failure):
+                    trouble.owed = owed
+                    _pass_notes(failure, error)
+                    raise error
+                strand.attempt = again.attempt
+                try:
+                    result = await self._attempt(strand, work)
+                except Exception as another:
+                    if must_end_all(another):
+                        raise
+                    error = another
+                else:
+                    trial.succeeded()
+                    return result
+        finally:
+            # or each would be kept alive by the frame in its own traceback
+            del error, body_error
+
+    async def _attempt(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
+        match self.guards:
+            case ():
+                return await self._in_time(strand, work)
+            case (guard,):
+                async with guard:
+                    return await self._in_time(strand, work)
+            case _:
+                return await self._behind(0, [], strand, work)
+
+    async def _behind(
+        self,
+        number: int,
+        permits: list[object],
+        strand: Strand,
+        work: Callable[[], Awaitable[Value]],
+    ) -> Value:
+        """Enter the guard of that *number* and those inside it."""
+        if number == len(self.guards):
+            _start(permits)
+            return await self._in_time(strand, work)
+        async with self.guards[number] as permit:
+            permits.append(permit)
+            return await self._behind(number + 1, permits, strand, work)
+
+    async def _in_time(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
+        if self.attempt_timeout is None:
+            return await work()
+        place = strand.trail.here()
+        account = None if place.step.deep else place.key + place.step.name
+        limit = Limit(
+            f"attempt_timeout of {place.path}", self.attempt_timeout, place.path, account
+        )
+        return await bounded(strand, limit, work, conclude_in(strand))
+
+
+def _start(permits: list[object]) -> None:
+    """Let time count from now for guards that measure it: those inside them may have made them wait."""
+    for permit in permits:
+        start: object = getattr(permit, "start", None)
+        if callable(start):
+            start()
+
+
+def _with_owed(
+    marked: Sequence[tuple[BaseException, object]], error: Exception
+) -> Exception | None:
+    """*error* and what else the attempt raised while it closed things; None if that ends everything."""
+    owed = [one for one, _ in marked]
+    plain = [one for one in owed if isinstance(one, Exception)]
+    if len(plain) < len(owed):
+        return None
+    return ExceptionGroup("", [error, *plain]) if plain else error
+
+
+def _pass_notes(failure: Exception | None, error: Exception) -> None:
+    """What the retry noted on the group that it was shown is told of *error*, which is raised."""
+    if failure is not None and failure is not error:
+        for text in getattr(failure, "__notes__", ()):
+            note(error, text)
