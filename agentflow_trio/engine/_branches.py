@@ -45,6 +45,9 @@ async def run_branches(
         await crowd.run(partial(_start, crowd, arms, run_plan))
         for arm in arms:
             strand.trail.absorb(arm.trail)
+        if strand.limit < math.inf and strand.run.reach is not None:
+            for arm in arms:
+                strand.run.reach.ended.pop(arm.trail, None)
     finally:
         strand.trail.entries.append(LEFT)
     if crowd.race:
@@ -122,6 +125,8 @@ async def _run_arm(crowd: Crowd, arm: Arm, run_plan: RunPlan) -> None:
         strand.count()
         strand.steps = -1
         strand.forget()
+        if strand.limit < math.inf and strand.run.reach is not None:
+            strand.run.reach.ended[arm.trail] = None
 
 
 async def _run_function(crowd: Crowd, arm: Arm, step: PlanStep) -> None:

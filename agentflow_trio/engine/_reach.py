@@ -6,7 +6,8 @@ the branches of started runs, for nobody else can name them, and the workers of 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar, final
 
 import trio
@@ -20,6 +21,7 @@ from ..errors import (
 )
 from ._failures import leaves
 from ._live import CURRENT, LiveRun, Strand
+from ._trail import Trail
 
 if TYPE_CHECKING:
     from ._streams import Streams
@@ -38,15 +40,17 @@ class Reach:
         leave: ends the run, for the strand that all others have come back to; None until it is drained.
         streams: what its handle reads, if somebody has one.
         parts: those of its branches and workers that can be ended alone.
+        ended: the logs of branches that have ended while others go on, if steps are limited.
     """
 
-    __slots__ = ("leave", "parts", "streams", "task")
+    __slots__ = ("ended", "leave", "parts", "streams", "task")
 
     def __init__(self, streams: Streams | None) -> None:
         self.task: trio.lowlevel.Task | None = None
         self.leave: Callable[[], object] | None = None
         self.streams: Streams | None = streams
         self.parts: dict[Strand, Part] = {}
+        self.ended: dict[Trail, None] = {}
 
     def strands(self, run: LiveRun) -> Iterator[Strand]:
         """The strands of *run* that go on, in whatever order."""
@@ -60,6 +64,13 @@ class Reach:
                 yield strand
             for nursery in task.child_nurseries[first:]:
                 tasks += nursery.child_tasks
+
+    def visits(self, run: LiveRun) -> Mapping[str, int]:
+        """Visits per step in all of *run*, wherever it goes on."""
+        counts = Counter[str]()
+        for trail in (*self.ended, *(strand.trail for strand in self.strands(run))):
+            counts.update(trail.visits)
+        return counts
 
     def drain(self, run: LiveRun, leave: Callable[[], object]) -> None:
         """Have every strand of *run* stop at its next boundary; the last one left calls *leave*. Not a checkpoint."""

@@ -152,7 +152,6 @@ async def attend(strand: Strand) -> None:
     """What must be looked at now and then: a drain, the step limit, a log that has grown. No checkpoint but in a drain."""
     if is_drained(strand):
         strand.phase = "flow"
-        strand.steps -= 1
         await stop_here(strand)
     if len(strand.trail.entries) >= _WORTH_FOLDING:
         strand.trail.shrink()
@@ -160,5 +159,7 @@ async def attend(strand: Strand) -> None:
     strand.stop = strand.next_look()
     if strand.steps_of_all() > strand.limit:
         strand.phase = "flow"
-        visits = sorted(strand.trail.visits.items(), key=lambda item: (-item[1], item[0]))
+        reach = strand.run.reach
+        counts = strand.trail.visits if reach is None else reach.visits(strand.run)
+        visits = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         raise StepLimitError(max_steps=int(strand.limit), busiest=dict(visits[:3]))

@@ -17,6 +17,7 @@ from agentflow_trio import (
     FlowAbortedError,
     FlowFailedError,
     MergeConflictError,
+    Next,
     Step,
     StepLimitError,
     Wiring,
@@ -28,6 +29,7 @@ from agentflow_trio import (
     step,
     summed,
 )
+from agentflow_trio.errors import Failure
 from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere, explore
 
 from .engine_kit import Recorder, picture
@@ -398,3 +400,35 @@ async def test_a_cleanup_budget_is_not_used_up_by_branches_that_were_ended_befor
     # x is closed from 1 to 5, z from 5.5 to 9.5: neither overruns the 5 s of its own cancellation
     assert [type(leaf) for leaf in caught.value.leaves()] == [OSError]
     assert trio.current_time() == 9.5
+
+
+async def test_the_step_limit_names_the_busiest_steps_of_the_whole_run(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def going_round(name: str, times: int, seconds: float) -> Step[Sums, []]:
+        @step(name=f"{name}_turn")
+        async def turn(sums: Sums, *, more: Next, done: Next) -> Next:
+            await trio.sleep(seconds)
+            return more if current_step().visit < times else done
+
+        @flow(name=name)
+        def loop() -> Wiring[Sums]:
+            return [turn.to(more=turn, done=END)]
+
+        return Step(loop)
+
+    quick, slow = going_round("quick", 5, 0), going_round("slow", 9, 1)
+    inner = Step(parallel(going_round("x", 4, 0.1), adding("y")), name="inner")
+    row = around(adding("first"), Step(parallel(quick, slow, inner), name="all"))
+    async with Engine(max_steps=20) as engine:
+        with pytest.raises(FlowFailedError) as caught:
+            await engine.run(row, Sums())
+    error = caught.value.only()
+    assert isinstance(error, StepLimitError)
+    # `quick` and `inner` are over by then
+    assert dict(error.busiest) == {
+        "f/all/quick/quick_turn": 5,
+        "f/all/slow/slow_turn": 4,
+        "f/all/inner/x/x_turn": 4,
+    }
+    assert caught.value.find(error) == Failure("f/all/slow", "flow", 1, 4.0)
