@@ -970,13 +970,14 @@ class _Tree:
     path: str = ""
     state: object = None
     marks: tuple[Failure | None, ...] = ()
+    suppressed: tuple[Exception, ...] = ()
 
     def take_from(
         self, tree: BaseExceptionGroup[BaseException], ours: Sequence[BaseException]
     ) -> None:
         """Be the part *ours* of *tree*: with its path and state, and the marks of these members."""
         if isinstance(tree, _Tree):
-            self.path, self.state = tree.path, tree.state
+            self.path, self.state, self.suppressed = tree.path, tree.state, tree.suppressed
         known = list(zip(tree.exceptions, _marks(tree), strict=True))
         self.marks = tuple(_mark_of(error, known) for error in ours)
 
@@ -1046,9 +1047,20 @@ def _report(group: BaseExceptionGroup[BaseException]) -> str:
     lines = [f"{group.message}: {len(entries)} failure{'s' if len(entries) > 1 else ''}"]
     for error, mark in entries:
         lines.append(f"  {mark}" if mark else "  (place unknown)")
-        text = "".join(f"\n      {line}" for line in str(error).splitlines()[1:])
-        lines.append(f"    {type(error).__name__}: {str(error).partition(chr(10))[0]}{text}")
+        lines.append(_told(error))
+    swallowed = group.suppressed if isinstance(group, _Tree) else ()
+    if swallowed:
+        lines.append(f"swallowed before: {len(swallowed)}")
+    for error in swallowed:
+        notes: Sequence[str] = getattr(error, "__notes__", ())
+        lines += [f"  {note.removeprefix('in ')}" for note in notes]
+        lines.append(_told(error))
     return "\n".join(lines)
+
+
+def _told(error: BaseException) -> str:
+    text = "".join(f"\n      {line}" for line in str(error).splitlines()[1:])
+    return f"    {type(error).__name__}: {str(error).partition(chr(10))[0]}{text}"
 
 
 @final
@@ -1061,6 +1073,7 @@ class FlowFailedError(_Tree, ExceptionGroup[Leaf_co], Generic[Leaf_co]):
         path: the flow this group is about.
         state: the state as the last finished step left it (a failed ``post`` without ``.catch`` may have begun to write).
         marks: for each member where it arose; None for a nested group.
+        suppressed: of a whole run, what races and tolerances had swallowed before, the last 100, oldest first.
     """
 
     def __new__(cls, message: str, exceptions: Sequence[Leaf_co], /) -> Self:
@@ -1109,6 +1122,7 @@ class FlowAbortedError(_Tree, BaseExceptionGroup[BaseLeaf_co], Generic[BaseLeaf_
         path: the flow this group is about.
         state: the state as the last finished step left it.
         marks: for each member where it arose; None for a nested group.
+        suppressed: of a whole run, what races and tolerances had swallowed before, the last 100, oldest first.
     """
 
     def __new__(cls, message: str, exceptions: Sequence[BaseLeaf_co], /) -> Self:

@@ -43,6 +43,7 @@ __all__ = [
     "note",
     "owe",
     "target_of",
+    "tell_suppressed",
     "what_failed",
     "without_cancelled",
 ]
@@ -237,6 +238,12 @@ def flow_failed(
         for error in errors
     ]
     return _group(strand, _failed(name), path, state, errors, marks)
+
+
+def tell_suppressed(error: BaseException, suppressed: tuple[Exception, ...]) -> None:
+    """Let the failure of a run tell what was swallowed in it."""
+    if isinstance(error, FlowFailedError | FlowAbortedError):
+        error.suppressed = suppressed
 
 
 def _failed(name: str) -> str:

@@ -296,7 +296,7 @@ class Run(Generic[State]):
         group = FlowFailedError(f"flow {path!r} was cancelled and failed", [cancelled, failure])
         group.path, group.marks = path, (None, None)
         if is_failed(failure):
-            group.state = failure.state
+            group.state, group.suppressed = failure.state, failure.suppressed
         return group
 
     @property

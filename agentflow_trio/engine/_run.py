@@ -15,7 +15,7 @@ from ..errors import ResourceError
 from ..robustness import has_own_limits, own_limits
 from ..state import fork
 from ..types import END, Exit, RunResult
-from ._failures import brief, flow_failed, without_cancelled
+from ._failures import brief, flow_failed, tell_suppressed, without_cancelled
 from ._limits import Limit, bounded
 from ._live import CURRENT, DEFAULT, MARK, LiveRun, Settings, Strand
 from ._plan import Plan, StateValue
@@ -112,6 +112,8 @@ def _end(strand: Strand, taken: str | None, error: BaseException | None) -> None
     CURRENT.set(strand.run.outer)
     strand.steps = -1
     strand.forget()
+    if strand.run.suppressed and error is not None:
+        tell_suppressed(error, strand.run.suppressed)
     if strand.run.bus is not None:
         _tell_end(strand, strand.run.bus, taken, error)
 

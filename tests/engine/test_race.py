@@ -98,6 +98,28 @@ async def test_what_fails_while_losers_unwind_is_told(
     assert [str(error) for error in result.suppressed] == ["late"]
 
 
+async def test_what_was_swallowed_is_in_the_report_of_a_run_that_fails_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    swallowed, error = ValueError("lost"), OSError("late")
+    first = Step(race(failing(swallowed, "a"), sleeping(1, "b")), name="first")
+    with pytest.raises(FlowFailedError) as caught:
+        await chain("f", first, failing(error, "c")).run(Notes())
+    assert list(caught.value.leaves()) == [error]
+    assert caught.value.suppressed == (swallowed,)
+    assert caught.value.report().splitlines() == [
+        "flow 'f' failed: 1 failure",
+        "  exec of f/c, after 0 s",
+        "    OSError: late",
+        "swallowed before: 1",
+        "  exec of f/first/a, after 0 s",
+        "    ValueError: lost",
+    ]
+    left = caught.value.split(OSError)[0]
+    assert isinstance(left, FlowFailedError)
+    assert left.suppressed == (swallowed,)
+
+
 async def test_if_all_fail_all_of_it_is_raised_in_declared_order(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
