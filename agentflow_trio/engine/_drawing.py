@@ -22,6 +22,8 @@ def draw(snapshot: Snapshot, most: int) -> Iterator[str]:
         yield from draw_run(run, most)
     for blocked in snapshot.blocked:
         yield f"blocked the loop: {_blocked(blocked)}"
+    for thread in snapshot.abandoned:
+        yield f"abandoned, still at work: {thread}"
 
 
 def draw_run(run: RunSnapshot, most: int) -> Iterator[str]:

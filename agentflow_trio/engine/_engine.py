@@ -290,6 +290,7 @@ class Engine:
             time=trio.current_time(),
             runs=tuple(run for run in runs if run.run_id not in inside),
             blocked=tuple(sorted(found, key=lambda blocked: -blocked.total)),
+            abandoned=self._threads.abandoned(),
         )
 
     def _new(

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, final
 import attrs
 
 from .._typing import override
+from ..errors import AbandonedThread
 from ..types import Phase
 
 __all__ = [
@@ -151,11 +152,13 @@ class Snapshot:
         time: of that moment, on Trio's clock.
         runs: in the order they began; a run that a node waits for in its own task is inside of that visit.
         blocked: what blocked the loop until now, the worst first; empty without a watchdog.
+        abandoned: threads that nobody waits for any more and that still work, oldest first.
     """
 
     time: float
     runs: tuple[RunSnapshot, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    abandoned: tuple[AbandonedThread, ...] = ()
 
     def visits(self) -> Iterator[VisitSnapshot]:
         """Every visit that goes on, run by run, outermost first."""

@@ -18,7 +18,7 @@ from ..errors import AbandonedThread, AbandonedThreadWarning
 from ._failures import note, what_failed
 from ._live import LiveRun
 
-__all__ = ["Threads", "abandoned_threads", "in_thread", "name_of"]
+__all__ = ["Hop", "Threads", "abandoned_threads", "in_thread", "name_of"]
 
 Value = TypeVar("Value")
 PosArgs = TypeVarTuple("PosArgs")
@@ -83,7 +83,7 @@ async def in_thread(
     limiter = threads.limiter if threads else trio.to_thread.current_default_thread_limiter()
     if not abandon:
         return await trio.to_thread.run_sync(fn, *args, limiter=limiter)
-    hop = _Hop(run, path(), name_of(fn), limiter)
+    hop = Hop(run, path(), name_of(fn), limiter)
 
     def work() -> Value:
         try:
@@ -108,10 +108,11 @@ async def in_thread(
 
 
 @final
-class _Hop:
+class Hop:
     """One call that may be abandoned.
 
     Attributes:
+        function: what reports call it.
         began: lent to Trio, which holds it as long as the thread is at work.
         error: what the function raised.
     """
@@ -122,7 +123,8 @@ class _Hop:
         self.run = run
         self.began: Final = trio.CapacityLimiter(1)
         self.error: BaseException | None = None
-        self._path, self._function, self._limiter = path, function, limiter
+        self._path, self._limiter = path, limiter
+        self.function: Final = function
         self._started = run.clock()
         self._token = trio.lowlevel.current_trio_token()
         self._record: AbandonedThread | None = None
@@ -133,7 +135,7 @@ class _Hop:
         """How reports name it, once it is abandoned."""
         if self._record is None:
             self._record = AbandonedThread(
-                self.run.run_id, self._path, self._function, self.run.clock()
+                self.run.run_id, self._path, self.function, self.run.clock()
             )
         return self._record
 
@@ -144,7 +146,7 @@ class _Hop:
         threads, bus, record = self.run.settings.threads, self.run.bus, self.record
         _at_work().append(self)
         if bus is not None:
-            bus.thread_abandoned(self._path, self._function)
+            bus.thread_abandoned(self._path, self.function)
         if threads is not None:
             threads.lost += 1
         else:  # nobody will say so later
@@ -169,17 +171,17 @@ class _Hop:
         _at_work().remove(self)
         self._limiter.release_on_behalf_of(self)
         if self.run.bus is not None:
-            self.run.bus.thread_ended(self._path, self._started, self._function, self.error)
+            self.run.bus.thread_ended(self._path, self._started, self.function, self.error)
         self.error = None  # or its frames would live as long as whoever keeps the record
 
 
-_ABANDONED: Final[trio.lowlevel.RunVar[list[_Hop]]] = trio.lowlevel.RunVar("agentflow_trio")
+_ABANDONED: Final[trio.lowlevel.RunVar[list[Hop]]] = trio.lowlevel.RunVar("agentflow_trio")
 
 
-def _at_work() -> list[_Hop]:
+def _at_work() -> list[Hop]:
     try:
         return _ABANDONED.get()
     except LookupError:
-        hops = list[_Hop]()
+        hops = list[Hop]()
         _ABANDONED.set(hops)
         return hops

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 from ._frames import Stack, is_ours, is_trios, place, theirs
+from ._threads import Hop, name_of
 
 __all__ = ["Wait", "wait_of"]
 
@@ -66,8 +67,18 @@ def _trios(frames: list[FrameType], now: float) -> str:
         case "sleep" | "sleep_until" | "sleep_forever" | "sleep_at":
             return _sleep(frames, now)
         case "to_thread_run_sync":
-            fn = frames[0].f_locals.get("sync_fn")
-            return f"a thread: {getattr(fn, '__qualname__', 'a call')}"
+            said = name_of(frames[0].f_locals.get("sync_fn"))
+            in_line = [frame.f_code.co_name for frame in frames[1:2]] == [
+                "acquire_on_behalf_of"
+            ]
+            return f"a free thread, for {said}" if in_line else f"a thread: {said}"
+        case "CapacityLimiter.acquire_on_behalf_of":
+            hop = frames[0].f_locals.get("borrower")
+            return (
+                f"a free thread, for {hop.function}"
+                if isinstance(hop, Hop)
+                else _called(frames[0])
+            )
         case "checkpoint" | "cancel_shielded_checkpoint" | "checkpoint_if_cancelled":
             return "its turn"
         case "Nursery._nested_child_finished" | "NurseryManager.__aexit__":
@@ -126,6 +137,7 @@ _SAID: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
     "Streams.put": _stream,
     "Bus.keep_pace": lambda _: "slow readers of its events",
     "Window.enter": lambda _: "earlier items, to be folded first",
+    "Processes.call": lambda variables: f"a process: {name_of(variables.get('fn'))}",
     "Pulled.pull": lambda _: "the source of the items",
     "_shielded": _cleanup,
 }

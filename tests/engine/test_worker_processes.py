@@ -93,6 +93,8 @@ async def test_so_many_calls_are_made_at_once_and_cancelling_one_kills_its_proce
             await trio.testing.wait_all_tasks_blocked()
             now = engine.statistics()
             assert (now.processes, now.processes_waiting) == (1, 1)
+            waits = [visit.waits_for for visit in engine.snapshot().visits()]
+            assert waits == ["a process: spin", "a process: pid"]
             report = await run.cancel("enough")
             assert [cut.path for cut in report.cut_off] == ["spin"]
         assert not is_alive(process)
