@@ -481,21 +481,21 @@ async def test_the_warning_never_replaces_the_cancellation(grinder: Grinder) -> 
 
 
 async def test_a_snapshot_shows_it_and_who_waits_for_a_free_thread(grinder: Grinder) -> None:
-    async with Engine(max_threads=1) as engine, trio.open_nursery() as nursery:
+    async with Engine(max_threads=1) as engine:
         await left_by_cancelling(engine, grinder)
-        nursery.start_soon(engine.run, grinding(Grinder()), Notes())
-        nursery.start_soon(engine.run, abandoning(Grinder()), Notes())
-        await until(lambda: engine.statistics().threads_waiting == 2)
-        picture = engine.snapshot()
-        assert [thread.path for thread in picture.abandoned] == ["mill"]
-        assert str(picture).splitlines()[-1] == (
-            f"abandoned, still at work: {picture.abandoned[0]}"
-        )
-        assert [visit.waits_for for visit in picture.visits()] == [
-            "a free thread, for Grinder.grind"
-        ] * 2
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.run, grinding(Grinder()), Notes())
+            nursery.start_soon(engine.run, abandoning(Grinder()), Notes())
+            await until(lambda: engine.statistics().threads_waiting == 2)
+            picture = engine.snapshot()
+            nursery.cancel_scope.cancel()
         grinder.go_on.set()
+        await until(lambda: not engine.statistics().abandoned)
+    (thread,) = picture.abandoned
+    assert thread.path == "mill"
+    assert str(picture).splitlines()[-1] == f"abandoned, still at work: {thread}"
+    waits = [visit.waits_for for visit in picture.visits()]
+    assert waits == ["a free thread, for Grinder.grind"] * 2
 
 
 async def test_the_leak_check_names_it(grinder: Grinder) -> None:
