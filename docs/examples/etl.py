@@ -3,11 +3,11 @@
     python docs/examples/etl.py --rows 100000
     agentflow run docs/examples/etl.py:etl --set file=mine.csv --set database=mine.db
 
-The rows stream through `batch`: a thread reads a thousand lines, another checks them and writes
-them in one transaction. A row that is wrong, or that the database refuses, goes to the table
-``rejects``, with its line and the reason, in the same transaction: however this ends, each row up
-to some line is in one of the two tables, and none behind it. A batch that cannot be written, say
-for a locked database, is lost and counted; with more than 1 % of the rows lost, the run fails.
+The rows stream through `batch`: a thread reads a thousand, another checks and writes them. A row
+that is wrong, or that the database refuses, goes to the table ``rejects`` with its line and the
+reason. A batch is one transaction: however this ends, each of its rows is in one of the two tables
+or none is. If it cannot be written, say for a locked database, it is lost and counted; with more
+than 1 % of the rows lost, the run fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import trio
 from attrs import define, frozen
 from outcome import Maybe, Value
 
-from agentflow_trio import (  # fmt: skip
+from agentflow_trio import (
     END,
     Engine,
     Share,
@@ -200,11 +200,9 @@ async def main(orders: Orders) -> None:
             match event:
                 case Progress():
                     print(f"\r{event.fraction:4.0%} {event.text}", end="", flush=True)
-                case NodeSucceeded(node_id="load", duration_ms=float(took)):
+                case NodeSucceeded(node_id="load", duration_ms=float(ms)):
                     rows = run.state.accepted + run.state.rejected
-                    print(
-                        f"\r{rows:,} rows in {took / 1000:.2f} s, {rows / took * 1000:,.0f}/s"
-                    )
+                    print(f"\r{rows:,} rows in {ms / 1000:.2f} s, {rows / ms * 1000:,.0f}/s")
                 case _:
                     pass
         done = (await run.result()).state
