@@ -14,10 +14,11 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from agentflow_trio import merged_by, summed
 
@@ -26,12 +27,15 @@ __all__ = [
     "ByHand",
     "Card",
     "Gate",
+    "Staged",
     "Sum",
     "Tally",
     "batches",
     "branches",
+    "branches_cut_off",
     "by_hand_quiet",
     "chain",
+    "cut_off",
     "fleet",
     "items",
     "loop",
@@ -44,6 +48,22 @@ __all__ = [
 
 Body: TypeAlias = Callable[[], Awaitable[int]]
 """Does a workload once and returns how many units it did."""
+
+
+@frozen
+class Staged:
+    """A body that is set up before it is timed, and taken down afterwards.
+
+    Attributes:
+        stage: sets up; it gives what is timed.
+    """
+
+    stage: Callable[[], AbstractAsyncContextManager[Body]]
+
+    async def __call__(self) -> int:
+        """All of it at once."""
+        async with self.stage() as body:
+            return await body()
 
 
 @define
@@ -324,6 +344,44 @@ def branches(many: int) -> Body:
         return sum(one.total for one in sums)
 
     return body
+
+
+@asynccontextmanager
+async def cut_off(start: Callable[[Gate], Awaitable[object]], many: int) -> AsyncIterator[Body]:
+    """Start what lets *many* wait at a gate; the body cancels it, and waits until all of it has ended."""
+    gate, over = Gate(many), trio.Event()
+    scope = trio.CancelScope()
+
+    async def watched() -> None:
+        with scope:
+            await start(gate)
+        over.set()
+
+    async def body() -> int:
+        scope.cancel()
+        await over.wait()
+        return many
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watched)
+        await gate.full.wait()
+        yield body
+
+
+def branches_cut_off(many: int) -> Body:
+    """Branches that all wait are cancelled from outside; per branch, until every one of them has ended.
+
+    Ours: one parallel step of so many function steps, run in a scope that is cancelled.
+    Limit: a nursery and a task for each, in such a scope.
+    Fair: the same tasks wait at the same gate. Ours remembers of each branch where it was cut off.
+    """
+
+    async def start(gate: Gate) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(many):
+                nursery.start_soon(gate.wait)
+
+    return Staged(lambda: cut_off(start, many))
 
 
 def batches(many: int, size: int, at_once: int) -> Body:

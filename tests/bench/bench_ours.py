@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import trio
 from attrs import define
-from bench_limits import Body, ByHand, Card, Gate, Sum, Tally, stream
+from bench_limits import Body, ByHand, Card, Gate, Staged, Sum, Tally, cut_off, stream
 from typing_extensions import override
 
 from agentflow_trio import (
@@ -29,6 +29,7 @@ from agentflow_trio import (
 __all__ = [
     "batches",
     "branches",
+    "branches_cut_off",
     "by_hand_quiet",
     "chain",
     "chain_of_functions",
@@ -40,6 +41,7 @@ __all__ = [
     "nested",
     "parked",
     "streamed",
+    "streamed_alone",
 ]
 
 
@@ -268,6 +270,18 @@ def branches(many: int) -> Body:
     return body
 
 
+def branches_cut_off(many: int) -> Body:
+    async def start(gate: Gate) -> None:
+        @step(name="waits")
+        async def waits(sums: Sum) -> None:
+            await gate.wait()
+
+        all_ = Step(parallel(*(waits.with_(name=f"n{number}") for number in range(many))))
+        await all_.run(Sum())
+
+    return Staged(lambda: cut_off(start, many))
+
+
 class Parts:
     """A node whose exec gets several items and waits once."""
 
@@ -350,6 +364,10 @@ def batches(many: int, size: int, at_once: int) -> Body:
 def streamed(many: int, size: int, at_once: int) -> Body:
     into = fold(int, operator.add)
     return run_of(Step(batch(StreamedParts(many), size=size, concurrent=at_once, into=into)))
+
+
+def streamed_alone(many: int) -> Body:
+    return streamed(many, 100, 8)
 
 
 def items(many: int, at_once: int) -> Body:

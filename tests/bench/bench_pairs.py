@@ -16,13 +16,12 @@ from typing import Literal, TypeAlias
 
 import trio
 from attrs import field, frozen
-from bench_limits import Body
+from bench_limits import Body, Staged
 
 __all__ = [
     "Loop",
     "Rounds",
     "Sample",
-    "Staged",
     "WrongWorkError",
     "quantile",
     "rounds_of",
@@ -51,22 +50,6 @@ class Rounds:
 
     limit_ns: list[int] = field(factory=list[int])
     other_ns: list[int] = field(factory=list[int])
-
-
-@frozen
-class Staged:
-    """A body that is set up before it is timed, and taken down afterwards.
-
-    Attributes:
-        stage: sets up; it gives what is timed.
-    """
-
-    stage: Callable[[], AbstractAsyncContextManager[Body]]
-
-    async def __call__(self) -> int:
-        """All of it at once."""
-        async with self.stage() as body:
-            return await body()
 
 
 def staged(body: Body) -> AbstractAsyncContextManager[Body]:

@@ -19,8 +19,7 @@ from typing import Protocol
 import trio
 import trio.testing
 from attrs import define, field
-from bench_limits import Body
-from bench_pairs import Staged
+from bench_limits import Body, Staged
 from trio.lowlevel import Abort, Task
 from typing_extensions import override
 

@@ -221,6 +221,15 @@ FLOWS = (
         aim=Bound(Of.RATIO, 1.30),
     ),
     Workload(
+        "F3c",
+        "10,000 branches that wait are cancelled; per branch, until all have ended",
+        shape="branches_cut_off",
+        limit="branches_cut_off",
+        size=(10_000,),
+        units=10_000,
+        must=Bound(Of.VALUE, 30),
+    ),
+    Workload(
         "F4",
         "batch of 100,000 items, 100 at a time, 8 at once; per item",
         shape="batches",
@@ -239,6 +248,15 @@ FLOWS = (
         units=1_000_000,
         must=Bound(Of.RATIO, 1.30),
         aim=Bound(Of.RATIO, 1.10),
+    ),
+    Workload(
+        "F4m",
+        "memory of F4s: growth of its peak from 10,000 to 1,000,000 items",
+        unit="KB",
+        shape="streamed_alone",
+        size=(10_000, 100_000, 1_000_000),
+        must=Bound(Of.VALUE, 64),
+        kind=Kind.LOOP_MEMORY,
     ),
     Workload(
         "F4i",
