@@ -219,6 +219,7 @@ FLOWS = (
         units=1_000,
         must=Bound(Of.RATIO, 1.40),
         aim=Bound(Of.RATIO, 1.30),
+        peers=True,
     ),
     Workload(
         "F3c",
@@ -238,6 +239,7 @@ FLOWS = (
         units=100_000,
         must=Bound(Of.RATIO, 1.10),
         aim=Bound(Of.RATIO, 0.90),
+        peers=True,
     ),
     Workload(
         "F4s",
@@ -267,6 +269,7 @@ FLOWS = (
         units=20_000,
         must=Bound(Of.RATIO, 1.30),
         aim=Bound(Of.RATIO, 1.15),
+        peers=True,
     ),
     Workload(
         "F4if",

@@ -43,7 +43,7 @@ class Side:
         package: what is imported to use them.
         distribution: what has to be installed for that.
         loop: what their bodies run on.
-        shapes: the workloads they know, by shape; none means those of flows.
+        shapes: the workloads they know, by shape.
     """
 
     name: str
@@ -56,13 +56,21 @@ class Side:
 
 US = Side(OURS, "", "agentflow_trio", "agentflow_trio", "trio")
 LIMIT = Side("limit", "", "trio", "trio", "trio")
+FLOWS = ("", "chain", "by_hand_quiet", "loop", "nested", "fleet")  # "": the import
+AT_ONCE = (*FLOWS, "branches", "batches", "items")
 RETRY, CIRCUIT = ("retry_call", "retry_loop"), ("closed", "rejected")
 PEERS = (
-    Side("PocketFlow", "peers.side_pocketflow", "pocketflow", "pocketflow"),
-    Side("pydantic-graph", "peers.side_pydantic_graph", "pydantic_graph", "pydantic-graph"),
-    Side("LangGraph", "peers.side_langgraph", "langgraph.graph", "langgraph"),
-    Side("Burr", "peers.side_burr", "burr.core", "apache-burr"),
-    Side("DBOS", "peers.side_dbos", "dbos", "dbos"),
+    Side("PocketFlow", "peers.side_pocketflow", "pocketflow", "pocketflow", shapes=AT_ONCE),
+    Side(
+        "pydantic-graph",
+        "peers.side_pydantic_graph",
+        "pydantic_graph",
+        "pydantic-graph",
+        shapes=AT_ONCE,
+    ),
+    Side("LangGraph", "peers.side_langgraph", "langgraph.graph", "langgraph", shapes=AT_ONCE),
+    Side("Burr", "peers.side_burr", "burr.core", "apache-burr", shapes=FLOWS),
+    Side("DBOS", "peers.side_dbos", "dbos", "dbos", shapes=FLOWS),
     Side("backoff", "peers.side_backoff", "backoff", "backoff", shapes=RETRY[:1]),
     Side("stamina", "peers.side_stamina", "stamina", "stamina", "trio", RETRY),
     Side("tenacity", "peers.side_tenacity", "tenacity", "tenacity", "trio", RETRY),
@@ -281,8 +289,6 @@ def row_of(workload: Workload, side: Side, options: Options) -> Row:
 
 
 def peers_of(workload: Workload) -> list[Side]:
-    if workload.ours == "bench_ours":
-        return [side for side in PEERS if not side.shapes]
     return [side for side in PEERS if workload.shape in side.shapes]
 
 

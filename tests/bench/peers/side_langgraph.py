@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypedDict
+import operator
+from typing import Annotated, TypedDict
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
 
-SMALLER = {"F2": ((2_000,), 2_000), "F5": ((50, 2), 100)}
+SMALLER = {"F2": ((2_000,), 2_000), "F4i": ((1_000, 8), 1_000), "F5": ((50, 2), 100)}
 """Ten thousand routed steps are seconds here."""
 
 
@@ -119,3 +121,48 @@ def fleet(flows, nodes):
         return sum(state["done"] for state in states)
 
     return body
+
+
+class Results(TypedDict):
+    got: Annotated[list[int], operator.add]
+
+
+async def plus_one(item):
+    await asyncio.sleep(0)
+    return {"got": [item + 1]}
+
+
+async def all_plus_one(part):
+    await asyncio.sleep(0)
+    return {"got": [item + 1 for item in part]}
+
+
+def spread(call, given, at_once):
+    """A task for each of *given*, what they return added up in one list."""
+    graph = StateGraph(Results)
+    graph.add_node("work", call)
+    graph.add_conditional_edges(
+        START, lambda _: [Send("work", item) for item in given], ["work"]
+    )
+    graph.add_edge("work", END)
+    compiled = graph.compile()
+
+    async def body():
+        state = await compiled.ainvoke({"got": []}, {"max_concurrency": at_once})
+        return len(state["got"])
+
+    return body
+
+
+def branches(many):
+    return spread(plus_one, list(range(many)), None)
+
+
+def items(many, at_once):
+    return spread(plus_one, list(range(many)), at_once)
+
+
+def batches(many, size, at_once):
+    given = list(range(many))
+    parts = [given[start : start + size] for start in range(0, many, size)]
+    return spread(all_plus_one, parts, at_once)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from pocketflow import AsyncFlow, AsyncNode
+from pocketflow import AsyncFlow, AsyncNode, AsyncParallelBatchNode
 
 
 class Count(AsyncNode):
@@ -100,3 +100,65 @@ def fleet(flows, nodes):
         return sum(board["done"] for board in boards)
 
     return body
+
+
+class AtOnce(AsyncParallelBatchNode):
+    """An exec for each item, all at once."""
+
+    def __init__(self, items) -> None:
+        super().__init__()
+        self.items = items
+
+    async def prep_async(self, shared):
+        return self.items
+
+    async def exec_async(self, prep_res):
+        await asyncio.sleep(0)
+        return prep_res + 1
+
+    async def post_async(self, shared, prep_res, exec_res) -> None:
+        shared["done"] = len(exec_res)
+
+
+class SomeAtOnce(AtOnce):
+    """The same, so many at once: by a semaphore of the user's."""
+
+    def __init__(self, items, at_once) -> None:
+        super().__init__(items)
+        self.at_once = at_once
+        self.places = None
+
+    async def prep_async(self, shared):
+        self.places = asyncio.Semaphore(self.at_once)
+        return self.items
+
+    async def exec_async(self, prep_res):
+        async with self.places:
+            await asyncio.sleep(0)
+            return prep_res + 1
+
+
+class Parts(SomeAtOnce):
+    """The same with several items each."""
+
+    async def exec_async(self, prep_res):
+        async with self.places:
+            await asyncio.sleep(0)
+            return [item + 1 for item in prep_res]
+
+    async def post_async(self, shared, prep_res, exec_res) -> None:
+        shared["done"] = len([item for part in exec_res for item in part])
+
+
+def branches(many):
+    return once(AsyncFlow(start=AtOnce(list(range(many)))))
+
+
+def items(many, at_once):
+    return once(AsyncFlow(start=SomeAtOnce(list(range(many)), at_once)))
+
+
+def batches(many, size, at_once):
+    given = list(range(many))
+    parts = [given[start : start + size] for start in range(0, many, size)]
+    return once(AsyncFlow(start=Parts(parts, at_once)))

@@ -9,7 +9,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic_graph import GraphBuilder, StepContext, TypeExpression
+from pydantic_graph import GraphBuilder, StepContext, TypeExpression, reduce_list_append
+
+SMALLER = {"F4i": ((1_000, 8), 1_000)}
+"""It has no bound on how many tasks there are at once."""
 
 
 @dataclass
@@ -136,3 +139,45 @@ def fleet(flows, nodes):
         return sum(tally.done for tally in tallies)
 
     return body
+
+
+async def plus_one(ctx: StepContext[None, None, int]) -> int:
+    await asyncio.sleep(0)
+    return ctx.inputs + 1
+
+
+async def all_plus_one(ctx: StepContext[None, None, list[int]]) -> list[int]:
+    await asyncio.sleep(0)
+    return [item + 1 for item in ctx.inputs]
+
+
+def spread(call, given, count):
+    """A task for each of *given*, what they return collected in one list."""
+    builder = GraphBuilder(input_type=list, output_type=list)
+    work = builder.step(call, node_id="work")
+    join = builder.join(reduce_list_append, initial_factory=list, node_id="join")
+    builder.add(
+        builder.edge_from(builder.start_node).map().to(work),
+        builder.edge_from(work).to(join),
+        builder.edge_from(join).to(builder.end_node),
+    )
+    graph = builder.build()
+
+    async def body():
+        return count(await graph.run(inputs=given))
+
+    return body
+
+
+def branches(many):
+    return spread(plus_one, list(range(many)), len)
+
+
+def items(many, _at_once):
+    return spread(plus_one, list(range(many)), len)
+
+
+def batches(many, size, _at_once):
+    given = list(range(many))
+    parts = [given[start : start + size] for start in range(0, many, size)]
+    return spread(all_plus_one, parts, lambda got: sum(map(len, got)))
