@@ -419,7 +419,8 @@ class DeadlineExceededError(AgentFlowError):
     Attributes:
         limit: which, as ``timeout of editorial/write`` or ``timeout of the run``.
         seconds: how long it was.
-        spent: who used the time: path without visit numbers -> seconds, most first.
+        spent: who used the time: path without visit numbers -> seconds, most first. Branches and items at once may
+            have used more than there was; of thousands of items those that took most are kept.
         earlier: limits inside that had run out before, while what they cut off was still being cleaned up.
     """
 

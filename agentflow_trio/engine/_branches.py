@@ -195,6 +195,7 @@ async def _note(
     if has_stopped(strand, error):
         crowd.stopped = True
         return None
+    crowd.expired += strand.trouble.expired
     if isinstance(error, BranchCancelledError) and not crowd.race:
         crowd.leave_out(arm.number, error)
         return None

@@ -42,6 +42,7 @@ class Crowd:
         flows: each of them runs a flow, whose failures stay together in a group of its own.
         outside: what came from outside while they went on, if anything: cancellation, or a KeyboardInterrupt.
         stopped: one of them was drained, so that there is no result.
+        expired: limits of theirs that had run out when all was cancelled from outside.
         left_out: those that were cancelled alone, by number, and the errors that stand for them.
     """
 
@@ -50,6 +51,7 @@ class Crowd:
         "_ending",
         "_members",
         "_scope",
+        "expired",
         "flows",
         "left_out",
         "outside",
@@ -67,6 +69,7 @@ class Crowd:
         self.flows = flows
         self.place = place
         self.outside: BaseException | None = None
+        self.expired: tuple[tuple[float, str], ...] = ()
         self.stopped = False
         self.left_out: dict[int, Exception] | None = None
         self._members: list[_Member] = []
@@ -147,6 +150,7 @@ class Crowd:
         outside = self.outside
         self._members, self.outside = [], None
         if outside is not None:
+            self.strand.trouble.expired += self.expired
             here = self.strand.failure("exec")
             told = (what_failed(outside), cancelled_in(outside))
             members += [(error, here) for error in told if error is not None]

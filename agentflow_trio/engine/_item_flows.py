@@ -25,6 +25,7 @@ async def run_item_flow(
     """
     strand = Strand(worker.run, parent, Trail(plan, worker.trail.here()))
     strand.idle = worker.idle  # or a worker on many short flows would never let others run
+    strand.spent, strand.heartbeats = worker.spent, worker.heartbeats
     CURRENT.set(strand)
     try:
         with own_limits():  # those of the step are no limits of a step inside
@@ -32,6 +33,7 @@ async def run_item_flow(
         worker.idle = strand.idle
     except BaseException:
         worker.trouble.tree = strand.trouble.tree
+        worker.trouble.expired += strand.trouble.expired
         raise
     finally:
         CURRENT.set(worker)

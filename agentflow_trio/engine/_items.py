@@ -65,6 +65,14 @@ def _close_in_the_end(strand: Strand, place: Place, source: object) -> None:
         strand.open(Cleanup("exec", f"the source of {place.path}", close))
 
 
+async def _accounted(strand: Strand, work: Call, job: ItemValue) -> ItemValue:
+    """Do *work* for *job*, and account for the time."""
+    try:
+        return await work(job)
+    finally:
+        strand.spend(strand.trail.here(), strand.run.clock() - strand.started)
+
+
 @final
 class _Shift:
     """One visit's work on its items."""
@@ -108,14 +116,17 @@ class _Shift:
     async def run(self) -> object:
         """Let the workers do it."""
         crowd, tally = self._crowd, self._tally
+        strand, begun = crowd.strand, crowd.strand.run.clock()
         await crowd.run(self._hire)
+        if strand.spent and self._inner is None:  # that is the items' time, not the step's
+            strand.spend(self._place, begun - strand.run.clock())
         if not crowd.broken and not crowd.stopped and tally.end():
             self._give_up()
         errors = (failed.error for failed in sorted(tally.kept, key=lambda one: one.number))
-        crowd.strand.run.suppress(errors)
+        strand.run.suppress(errors)
         crowd.conclude()
         if crowd.stopped:
-            await stop_here(crowd.strand)
+            await stop_here(strand)
         return self._outputs.result()
 
     def _hire(self, nursery: trio.Nursery) -> None:
@@ -201,7 +212,7 @@ class _Shift:
         put = self._outputs.put
         sync, stream, size = self._sync, self._stream, self._size
         window, tally, bus = self._outputs.window, self._tally, strand.run.bus
-        work, idle, working = self._attempt(strand), strand.idle, False
+        work, idle, working = self._work(strand), strand.idle, False
         job: ItemValue = _NOTHING
         try:
             while True:
@@ -255,6 +266,13 @@ class _Shift:
                 raise
             return await self._failed(strand, job, error)
 
+    def _work(self, strand: Strand) -> Call:
+        """What does one part, and accounts for the time if somebody wants to know."""
+        work = self._attempt(strand)
+        if strand.spent and self._inner is None:
+            return partial(_accounted, strand, work)
+        return work
+
     def _attempt(self, strand: Strand) -> Call:
         """What does one part, as the node says: again, guarded, in limited time. Nothing of that costs nothing."""
         step, work, trying = self._step, self._step.exec, self._trying
@@ -294,6 +312,7 @@ class _Shift:
         """
         if isinstance(error, GeneratorExit):  # a closed coroutine cannot wait
             raise error
+        self._crowd.expired += strand.trouble.expired
         if has_stopped(strand, error):
             self._cut_off(strand)
             self._take_no_more()

@@ -47,7 +47,7 @@ def limited(
     strand: Strand, step: PlanStep, place: Place, work: Callable[[], Awaitable[Value]]
 ) -> Callable[[], Awaitable[Value]]:
     """Return *work* within the step's limits."""
-    account = None if step.deep else place.key + step.name
+    account = None if step.deep else place.account
     limits: list[Limit] = []
     if step.timeout is not None:
         limits.append(Limit(f"timeout of {place.path}", step.timeout, place.path, account))
@@ -114,7 +114,8 @@ async def bounded(
     run.forget_cuts(limit.root)
     strand.calm_down()
     if limit.account is not None:
-        spent[limit.account] = run.clock() - begun
+        # its items, if it has any, have taken off what is theirs
+        spent[limit.account] = spent.get(limit.account, 0.0) + run.clock() - begun
     most_first = dict(sorted(spent.items(), key=lambda item: -item[1]))
     earlier = tuple(
         name for deadline, name in strand.trouble.expired if deadline < scope.deadline

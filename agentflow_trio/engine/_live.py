@@ -24,7 +24,7 @@ from ._cleanup import Cleanup
 from ._plan import Plan, StateValue
 from ._private import CancelStatus, find_status
 from ._system import RandomIds, SystemClock
-from ._trail import FOLD_ABOVE, Trail
+from ._trail import FOLD_ABOVE, Place, Trail
 from ._trouble import Trouble
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Settings:
 
 
 _SUPPRESSED: Final = 100
+_ACCOUNTED: Final = 2_000
 
 DEFAULT: Final = Settings()
 """The settings of a run without an engine."""
@@ -432,10 +433,16 @@ class Strand:
         """Have *cleanup* done when the phase ends."""
         self.cleanups = (*self.cleanups, cleanup)
 
-    def spend(self, key: str, seconds: float) -> None:
-        """Account *seconds* to the step whose path without visit numbers is *key*."""
+    def spend(self, place: Place, seconds: float) -> None:
+        """Account *seconds* to *place*. Of ever so many items those that took most are kept."""
+        key = place.account
         for account in self.spent:
             account[key] = account.get(key, 0.0) + seconds
+            if len(account) > _ACCOUNTED:
+                # what is below zero is still to be made up for: see `run_items`
+                by_size = sorted(account, key=lambda one: abs(account[one]))
+                for least in by_size[: _ACCOUNTED // 2]:
+                    del account[least]
 
 
 CURRENT: Final[ContextVar[Strand | None]] = ContextVar("agentflow_trio.strand", default=None)

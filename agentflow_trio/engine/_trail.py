@@ -5,6 +5,7 @@ Layer: engine. Rule: memory is flat. Above 400 entries the log is folded into co
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, final
@@ -47,6 +48,14 @@ class Place(NamedTuple):
         """As text, with the visit number from the second on; the flow's path where no step was visited yet."""
         path = (self.prefix + segment(self.step.name, self.visit)).removesuffix("/")
         return path if self.item is None else f"{path}[{self.item}]"
+
+    @property
+    def account(self) -> str:
+        """By what its time is accounted for: the path without visit numbers, but with items."""
+        return _VISITS.sub("", self.path)
+
+
+_VISITS: Final = re.compile(r"[#@]\d+")
 
 
 def segment(name: str, visit: int) -> str:

@@ -137,7 +137,7 @@ class Trying:
         if self.attempt_timeout is None:
             return await work()
         place = strand.trail.here()
-        account = None if place.step.deep else place.key + place.step.name
+        account = None if place.step.deep else place.account
         limit = Limit(
             f"attempt_timeout of {place.path}", self.attempt_timeout, place.path, account
         )

@@ -49,7 +49,7 @@ async def visit(
             state, chosen = await _phases(strand, step, state, place, run_plan)
     finally:
         if strand.spent and not step.deep:
-            strand.spend(place.key + step.name, run.clock() - started)
+            strand.spend(place, run.clock() - started)
     strand.attempt = 1
     target = follow(step, chosen)
     if run.bus is not None:

@@ -466,7 +466,14 @@ async def test_a_time_limit_around_all_items_says_who_used_the_time(
         await digest_of(one).run(book(*"abc", seconds=2))
     error: Any = caught.value.only()
     assert str(error).startswith("timeout of digest/chapters (5 s) ran out")
-    assert error.spent == {"digest/chapters/write": 5.0, "digest/chapters/outline": 0.0}
+    assert error.spent == {
+        "digest/chapters[0]/write": 2.0,
+        "digest/chapters[1]/write": 2.0,
+        "digest/chapters[2]/write": 1.0,
+        "digest/chapters[0]/outline": 0.0,
+        "digest/chapters[1]/outline": 0.0,
+        "digest/chapters[2]/outline": 0.0,
+    }
 
 
 async def test_many_quick_items_still_let_others_run() -> None:
