@@ -6,6 +6,7 @@ ends with the engine; what was found is told in the loop, when the step is over.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import sys
@@ -76,9 +77,8 @@ class Watchdog(trio.abc.Instrument):
         self._limit = limit
         self._settings = settings
         self._clock = clock
-        self._due = (
-            math.inf
-        )  # when the step that goes on is too long; its identity tells steps apart
+        # when the step that goes on is too long; its identity tells steps apart
+        self._due = clock() + limit
         self._task = trio.lowlevel.current_task()
         self._seen = math.inf  # which step the samples are of
         self._samples: tuple[_Sample, ...] = ()
@@ -95,10 +95,13 @@ class Watchdog(trio.abc.Instrument):
 
     def stop(self) -> None:
         """End, the thread included; it is never in anything long."""
-        self.settle()
-        trio.lowlevel.remove_instrument(self)
         self._over.set()
         self._thread.join()
+        self.settle()
+        with contextlib.suppress(
+            KeyError
+        ):  # an observer ended the program in it: Trio has removed it
+            trio.lowlevel.remove_instrument(self)
 
     # ---------------------------------------------------------------- in the loop: the hot path
 
@@ -127,8 +130,9 @@ class Watchdog(trio.abc.Instrument):
             self._due = self._clock() + self._limit
 
     def _tell(self, now: float) -> None:
-        seconds, task = now - self._due + self._limit, self._task
-        samples = self._samples if self._seen is self._due else ()
+        due, self._due = self._due, math.inf  # told once, even if an observer ends the program
+        seconds, task = now - due + self._limit, self._task
+        samples = self._samples if self._seen is due else ()
         # the line that was seen most often; without samples it was too short for the thread, or held the GIL
         sample = max(samples, key=samples.count, default=None) or _Sample(*_whose(task), ())
         strand, path, stack = sample
@@ -182,7 +186,7 @@ class Watchdog(trio.abc.Instrument):
         stack = [] if outermost is None else [*upto(_frames()[self._loop], outermost)]
         try:
             strand, path = _whose(task)
-        except RuntimeError:  # a dict changed size meanwhile: it goes on after all
+        except IndexError:  # its log changed while it was read: it goes on after all
             return
         sample = _Sample(strand, path, tuple(places(reversed(stack))))
         if self._due is due and len(self._samples) < _MOST_SAMPLES:

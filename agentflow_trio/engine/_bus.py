@@ -196,9 +196,8 @@ class Bus:
     def loop_blocked(
         self, path: str, seconds: float, task: str, stack: tuple[str, ...]
     ) -> None:
-        """A step kept the loop from going round. After the last event nothing is told."""
-        if not self._closed:
-            self._emit(LoopBlocked, path, seconds=seconds, task=task, stack=stack)
+        """A step kept the loop from going round."""
+        self._emit(LoopBlocked, path, seconds=seconds, task=task, stack=stack)
 
     def _emit(
         self,
