@@ -97,6 +97,7 @@ class Crowd:
             self.strand.run.suppress(self.left_out[number] for number in sorted(self.left_out))
         if self.outside is None and self._ending:
             self.strand.run.forget_cuts(self.place.path)
+            self.strand.calm_down()
 
     async def end(self) -> None:
         """Cancel all that go on. Always a checkpoint, shielded.
@@ -107,6 +108,7 @@ class Crowd:
         self._ending = True
         await trio.lowlevel.cancel_shielded_checkpoint()
         if self._scope is not None:
+            self.strand.begin_grace()
             self._scope.cancel()
 
     def note(

@@ -348,9 +348,20 @@ class Strand:
         """When cleanups must have ended if those of this strand are cancelled now, as all around it may be."""
         ends = self.trouble.grace_ends = min(self.trouble.grace_ends, fresh)
         parent = self.parent
-        if parent is not None and parent.around and parent.around.effectively_cancelled:
+        if parent is not None and parent.is_ending:
             return min(ends, parent.budget(fresh))
         return ends
+
+    def begin_grace(self) -> None:
+        """The strands that this one waits for are being cancelled: their cleanups share a budget from now on."""
+        fresh = self.run.clock() + self.run.settings.cleanup_grace
+        self.trouble.grace_ends = min(self.trouble.grace_ends, fresh)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether all strands that this one waits for are being cancelled, by itself or from outside."""
+        begun = self._trouble is not None and self._trouble.grace_ends < math.inf
+        return begun or (self.around is not None and self.around.effectively_cancelled)
 
     def is_cancelled(self) -> bool:
         """Whether this strand's task, which must be running, is cancelled where it stands."""

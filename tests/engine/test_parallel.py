@@ -11,6 +11,7 @@ import trio
 
 from agentflow_trio import (
     END,
+    CleanupOverrunError,
     DeadlineExceededError,
     Engine,
     Flow,
@@ -26,6 +27,7 @@ from agentflow_trio import (
     flow,
     merged_by,
     parallel,
+    race,
     step,
     summed,
 )
@@ -432,3 +434,63 @@ async def test_the_step_limit_names_the_busiest_steps_of_the_whole_run(
         "f/all/inner/x/x_turn": 4,
     }
     assert caught.value.find(error) == Failure("f/all/slow", "flow", 1, 4.0)
+
+
+def hanging(name: str, seconds: float = 100, *, shielded: float = 0) -> Step[Sums, []]:
+    """Works on for so long though it is cancelled, and has a cleanup of so many seconds."""
+
+    async def close() -> None:
+        await trio.sleep(seconds)
+
+    async def hold() -> None:
+        current_step().on_cleanup(close)
+        with trio.CancelScope(shield=True):
+            await trio.sleep(shielded)
+        await trio.sleep(100)
+
+    return doing(name, hold)
+
+
+async def test_cleanups_that_hang_in_several_branches_share_the_grace_and_are_named(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    part = around(
+        Step(parallel(hanging("x"), hanging("y", shielded=4)), name="deep"), name="part"
+    )
+    row = at_once(hanging("a"), Step(part), hanging("c", 2))
+    async with Engine() as engine, engine.start(row, Sums()) as run:
+        await trio.sleep(1)
+        report = await run.cancel("enough")
+    assert trio.current_time() == 6
+    assert sorted((one.path, one.grace) for one in report.overruns) == [
+        ("f/all/a", 5),
+        ("f/all/part/deep/x", 5),
+        ("f/all/part/deep/y", 5),
+    ]
+    assert len(report.failures) == 3
+
+
+async def test_cleanups_of_branches_that_a_failure_ends_share_the_grace_as_well(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    error = ValueError()
+    row = at_once(hanging("a", 4), raising("b", error, 1), hanging("c", 4, shielded=3))
+    with pytest.raises(FlowFailedError) as caught:
+        await row.run(Sums())
+    # a is closed from 1 to 5, c from 3 until the grace that began at 1 is over
+    assert trio.current_time() == 6
+    first, overrun = caught.value.leaves()
+    assert first is error
+    assert isinstance(overrun, CleanupOverrunError)
+    assert overrun.path == "f/all/c"
+
+
+async def test_the_grace_of_losers_is_none_of_what_comes_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    first = Step(race(hanging("a", 4), adding("b", 1)), name="first")
+    row = around(first, Step(parallel(hanging("x", 4), raising("y", OSError(), 1)), name="all"))
+    with pytest.raises(FlowFailedError) as caught:
+        await row.run(Sums())
+    assert trio.current_time() == 10
+    assert [type(leaf) for leaf in caught.value.leaves()] == [OSError]
