@@ -20,7 +20,6 @@ __all__ = [
     "defaulted_exits",
     "function_problems",
     "helper_problems",
-    "is_async",
     "name_of",
     "phase_problems",
     "source_problems",
@@ -49,14 +48,6 @@ def name_of(function: object) -> str:
     *_, innermost, _ = _layers(function)
     name: object = getattr(innermost, "__name__", None)
     return name if isinstance(name, str) else snake_case(type(innermost).__name__)
-
-
-def is_async(function: object) -> bool:
-    """Whether calling *function* gives an awaitable, as far as can be known without calling it.
-
-    An annotation counts as the text it is written as; a wrapper for more than what it wraps.
-    """
-    return _nature(function) == "async"
 
 
 def phase_problems(step: str, node: object) -> Iterator[Problem]:
@@ -196,7 +187,10 @@ def _has_default(parameter: Parameter) -> bool:
 
 
 def _nature(function: object) -> Literal["async", "generator", "plain"]:
-    """What calling *function* gives; the outermost layer that tells decides."""
+    """What calling *function* gives, as far as can be known without calling it.
+
+    The outermost layer that tells decides. An annotation counts as the text it is written as.
+    """
     for each in _layers(function):
         if inspect.iscoroutinefunction(each) or _says_awaitable(each):
             return "async"

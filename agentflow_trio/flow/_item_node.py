@@ -12,7 +12,7 @@ import attrs
 
 from .._typing import override
 from ..engine import Items, Kind, PlanStep
-from ..types import Count, Exit, Next, Share
+from ..types import Count, Exit, Next
 from ._bind import bind_exits
 from ._inspect import defaulted_exits
 from ._item_types import AnyItems
@@ -55,13 +55,10 @@ class ItemNode(BuiltIn, Generic[State, Received, Exits]):
         size, tolerated = self.items.size, self.items.tolerated
         shape = "each" if size is None else f"batch of {size}"
         said = f"{shape}, x {self.items.concurrent} at once"
-        match tolerated:
-            case Count(most=most):
-                return (said, f"{most} may fail")
-            case Share(most=most):
-                return (said, f"{100 * most:g} % may fail")
-            case None:
-                return (said,)
+        if tolerated is None:
+            return (said,)
+        many = tolerated.most if isinstance(tolerated, Count) else f"{100 * tolerated.most:g} %"
+        return (said, f"{many} may fail")
 
     @property
     @override

@@ -91,6 +91,39 @@ def plus_some(total: float, n: Maybe[int]) -> float:
     return total
 
 
+@define
+class Shelf:
+    articles: tuple[Article, ...] = ()
+
+
+def split(shelf: Shelf) -> Sequence[Article]:
+    return shelf.articles
+
+
+def split_lazily(shelf: Shelf) -> Iterator[Article]:
+    yield from shelf.articles
+
+
+def split_orders(shelf: Shelf) -> Sequence[Order]:
+    return ()
+
+
+def join(shelf: Shelf, articles: Sequence[Article]) -> None: ...
+
+
+def join_list(shelf: Shelf, articles: list[Article]) -> None: ...
+
+
+def join_orders(shelf: Shelf, orders: Sequence[Order]) -> None: ...
+
+
+def join_elsewhere(order: Order, articles: Sequence[Article]) -> None: ...
+
+
+def words(total: int, article: Article) -> int:
+    return total
+
+
 # ---- parallel: a branch with exits
 parallel(archive, review)  # bad
 
@@ -236,42 +269,6 @@ batch(Embeds(), size=3, concurent=2)  # bad
 
 # ---- batch: a fold of whole parts
 batch(Embeds(), size=3, into=fold(float, sum))  # bad
-
-
-# ---- over: what each of these is for
-
-
-@define
-class Shelf:
-    articles: tuple[Article, ...] = ()
-
-
-def split(shelf: Shelf) -> Sequence[Article]:
-    return shelf.articles
-
-
-def split_lazily(shelf: Shelf) -> Iterator[Article]:
-    yield from shelf.articles
-
-
-def split_orders(shelf: Shelf) -> Sequence[Order]:
-    return ()
-
-
-def join(shelf: Shelf, articles: Sequence[Article]) -> None: ...
-
-
-def join_list(shelf: Shelf, articles: list[Article]) -> None: ...
-
-
-def join_orders(shelf: Shelf, orders: Sequence[Order]) -> None: ...
-
-
-def join_elsewhere(order: Order, articles: Sequence[Article]) -> None: ...
-
-
-def words(total: int, article: Article) -> int:
-    return total
 
 
 # ---- over: items of another state
