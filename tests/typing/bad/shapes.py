@@ -11,6 +11,7 @@ from outcome import Maybe
 
 from agentflow_trio import (
     END,
+    Bulkhead,
     Count,
     Fallback,
     Next,
@@ -208,6 +209,15 @@ each(Embeds(), concurrent=3)  # bad
 
 # ---- each: a misspelt keyword
 each(Sections(), concurent=3)  # bad
+
+# ---- each: a retry that is a number
+each(Sections(), concurrent=3, retry=3)  # bad
+
+# ---- each: a guard that is not in a sequence
+each(Sections(), concurrent=3, guards=Bulkhead("items", limit=3))  # bad
+
+# ---- each: a time limit of the whole
+each(Sections(), concurrent=3, timeout=3.0)  # bad
 
 # ---- each: a step instead of a node
 each(write, concurrent=3)  # bad
