@@ -139,7 +139,7 @@ async def _run_function(crowd: Crowd, arm: Arm, step: PlanStep) -> None:
             await trio.lowlevel.checkpoint_if_cancelled()
         if strand.stop <= 1 and is_drained(strand):
             await stop_here(strand)
-        arm.trail.entries.append(step)
+        arm.trail.entries = [step]  # an append would allocate twice
         strand.started = strand.run.clock()
         strand.phase = "exec"
         chosen = await step.exec(arm.state)
