@@ -7,6 +7,8 @@
 T1: one wake-up of one of ten tasks that sleep, each for a time of its own. The limit is the shortest clock one can write
 on `trio.abc.Clock` that jumps to the next deadline; it knows no deadlock, no pause and no threads. Both orders of tasks
 are possible there; here it is the seed's.
+T2: a request of a hundred each second, behind a circuit breaker and a retry, with an outage now and then. The limit is
+the same by hand (a counter, a time until which nothing is tried, a loop) on the same shortest clock.
 TS: schedules per second of a program of four tasks with two steps each; and what it takes to report a deadlock.
 """
 
@@ -24,6 +26,7 @@ from bench_pairs import Rounds, Sample, quantile, rounds_of
 from trio.testing import MockClock
 from typing_extensions import override
 
+from agentflow_trio import CircuitBreaker, CircuitOpenError, CircuitPolicy, Retry, RetryPolicy
 from agentflow_trio.testing import DeadlockError, explore, simulate
 from agentflow_trio.testing._search_core import trial
 from agentflow_trio.testing._world import World
@@ -33,6 +36,7 @@ WAKE_UPS = TASKS * SLEEPS
 SCHEDULES = 4_000
 
 Clock = Callable[[], int]
+Body = Callable[[], Awaitable[int]]
 
 
 @frozen
@@ -168,6 +172,100 @@ def wake_ups(clock: Clock, seconds: float) -> list[Figure]:
     ]
 
 
+# ---------------------------------------------------------------- T2: requests behind a breaker and a retry
+
+REQUESTS = 5_000
+PAUSE, OUTAGE, EVERY, OPEN_FOR = 0.01, 3.0, 20.0, 2.0
+
+
+async def service() -> None:
+    """Fails for three seconds of twenty."""
+    await trio.sleep(PAUSE)
+    if trio.current_time() % EVERY > EVERY - OUTAGE:
+        raise OSError("down")
+
+
+class RefusedError(Exception):
+    """By hand: nothing was tried."""
+
+
+class ByHand:
+    """A breaker that opens after five failures in a row, around each of three attempts."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.closed_from = 0.0
+
+    async def __call__(self) -> None:
+        for attempt in range(3):
+            if trio.current_time() < self.closed_from:
+                raise RefusedError
+            try:
+                await service()
+            except OSError:
+                self.failures += 1
+                if self.failures >= 5:
+                    self.closed_from = trio.current_time() + OPEN_FOR
+                if attempt == 2:
+                    raise
+                await trio.sleep(0.1 * 2.0**attempt)
+            else:
+                self.failures = 0
+                return
+
+
+def guarded() -> Callable[[], Awaitable[None]]:
+    """The same with what the package has."""
+    breaker = CircuitBreaker("service", CircuitPolicy(recovery_timeout=OPEN_FOR))
+    retry = Retry(RetryPolicy(jitter=0.0))
+
+    async def attempt() -> None:
+        async with breaker:
+            await service()
+
+    return lambda: retry.call(attempt)
+
+
+def requests(make: Callable[[], Callable[[], Awaitable[None]]], clock: Clock) -> Body:
+    async def body() -> int:
+        request, served = make(), 0
+        before = clock()
+        for _ in range(REQUESTS):
+            try:
+                await request()
+            except (OSError, RefusedError, CircuitOpenError):
+                await trio.sleep(PAUSE)
+            else:
+                served += 1
+        took = clock() - before
+        assert REQUESTS // 2 < served < REQUESTS, served
+        return took
+
+    return body
+
+
+def behind_guards(clock: Clock, seconds: float) -> list[Figure]:
+    def limit() -> int:
+        return trio.run(requests(ByHand, clock), clock=Jumping())
+
+    def ours() -> int:
+        world, body = World(trace=False), requests(guarded, clock)
+        return world.execute(lambda _: body(), trial("batch", 0, slack=False)).result()
+
+    rounds = rounds_of(limit, ours, seconds=seconds, rounds=None)
+    ratio = quantile(
+        [other / own for own, other in zip(rounds.limit_ns, rounds.other_ns, strict=True)], 0.5
+    )
+    own, other = (
+        quantile(values, 0.5) / REQUESTS / 1_000
+        for values in (rounds.limit_ns, rounds.other_ns)
+    )
+    told = f"{other:6.2f} us, {ratio:.2f}x of {own:.2f} us"
+    return [
+        Figure("T2 a request behind a breaker and a retry", told, "<= 1.25x", ratio <= 1.25)
+    ]
+
+
 # ---------------------------------------------------------------- TS: schedules
 
 
@@ -235,7 +333,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each pair; 3")
     given = parser.parse_args(arguments)
     clock = time.process_time_ns if given.cpu else time.perf_counter_ns
-    figures = [*wake_ups(clock, given.seconds), *schedules(clock)]
+    figures = [
+        *wake_ups(clock, given.seconds),
+        *behind_guards(clock, given.seconds),
+        *schedules(clock),
+    ]
     for figure in figures:
         print(figure)
     return 1 if given.check and not all(figure.kept for figure in figures) else 0
