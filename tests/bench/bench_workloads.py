@@ -90,7 +90,6 @@ class Workload:
         aim: what we hope for.
         kind: how it is measured.
         peers: whether peers are asked, too.
-        default: whether it is run when nothing is named.
         control: the limit is measured instead of us.
         ours: the module of our side.
         limits: the module of the limits.
@@ -107,7 +106,6 @@ class Workload:
     aim: Bound | None = None
     kind: Kind = Kind.PAIR
     peers: bool = False
-    default: bool = True
     control: bool = False
     ours: str = "bench_ours"
     limits: str = "bench_limits"
@@ -119,7 +117,6 @@ def guard(
     shapes: tuple[str, str],
     size: tuple[int, ...],
     *bounds: Bound,
-    default: bool = True,
     kind: Kind = Kind.PAIR,
 ) -> Workload:
     """A workload of `bench_robustness`. shapes: ours and the limit; bounds: must, and perhaps aim."""
@@ -135,7 +132,6 @@ def guard(
         aim=aim,
         kind=kind,
         peers=kind is Kind.PAIR,
-        default=default,
         ours="bench_robustness",
         limits="bench_robustness",
     )
@@ -331,7 +327,6 @@ FLOWS = (
         size=(100_000, 10),
         must=Bound(Of.VALUE, 512),
         kind=Kind.PARKED_RSS,
-        default=False,
     ),
     Workload(
         "F9",
@@ -454,7 +449,6 @@ GUARDS = (
         (100_000,),
         Bound(Of.RATIO, 1.4),
         Bound(Of.RATIO, 1.2),
-        default=False,
     ),
     guard(
         "R5b",

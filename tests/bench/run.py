@@ -330,7 +330,7 @@ def parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"workloads: {names} (F6x, R5x only when named)",
+        help=f"workloads: {names}",
     )
     made.add_argument("--peers", action="store_true", help="measure other frameworks as well")
     made.add_argument("--check", action="store_true", help="exit 1 when a gate is missed")
@@ -362,11 +362,7 @@ def chosen(names: Sequence[str]) -> list[Workload]:
         raise SystemExit(
             f"no workload called {', '.join(unknown)}; there are {', '.join(BY_NAME)}"
         )
-    return [
-        workload
-        for workload in WORKLOADS
-        if (workload.name in names if names else workload.default)
-    ]
+    return [workload for workload in WORKLOADS if not names or workload.name in names]
 
 
 def report(rows: Sequence[Row], *, check: bool) -> int:
