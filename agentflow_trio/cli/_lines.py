@@ -76,7 +76,7 @@ class Lines:
     def restore(self) -> None:
         """Do nothing: lines leave a terminal as it was."""
 
-    async def keep_drawing(self) -> None:
+    async def keep_drawing(self, _look: object, /) -> None:
         """Return: lines need no redrawing. Always a checkpoint."""
         await trio.lowlevel.checkpoint()
 

@@ -12,7 +12,7 @@ from typing import Final, Generic, Protocol, TypeVar, final
 import attrs
 import trio
 
-from ..engine import Engine, Run
+from ..engine import Engine, Run, RunSnapshot
 from ..errors import (
     AgentFlowError,
     DeadlineExceededError,
@@ -57,8 +57,8 @@ class View(Protocol):
         """Leave the terminal usable; called in a signal handler just before the process is ended."""
         ...
 
-    async def keep_drawing(self) -> None:
-        """Show time passing, until cancelled."""
+    async def keep_drawing(self, look: Callable[[], RunSnapshot], /) -> None:
+        """Show time passing, until cancelled; *look* tells what goes on just then."""
         ...
 
 
@@ -147,7 +147,7 @@ async def _watched(
         view,
     ):
         async with trio.open_nursery() as helpers:
-            helpers.start_soon(view.keep_drawing)
+            helpers.start_soon(view.keep_drawing, run.snapshot)
             helpers.start_soon(drain_when_asked)
             outcome = await _ended(run)
             helpers.cancel_scope.cancel()

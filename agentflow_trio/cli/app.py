@@ -79,11 +79,11 @@ app: App = App(
 )
 
 
-def _view(flow: Flow[Any, ...]) -> View:
+def _view(flow: Flow[Any, ...], *, live: bool) -> View:
     """A table that is redrawn if stderr is a terminal that can, plain lines otherwise."""
     console = Console(stderr=True)
     if sys.stderr.isatty() and not console.is_dumb_terminal:
-        return Display(Board(flow), console)
+        return Display(Board(flow), console, live=live)
     return Lines(sys.stderr)
 
 
@@ -125,7 +125,7 @@ _Json: TypeAlias = Annotated[bool, Parameter("--json")]
 
 
 @app.command
-def run(
+def run(  # noqa: PLR0913 - options, all with a default
     target: _Target,
     /,
     *,
@@ -169,6 +169,13 @@ def run(
             help="Print one JSON object: run_id, exit, state, duration, steps, visits; or error."
         ),
     ] = False,
+    live: Annotated[
+        bool,
+        Parameter(
+            "--live",
+            help="On a terminal, show for everything that runs its phase, attempt, what it waits for, and the line.",
+        ),
+    ] = False,
     events: Annotated[
         Path | None,
         Parameter(help="Write every event to this file, a JSON object a line.", metavar="FILE"),
@@ -188,7 +195,7 @@ def run(
             raise UsageError(problem=str(error)) from error
         state = make_state(kind, source, settings, sys.stdin)
         with event_log(events) as observers:
-            view = _view(flow)
+            view = _view(flow, live=live)
             job = functools.partial(
                 carry_out,
                 flow,

@@ -5,7 +5,8 @@ Layer: cli. Rule: it shows a `Board` and knows nothing else of the run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 import trio
@@ -14,8 +15,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ..engine import RunSnapshot
 from ._board import Board, Row, Status
 from ._lines import one_line
+from ._live import going_on
 
 __all__ = ["Display", "picture"]
 
@@ -37,8 +40,11 @@ _WIDTH: Final = 16
 class Display:
     """The table while a run goes on: ``with Display(board, console) as display:``, and `keep_drawing` in a task."""
 
-    def __init__(self, board: Board, console: Console) -> None:
+    def __init__(self, board: Board, console: Console, *, live: bool = False) -> None:
+        """Show *board* on *console*; if *live*, with what goes on in the steps that run."""
         self._board = board
+        self._looks = live
+        self._now: RunSnapshot | None = None
         self._console = console
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
@@ -52,6 +58,7 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._now = None
         self.draw()
         self._live.stop()
 
@@ -66,6 +73,7 @@ class Display:
             trio.current_time(),
             size=self._console.size,
             ascii_only=self._console.options.ascii_only,
+            live=self._now,
         )
         self._live.update(table, refresh=True)
 
@@ -73,16 +81,29 @@ class Display:
         """Leave the terminal usable although the program ends here and now."""
         self._console.show_cursor()
 
-    async def keep_drawing(self) -> None:
+    async def keep_drawing(self, look: Callable[[], RunSnapshot], /) -> None:
         """Redraw until cancelled. Always a checkpoint."""
         while True:
+            begun = time.perf_counter()
+            if self._looks:
+                self._now = look()
             self.draw()
-            await trio.sleep(PERIOD)
+            # of many thousand branches a look takes long: a tenth of the time is enough for it
+            took = time.perf_counter() - begun if self._looks else 0.0
+            await trio.sleep(max(PERIOD, 9.0 * took))
 
 
-def picture(board: Board, now: float, *, size: ConsoleDimensions, ascii_only: bool) -> Table:
+def picture(
+    board: Board,
+    now: float,
+    *,
+    size: ConsoleDimensions,
+    ascii_only: bool,
+    live: RunSnapshot | None = None,
+) -> Table:
     """The table of *board* at *now* for a terminal of *size*; what happens comes before what has happened.
 
+    With *live*, a step that runs says what it waits for, and what goes on in it at once has lines of its own.
     The last columns stay empty: there a terminal puts its ``^C``, which would otherwise move the cursor on a line.
     """
     rows = board.rows
@@ -95,8 +116,15 @@ def picture(board: Board, now: float, *, size: ConsoleDimensions, ascii_only: bo
     table.add_column(no_wrap=True, overflow=cut, ratio=1)
     table.add_column(no_wrap=True, justify="right")
     table.add_row(*_head(board, now, ascii_only=ascii_only))
+    room = max(0, size.height - 3 - len(shown))
+    goes_on = going_on(live)
     for row in shown:
-        table.add_row(*_cells(row, now, ascii_only=ascii_only))
+        own, inside = goes_on.get(row.place, ("", []))
+        table.add_row(*_cells(row, now, own, ascii_only=ascii_only))
+        for name, text in inside[:room]:
+            margin = "  " * (row.depth + 2)
+            table.add_row(Text(margin + one_line(name)), Text(), Text(one_line(text), "cyan"))
+        room -= min(room, len(inside))
     if len(shown) < len(rows):
         table.add_row(Text(f"  {len(rows) - len(shown)} more steps", style="dim"))
     return table
@@ -125,7 +153,9 @@ def _head(board: Board, now: float, *, ascii_only: bool) -> tuple[Text, Text, Te
     )
 
 
-def _cells(row: Row, now: float, *, ascii_only: bool) -> tuple[Text, Text, Text, Text]:
+def _cells(
+    row: Row, now: float, own: str, *, ascii_only: bool
+) -> tuple[Text, Text, Text, Text]:
     sign, style = _sign(row.status, now, ascii_only=ascii_only)
     name_style = "dim" if row.status == "waiting" else ""
     return (
@@ -133,7 +163,7 @@ def _cells(row: Row, now: float, *, ascii_only: bool) -> tuple[Text, Text, Text,
             "  " * (row.depth + 1), (f"{sign} ", style), (one_line(row.name), name_style)
         ),
         Text(f"x{row.visits}" if row.visits > 1 else "", style="dim"),
-        _status(row, ascii_only=ascii_only),
+        _status(row, own, ascii_only=ascii_only),
         Text(
             f"{row.elapsed(now):.1f} s" if row.visits else "",
             style="dim" if not row.running else "",
@@ -148,8 +178,8 @@ def _sign(status: Status, now: float, *, ascii_only: bool) -> tuple[str, str]:
     return plain if ascii_only else sign, style
 
 
-def _status(row: Row, *, ascii_only: bool) -> Text:
-    said = one_line(row.text)
+def _status(row: Row, own: str, *, ascii_only: bool) -> Text:
+    said = one_line(f"{row.text} {own}" if row.running else row.text)
     if ascii_only:
         said = said.replace("→", "->")
     if not row.running:

@@ -91,7 +91,7 @@ def _sleep(frames: list[FrameType], now: float) -> str:
     for frame in frames:
         deadline = frame.f_locals.get("deadline")  # of `trio.sleep_until`, which others call
         if frame.f_code.co_name == "sleep_until" and isinstance(deadline, float | int):
-            return f"a sleep, {max(0.0, deadline - now):.3g} s more"
+            return f"a sleep, {round(max(0.0, deadline - now), 1):g} s more"
     return "a sleep without end"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -12,6 +13,7 @@ from attrs import define
 from rich.console import Console, ConsoleDimensions
 from trio.testing import MockClock
 
+from agentflow_trio import RunSnapshot, VisitSnapshot
 from agentflow_trio.cli._board import Board, Row, place_of
 from agentflow_trio.cli._lines import Lines, one_line
 from agentflow_trio.cli.progress import Display, picture
@@ -371,6 +373,122 @@ def test_a_low_terminal_shows_what_runs_and_counts_the_rest(height: int) -> None
     assert len(lines) <= max(3, height)
 
 
+def live(*inside: VisitSnapshot) -> RunSnapshot:
+    return RunSnapshot(
+        run_id="r1", flow="news", state="running", age=2.0, steps=4, inside=inside
+    )
+
+
+def visit(
+    path: str, waits_for: str = "", at: str | None = None, **fields: Any
+) -> VisitSnapshot:
+    known = {"phase": "exec", "age": 1.0, "path": path, "waits_for": waits_for, "at": at}
+    return VisitSnapshot(**{**known, **fields})
+
+
+def drawn_live(board: Board, snapshot: RunSnapshot, *, height: int = 20) -> list[str]:
+    console = Console(file=io.StringIO(), width=100, height=height, force_terminal=False)
+    size = ConsoleDimensions(100, height)
+    with console.capture() as capture:
+        console.print(picture(board, 12.0, size=size, ascii_only=False, live=snapshot))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_a_live_table_says_what_each_step_that_runs_waits_for_and_where() -> None:
+    write_ = visit("news/edit/write#2", "pool 'db'", "/a/b.py:7 Ask.exec", attempt=3)
+    lines = drawn_live(half_way(), live(visit("news/edit", "its steps", inside=(write_,))))
+    assert [line.split() for line in lines[:3]] == [
+        ["⠋", "news", "4", "visits", "2.0", "s"],
+        ["⠋", "edit", "exec,", "its", "steps", "2.0", "s"],
+        [
+            "⠋",
+            "write",
+            "x2",
+            "━━━━────────────",
+            "25%",
+            "a",
+            "first",
+            "draft",
+            "exec,",
+            "attempt",
+            "3,",
+            "pool",
+            "'db'",
+            "at",
+            "b.py:7",
+            "Ask…",
+            "1.5",
+            "s",
+        ],
+    ]
+    assert lines[3].split()[:2] == ["✓", "review"]  # it does not run
+
+
+def test_items_of_a_live_table_have_lines_below_their_step() -> None:
+    items = [visit(f"news/edit/write#2[{n}]", item=n) for n in (3, 5)]
+    whole = visit("news/edit/write#2", "2 items", inside=tuple(items))
+    lines = drawn_live(half_way(), live(whole))
+    assert [line.split() for line in lines[3:5]] == [
+        ["#2[3]", "exec,", "running"],
+        ["#2[5]", "exec,", "running"],
+    ]
+
+
+def test_of_many_items_in_a_live_table_those_that_are_alike_share_a_line() -> None:
+    sleeps = [visit(f"news/archive[{n}]", f"a sleep, {n}.5 s more", item=n) for n in range(990)]
+    kinds = [visit(f"news/archive[{n}]", f"wait{n}", item=n) for n in range(990, 996)]
+    board = Board(news)
+    begin(board)(NodeStarted, "news/archive", 10.0)
+    lines = drawn_live(board, live(visit("news/archive", inside=(*sleeps, *kinds))))
+    assert [" ".join(line.split()) for line in lines[5:]] == [
+        "[0] and 989 more exec, a sleep, 0.5 s more",
+        "[990] exec, wait990",
+        "[991] exec, wait991",
+        "[992] exec, wait992",
+        "... 3 more kinds of waiting",
+    ]
+    few = drawn_live(board, live(visit("news/archive", inside=(*sleeps, *kinds))), height=9)
+    assert len(few) <= 9
+    assert few[-2].split()[:2] == ["[0]", "and"]
+
+
+def test_visits_at_once_in_a_live_table_have_a_line_each_and_several_of_a_kind_one() -> None:
+    board = Board(news)
+    tell = begin(board)
+    tell(NodeStarted, "news/archive", 10.0)
+    tell(NodeStarted, "news/archive#2", 10.0)
+    many = [visit(f"news/archive#{n}", "Event.wait") for n in range(2, 8)]
+    lines = drawn_live(board, live(*many[:2]))
+    assert [" ".join(line.split()) for line in lines[5:]] == [
+        "#2 exec, Event.wait",
+        "#3 exec, Event.wait",
+    ]
+    assert (
+        " ".join(drawn_live(board, live(*many))[5].split()) == "#2 and 5 more exec, Event.wait"
+    )
+
+
+async def test_a_live_display_looks_before_it_draws_and_not_at_the_end(
+    autojump_clock: MockClock,
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, height=20, color_system=None)
+    board = Board(news)
+    with Display(board, console, live=True) as display:
+        tell = begin(board)
+        tell(NodeStarted, "news/archive", 10.0)
+        with trio.move_on_after(0.05):
+            await display.keep_drawing(lambda: live(visit("news/archive", "Event.wait")))
+        assert "exec, Event.wait" in out.getvalue()
+        tell(NodeSucceeded, "news/archive", 11.0, exit=None)
+        end(tell, 11.0, "success")
+    assert "Event.wait" not in out.getvalue().rpartition("news")[2]
+
+
+def nobody_looks() -> RunSnapshot:
+    pytest.fail("without --live nobody looks")
+
+
 async def test_the_display_redraws_ten_times_a_second_and_leaves_the_final_table(
     autojump_clock: MockClock,
 ) -> None:
@@ -382,7 +500,7 @@ async def test_the_display_redraws_ten_times_a_second_and_leaves_the_final_table
     with display:
         tell = begin(board)
         with trio.move_on_after(1.05):
-            await display.keep_drawing()
+            await display.keep_drawing(nobody_looks)
         assert out.getvalue().count("archive") == 11
         display.say("a word")
         display.restore()

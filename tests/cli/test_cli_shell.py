@@ -258,7 +258,7 @@ class BrokenView:
 
     def restore(self) -> None: ...
 
-    async def keep_drawing(self) -> None:
+    async def keep_drawing(self, _look: object, /) -> None:
         await trio.lowlevel.checkpoint()
         raise ValueError("a bug")
 
