@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._bulkhead_core import BulkheadStatistics
     from ._circuit_policy import CircuitPolicy
     from ._circuit_records import CircuitSnapshot, CircuitStatistics
+    from ._classify_core import ErrorKind, RecoveryRule, classify, of_kind
     from ._events import (
         AttemptFailed,
         CallRejected,
@@ -68,6 +69,7 @@ else:
             "CircuitPolicy": "._circuit_policy",
             "CircuitSnapshot": "._circuit_records",
             "CircuitStatistics": "._circuit_records",
+            "ErrorKind": "._classify_core",
             "Errors": "._verdict_core",
             "GaveUp": "._events",
             "Guard": "._guard",
@@ -83,6 +85,7 @@ else:
             "Rate": "._limiter_policy",
             "RateLimiter": "._limiter",
             "RateLimiterStatistics": "._limiter_core",
+            "RecoveryRule": "._classify_core",
             "ResourceClosed": "._events",
             "ResourceOpened": "._events",
             "ResourcePool": "._pool",
@@ -101,7 +104,9 @@ else:
             "WaitStarted": "._events",
             "WeightedEntry": "._limiter",
             "WindowPolicy": "._limiter_policy",
+            "classify": "._classify_core",
             "deposit": "._trial",
+            "of_kind": "._classify_core",
             "open_pool": "._pool",
             "trial_of": "._trial",
         },
@@ -128,6 +133,7 @@ __all__ = [
     "CircuitSnapshot",
     "CircuitStatistics",
     "Dice",
+    "ErrorKind",
     "Errors",
     "Fallback",
     "FaultPlan",
@@ -145,6 +151,7 @@ __all__ = [
     "Rate",
     "RateLimiter",
     "RateLimiterStatistics",
+    "RecoveryRule",
     "ResourceClosed",
     "ResourceOpened",
     "ResourcePool",
@@ -164,9 +171,11 @@ __all__ = [
     "WaitStarted",
     "WeightedEntry",
     "WindowPolicy",
+    "classify",
     "deposit",
     "fault_point",
     "has_own_limits",
+    "of_kind",
     "open_pool",
     "own_limits",
     "trial_of",
