@@ -34,8 +34,8 @@ def merge(base: State, branches: Sequence[tuple[str, State]]) -> State:
     """Return a new state with the changes of all *branches*: the name and state of forks of *base*, in declared order.
 
     A field that one branch changed has that branch's value. One that several changed is merged by its rule
-    (`merged_by`), even if they wrote the same (two branches that each count one count two); without a rule it is a
-    conflict, unless all wrote the same. The new state shares nothing that can change with *base*. What a branch wrote
+    (`merged_by`); without a rule it is a conflict. Both hold even if they wrote the same: two branches that each count
+    one from the same base do, and count two. What all have removed is removed. The new state shares nothing that can change with *base*. What a branch wrote
     is taken over as it is, so the branches should not be used any more. Not a checkpoint.
 
     Raises:
@@ -142,10 +142,10 @@ def _settled(place: str, rule: Rule | None, before: Part, writers: Branches) -> 
     values = [value for _, value in writers]
     if len(values) == 1:
         return values[0]
-    removed = Missing in map(type, values)
-    if rule is None or removed:
-        if all(same(values[0], value) for value in values[1:]):
-            return values[0]
+    removed = [type(value) is Missing for value in values]
+    if all(removed):
+        return MISSING
+    if rule is None or any(removed):
         raise _conflict(place, writers)
     try:
         # The rule is the user's: it gets a copy, or it could hand the base's own list on to the new state.

@@ -240,11 +240,6 @@ def test_a_key_that_nobody_wrote_is_not_put_to_its_rule() -> None:
     assert result.get(StateKey("notes", list[int])) == [1]
 
 
-def test_when_all_wrote_the_same_the_first_ones_object_is_taken() -> None:
-    first, second = [1], [1]
-    assert taken([], first, second) is first
-
-
 def test_an_equal_text_beside_an_object_is_no_change() -> None:
     text, other = "xy", [Plain(), "z"]
     equal = "".join(text)

@@ -97,8 +97,10 @@ def test_a_change_in_place_counts_as_written() -> None:
     assert merge(base, ours).tags == ["x", "y"]
 
 
-def test_branches_that_wrote_the_same_do_not_conflict() -> None:
-    assert merged(Article(), {"draft": "same"}, {"draft": "same"}).draft == "same"
+def test_branches_that_wrote_the_same_conflict_for_each_may_have_counted_one() -> None:
+    with pytest.raises(MergeConflictError) as caught:
+        merged(Article(), {"draft": "same"}, {"draft": "same"})
+    assert caught.value.branches == ("a", "b")
 
 
 def test_writing_back_an_equal_value_is_no_change() -> None:
