@@ -30,6 +30,7 @@ from ._run import execute
 from ._streams import StreamReader, Streams
 from ._subscription import Subscription, WhenFull
 from ._threads import abandoned_threads
+from ._trail import is_within
 
 if TYPE_CHECKING:
     from ._snapshot import RunSnapshot
@@ -228,6 +229,9 @@ class Run(Generic[State]):
             overruns=ending.overruns,
             failures=ending.failures,
             duration=ending.ended - ending.requested,
+            abandoned=tuple(
+                one for one in abandoned_threads(self._live) if is_within(one.path, path)
+            ),
         )
 
     def _report(self) -> CancelReport:

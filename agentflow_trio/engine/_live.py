@@ -24,7 +24,7 @@ from ._cleanup import Cleanup
 from ._plan import Plan, StateValue
 from ._private import CancelStatus, find_status
 from ._system import RandomIds, SystemClock
-from ._trail import FOLD_ABOVE, Place, Trail
+from ._trail import FOLD_ABOVE, Place, Trail, is_within
 from ._trouble import Trouble
 
 if TYPE_CHECKING:
@@ -193,9 +193,7 @@ class LiveRun:
 
     def take_cuts(self, path: str) -> tuple[CutOff, ...]:
         """The visits that were cut off in the part at *path*, which was ended alone; its run was not cancelled."""
-        cuts = [
-            cut for cut in self.cut_off if f"{cut.path}/".startswith((f"{path}/", f"{path}["))
-        ]
+        cuts = [cut for cut in self.cut_off if is_within(cut.path, path)]
         if self._cut_off:
             self._cut_off = [cut for cut in self._cut_off if cut not in cuts]
         return tuple(cuts)

@@ -24,6 +24,7 @@ from ._live import CURRENT, LiveRun, Strand
 from ._trail import Trail
 
 if TYPE_CHECKING:
+    from ._bus import Bus
     from ._streams import Streams
 
 __all__ = ["Ending", "Part", "Reach", "apart"]
@@ -192,10 +193,9 @@ class Part:
         ending.over.set()
 
 
-def _raise_left_out(part: Part, begun: float) -> NoReturn:
-    error, bus = part.error(), part.strand.run.bus
-    if bus is not None:
-        bus.branch_cancelled(error.path, begun, error.reason)
+def _raise_left_out(part: Part, bus: Bus, begun: float) -> NoReturn:
+    error = part.error()
+    bus.branch_cancelled(error.path, begun, error.reason)
     raise error
 
 
@@ -214,15 +214,15 @@ async def apart(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
     Raises:
         BranchCancelledError: it was.
     """
-    reach, begun = strand.run.reach, strand.run.clock()
-    if reach is None or reach.streams is None:
+    reach, bus, begun = strand.run.reach, strand.run.bus, strand.run.clock()
+    if reach is None or reach.streams is None or bus is None:
         return await work()
     part, failure = Part(strand), None
     reach.parts[strand] = part
     try:
         with part.scope:
             return await work()
-        _raise_left_out(part, begun)
+        _raise_left_out(part, bus, begun)
     except BaseException as error:
         failure = error
         part.know(error)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, final
 
 from ._plan import Kind, Plan, PlanStep
 
-__all__ = ["AGAIN", "FOLD_ABOVE", "LEFT", "Place", "Trail"]
+__all__ = ["AGAIN", "FOLD_ABOVE", "LEFT", "Place", "Trail", "is_within"]
 
 FOLD_ABOVE: Final = 400
 TAIL: Final = 100
@@ -56,6 +56,11 @@ class Place(NamedTuple):
 
 
 _VISITS: Final = re.compile(r"[#@]\d+")
+
+
+def is_within(path: str, part: str) -> bool:
+    """Whether *path* is that of the branch or item *part*, or of something in it."""
+    return f"{path}/".startswith((f"{part}/", f"{part}["))
 
 
 def segment(name: str, visit: int) -> str:

@@ -856,6 +856,28 @@ async def test_a_run_cancelled_for_another_reason_keeps_it(autojump_clock: MockC
     assert report == DrainReport(ended=1, drained=(), cut_off={}, duration=0.5)
 
 
+async def test_a_run_that_still_unwinds_when_the_grace_is_over_keeps_its_reason(
+    autojump_clock: MockClock,
+) -> None:
+    async def work() -> None:
+        current_step().on_cleanup(trio.sleep, 3)
+        await trio.sleep(100)
+
+    async with Engine() as engine, trio.open_nursery() as nursery:
+
+        async def follow() -> None:
+            with pytest.raises(RunCancelledError, match="enough"):
+                async with engine.start(row(doing("a", work)), Words()) as run:
+                    await trio.sleep(1)
+                    run.request_cancel("enough")
+                    await run.result()
+
+        nursery.start_soon(follow)
+        await trio.sleep(0.5)
+        report = await engine.drain(grace=2)
+    assert report == DrainReport(ended=1, drained=(), cut_off={}, duration=3.5)
+
+
 async def test_a_run_that_ends_well_although_it_was_cut_off_has_ended_by_itself(
     autojump_clock: MockClock,
 ) -> None:
