@@ -1,6 +1,6 @@
 """The states of a circuit breaker, and the table of what leads from one to another.
 
-Layer: robustness, a core: plain data. The rules in the core take every step by this table; pictures are made from it.
+Layer: robustness, a core: plain data. The rules in the core take every step by this table; its picture is drawn from it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ __all__ = [
     "Change",
     "Transition",
     "after",
-    "diagram",
 ]
 
 
@@ -108,13 +107,3 @@ class Change(NamedTuple):
 def after(before: BreakerState, cause: Cause) -> BreakerState:
     """Where *cause* leads from *before*, by the table."""
     return _AFTER[before, cause]
-
-
-def diagram() -> str:
-    """The states and what leads from one to another by itself, as Mermaid; made from `TRANSITIONS`."""
-    ways: dict[tuple[str, str], list[str]] = {}
-    for row in TRANSITIONS:
-        if row in _BY_ITSELF:
-            ways.setdefault((row.before.value, row.after.value), []).append(row.cause)
-    lines = [f"    {a} --> {b}: {' | '.join(causes)}" for (a, b), causes in ways.items()]
-    return "\n".join(["stateDiagram-v2", "    [*] --> closed", *lines])

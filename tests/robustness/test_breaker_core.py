@@ -16,7 +16,6 @@ from agentflow_trio.robustness._breaker_states_core import (
     TRANSITIONS,
     BreakerState,
     after,
-    diagram,
 )
 from agentflow_trio.robustness._circuit_policy import CircuitPolicy
 from agentflow_trio.robustness._circuit_records import CircuitSnapshot
@@ -172,17 +171,6 @@ def test_by_hand_every_state_can_be_left() -> None:
     for state in BreakerState:
         reached = {row.after for row in TRANSITIONS if row.before is state}
         assert reached >= {CLOSED, OPEN, BreakerState.ISOLATED, BreakerState.DISABLED}
-
-
-def test_the_diagram_is_made_from_the_table() -> None:
-    assert diagram().splitlines() == [
-        "stateDiagram-v2",
-        "    [*] --> closed",
-        "    closed --> open: failure_threshold | failures_of_last | failure_rate | slow_rate",
-        "    open --> half_open: recovery_timeout",
-        "    half_open --> closed: probes_succeeded",
-        "    half_open --> open: probe_failed | probe_slow | probes_hung",
-    ]
 
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "circuit-breaker.md"
