@@ -9,7 +9,7 @@ from typing import Any
 
 from ..robustness import own_limits
 from ..state import fork
-from ._live import CURRENT, RunPlan, Strand
+from ._live import CURRENT, MARK, RunPlan, Strand
 from ._plan import Plan, StateValue
 from ._trail import Trail
 
@@ -30,7 +30,7 @@ async def run_item_flow(
     try:
         with own_limits():  # those of the step are no limits of a step inside
             after, _ = await run_plan(strand, plan, fork(state))
-        worker.idle = strand.idle
+        worker.idle = strand.idle if strand.task.custom_sleep_data is MARK else 0
     except BaseException:
         worker.trouble.tree = strand.trouble.tree
         worker.trouble.expired += strand.trouble.expired
@@ -41,6 +41,5 @@ async def run_item_flow(
         strand.count()
         strand.steps = -1
         strand.forget()
-        strand.trail.fold()  # its entries stand for other places than the parent's
         parent.trail.absorb(strand.trail)
     return after

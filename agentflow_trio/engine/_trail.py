@@ -143,12 +143,14 @@ class Trail:
 
     def absorb(self, part: Trail) -> None:
         """Take over what *part* has logged, which is over: a branch of the visit that goes on, or an item's flow."""
-        if part._book is None:
+        if part._book is None and part.item_around is None:
             self.entries += part.entries
-        else:
+        else:  # for an item its entries stand for other places
             book, theirs = self.fold(), part.fold()
-            for path, visits in part.visits.items():
+            for path, visits in theirs.totals.items():
                 book.totals[path] = book.totals.get(path, 0) + visits
+            for level in theirs.levels:
+                _settle(book.totals, level)
             book.tail += theirs.tail
         if len(self.entries) > _CROWDED:
             self.fold()
