@@ -57,6 +57,8 @@ def test_a_fallback_is_a_value() -> None:
         change.name = "y"
     assert Fallback("x") == Fallback("x")
     assert Fallback("x") != Fallback("y")
+    assert hash(Fallback("x")) == hash(Fallback("x"))
+    assert Fallback("x") != Fallback(by=str)
     assert copy.deepcopy(change) == pickle.loads(pickle.dumps(change)) == change
     assert "value='x'" in repr(change)
 
