@@ -271,12 +271,16 @@ def branches(many: int) -> Body:
 
 
 def branches_cut_off(many: int) -> Body:
-    async def start(gate: Gate) -> None:
-        @step(name="waits")
-        async def waits(sums: Sum) -> None:
-            await gate.wait()
+    gates = list[Gate]()
 
-        all_ = Step(parallel(*(waits.with_(name=f"n{number}") for number in range(many))))
+    @step(name="waits")
+    async def waits(sums: Sum) -> None:
+        await gates[-1].wait()
+
+    all_ = Step(parallel(*(waits.with_(name=f"n{number}") for number in range(many))))
+
+    async def start(gate: Gate) -> None:
+        gates.append(gate)
         await all_.run(Sum())
 
     return Staged(lambda: cut_off(start, many))
