@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from typing import assert_never
 
 from ._snapshot import Blocked, Live, RunSnapshot, Snapshot, TaskSnapshot, VisitSnapshot
 
@@ -54,6 +55,8 @@ def _root(one: Live, above: str) -> str:
             return one.flow
         case TaskSnapshot():
             return above
+        case _:
+            assert_never(one)
 
 
 def groups(inside: Sequence[Live], most: int) -> Iterator[tuple[Live, Sequence[Live]]]:
@@ -100,6 +103,8 @@ def _line(one: Live, above: str) -> str:
             return f"{_name(one.path, above)}  {said_of(one)}"
         case TaskSnapshot():
             return f"task {one.name}  {said_of(one)}"
+        case _:
+            assert_never(one)
 
 
 def said_of(one: VisitSnapshot | TaskSnapshot) -> str:

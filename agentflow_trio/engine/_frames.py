@@ -66,11 +66,12 @@ def theirs(stack: Stack) -> int | None:
     if not own:
         return None
     home = _package(stack[own[0]][0])
-    for index in reversed(own):
-        frame, _ = stack[index]
-        if not _is_a_librarys(frame.f_code) or _package(frame) == home:
-            return index
-    return own[0]  # not reached: the outermost of them is at home
+    at_home = (
+        index
+        for index in reversed(own)
+        if not _is_a_librarys(stack[index][0].f_code) or _package(stack[index][0]) == home
+    )
+    return next(at_home)  # the outermost of them is
 
 
 def _package(frame: FrameType) -> str:

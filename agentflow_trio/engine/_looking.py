@@ -54,7 +54,7 @@ def look(live: LiveRun, reason: str | None, *, ended: bool) -> RunSnapshot:
         return RunSnapshot(
             run_id=live.run_id,
             flow=live.path,
-            state="ended" if ended else "starting",
+            state="starting" if task is None and not ended else "ended",
             reason=reason,
             age=0.0,
             steps=0,
@@ -117,7 +117,7 @@ class _Looker:
                 break
             strand = strand.run.outer
         else:
-            if live is not None:  # it is about to begin, or has ended
+            if live is not None:  # its last event is being told
                 return []
         return found[::-1]
 
@@ -205,12 +205,11 @@ class _Looker:
 
     def _task(self, task: Task) -> tuple[_Key, tuple[Live, ...]]:
         stack = stack_of(task)
-        if stack:
-            outermost = stack[0][0]
-            if outermost.f_code in ARMS:
-                return self._arm(task, outermost, stack)
-            if outermost.f_code is WORK:
-                return self._worker(task, outermost, stack)
+        outermost = stack[0][0]
+        if outermost.f_code in ARMS:
+            return self._arm(task, outermost, stack)
+        if outermost.f_code is WORK:
+            return self._worker(task, outermost, stack)
         strands = self.strands(task)
         until = strands[0].nurseries if strands else None
         inside = self._tasks(task.child_nurseries[:until])
@@ -289,8 +288,7 @@ def _starts(stack: Stack) -> list[float]:
             starts += reversed(nested)
         elif frame.f_code is _VISIT:
             started = frame.f_locals.get("started")
-            if isinstance(started, float):
-                starts.append(started)
+            starts += [started] if isinstance(started, float) else []
     return starts
 
 

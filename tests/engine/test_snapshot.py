@@ -590,6 +590,36 @@ async def test_a_handle_shows_its_own_run_also_before_it_begins_and_after_it_end
         assert (run.snapshot().state, engine.snapshot().runs) == ("ended", ())
 
 
+async def test_at_its_first_event_a_run_is_running_and_at_its_last_it_has_ended(
+    autojump_clock: MockClock,
+) -> None:
+    looks: list[tuple[str, str, int]] = []
+
+    class Looks:
+        name = "looks"
+
+        def observe(self, event: Any, /) -> None:
+            (look,) = engine.snapshot().runs
+            looks.append((event.event_type, look.state, len(look.inside)))
+
+    async with Engine(observers=[Looks()]) as engine:
+        await engine.run(chain("f", saying("a")), Notes())
+    assert looks == [
+        ("run_start", "running", 0),
+        ("node_start", "running", 1),
+        ("node_success", "running", 1),
+        ("routed", "running", 1),
+        ("run_end", "ended", 0),
+    ]
+
+
+async def test_a_run_that_is_drained_says_so(autojump_clock: MockClock) -> None:
+    async with running(chain("f", sleeping(9.0, "nap"), saying("after"))) as engine:
+        engine.request_drain()
+        (run,) = engine.snapshot().runs
+        assert (run.state, [one.path for one in run.visits()]) == ("draining", ["f/nap"])
+
+
 # ---------------------------------------------------------------- what is waited for
 
 

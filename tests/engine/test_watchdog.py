@@ -25,7 +25,7 @@ from agentflow_trio.engine._trail import LEFT
 from agentflow_trio.events import ExecutionEvent, LoopBlocked
 from agentflow_trio.testing import simulate
 
-from .engine_kit import Notes, Recorder, chain, doing, nothing, saying
+from .engine_kit import Act, Notes, Recorder, chain, doing, nothing, saying
 
 LIMIT = 1000.0
 
@@ -185,10 +185,15 @@ async def test_the_visit_that_blocked_is_named_though_the_task_went_on(wall: Wal
     assert [event.path for event in blocks(recorder)] == ["f/nested/b"]
 
 
-async def test_it_is_told_before_the_run_is_over(wall: Wall) -> None:
+@pytest.mark.parametrize("before", [nothing, trio.lowlevel.checkpoint])
+async def test_it_is_told_before_the_run_is_over(wall: Wall, before: Act) -> None:
+    async def work() -> None:
+        await before()  # then the run ends in the very step that blocks
+        wall.blocking(1500.0)
+
     recorder = Recorder()
     async with watched(wall, recorder) as engine:
-        await engine.run(chain("f", wall.node("a", 1500.0)), Notes())
+        await engine.run(chain("f", doing(work, "a")), Notes())
         await trio.lowlevel.checkpoint()
     kinds = [event.event_type for event in recorder.events]
     assert kinds[-2:] == ["loop_blocked", "run_end"]
