@@ -714,6 +714,13 @@ async def test_a_wait_for_a_guard_tells_its_kind_and_name(autojump_clock: MockCl
     assert await waits_of(admitted) == "rate limiter 'llm'"
     assert await waits_of(retries) == "retry 'fetch'"
 
+    async def loops() -> None:
+        async for attempt in retry:
+            async with attempt:
+                raise ValueError
+
+    assert await waits_of(loops) == "a sleep, 59 s more"
+
 
 def looping_flow(name: str) -> Flow[Notes, []]:
     """It makes 2,000 steps and never waits by itself."""
@@ -907,6 +914,10 @@ def test_a_drawing_has_a_line_for_everything_that_goes_on() -> None:
         "            └─ x  exec 250 ms, running",
         "g  run r1, starting, 2.5 s, 0 steps, waits for its turn (enough)",
     ]
+
+
+def test_a_path_that_is_not_below_what_is_around_it_is_drawn_whole() -> None:
+    assert str(run(visit("alone"))).splitlines()[1] == "└─ alone  exec 1.2 s, running"
 
 
 def test_of_many_things_side_by_side_those_that_are_alike_share_a_line() -> None:
