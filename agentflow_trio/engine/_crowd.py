@@ -73,7 +73,7 @@ class Crowd:
         self.stopped = False
         self.left_out: dict[int, Exception] | None = None
         self._members: list[_Member] = []
-        self._scope: trio.CancelScope | None = None
+        self._scope: trio.CancelScope  # from `run` on
         self._ending = False
         self._cut = False
 
@@ -92,7 +92,6 @@ class Crowd:
         # said by `conclude`, together with what failed
         except BaseException as error:  # noqa: ASYNC103, BLE001
             self.outside = error
-        self._scope = None
         if self.left_out:
             self.strand.run.suppress(self.left_out[number] for number in sorted(self.left_out))
         if self.outside is None and self._ending:
@@ -107,9 +106,8 @@ class Crowd:
         """
         self._ending = True
         await trio.lowlevel.cancel_shielded_checkpoint()
-        if self._scope is not None:
-            self.strand.begin_grace()
-            self._scope.cancel()
+        self.strand.begin_grace()
+        self._scope.cancel()
 
     def note(
         self, number: int, error: BaseException, mark: Failure | None, *, late: bool = False

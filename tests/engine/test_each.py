@@ -554,3 +554,12 @@ def test_cancelled_at_every_step_it_leaves_nothing() -> None:
         assert cut.cancelled or cut.result == 6
 
     cancel_everywhere(program, check=check, seeds=3)
+
+
+async def test_of_many_tolerated_failures_all_stand_in_the_outputs_and_the_last_are_told() -> (
+    None
+):
+    work = Work(range(1100), bad=tuple(range(1100)))
+    result = await run(each(work, concurrent=2, tolerate=Share(1)))
+    assert [str(one.error) for one in result.state.got] == [*map(str, range(1100))]
+    assert len(result.suppressed) == 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import attrs
 import pytest
@@ -22,6 +23,7 @@ from agentflow_trio import (
     Step,
     StepLimitError,
     Wiring,
+    WrongExitError,
     added,
     current_step,
     flow,
@@ -494,3 +496,35 @@ async def test_the_grace_of_losers_is_none_of_what_comes_later(
         await row.run(Sums())
     assert trio.current_time() == 10
     assert [type(leaf) for leaf in caught.value.leaves()] == [OSError]
+
+
+async def test_a_plain_branch_that_returns_something_has_taken_no_exit() -> None:
+    @step(name="a")
+    async def returns(sums: Sums) -> None:
+        given: Any = 7
+        wrong: None = given
+        return wrong
+
+    with pytest.raises(FlowFailedError) as caught:
+        await at_once(returns, adding("b")).run(Sums())
+    error = caught.value.only()
+    assert isinstance(error, WrongExitError)
+    place = caught.value.find(error)
+    assert place is not None
+    assert (place.path, place.phase) == ("f/all/a", "exec")
+
+
+async def test_a_cleanup_that_fails_in_a_plain_branch_that_is_cut_off_is_told(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def close() -> None:
+        raise OSError("close")
+
+    async def hold() -> None:
+        current_step().on_cleanup(close)
+        await trio.sleep(9)
+
+    with pytest.raises(FlowFailedError) as caught, trio.move_on_after(1):
+        await at_once(doing("a", hold), adding("b", 9)).run(Sums())
+    assert str(caught.value.only()) == "close"
+    assert caught.value.find(caught.value.only()) == Failure("f/all/a", "cleanup", 1, 1.0)

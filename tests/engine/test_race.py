@@ -247,3 +247,24 @@ def test_cancelled_at_every_step_it_leaves_nothing() -> None:
         assert cut.cancelled or cut.result == ["a"]
 
     cancel_everywhere(program, check=check, seeds=3)
+
+
+async def test_a_loser_that_cannot_be_stopped_and_ends_well_later_does_not_win(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def shielded() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2)
+
+    result = await first_of(doing(shielded, "a"), sleeping(1, "b")).run(Notes())
+    assert trio.current_time() == 2
+    assert result.state.log == ["b"]
+
+
+async def test_a_keyboard_interrupt_at_the_moment_somebody_wins_is_not_swallowed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        await first_of(failing_after(1, KeyboardInterrupt(), "a"), sleeping(1, "b")).run(
+            Notes()
+        )
