@@ -65,7 +65,12 @@ class Trying:
             if once:
                 note(error, f"not tried again: {once}")
                 raise
-            return await self._again(strand, name, self.retry, work, begun, error)
+            failed = error
+        # not in the handler: whatever is raised while it waits would have the error as its context
+        try:
+            return await self._again(strand, name, self.retry, work, begun, failed)
+        finally:
+            del failed  # or it would be kept alive by the frame in its own traceback
 
     async def _again(
         self,
@@ -77,7 +82,9 @@ class Trying:
         error: Exception,
     ) -> Value:
         """Go on after the first attempt failed with *error*."""
-        trial, body_error, trouble = trial_of(name, retry, begun), None, strand.trouble
+        trial, trouble = trial_of(name, retry, begun), strand.trouble
+        body_error: Exception | None = None
+        failure: Exception | None = None
         try:
             while True:
                 if not isinstance(error, RejectedError):
@@ -106,7 +113,7 @@ class Trying:
                     return result
         finally:
             # or each would be kept alive by the frame in its own traceback
-            del error, body_error
+            del error, body_error, failure
 
     async def _attempt(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
         match self.guards:

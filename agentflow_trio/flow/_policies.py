@@ -180,9 +180,7 @@ def _policy_problems(step: str, name: str, value: object) -> Iterator[Problem]:
 
 
 def _guarding_problems(step: str, name: str, value: object) -> Iterator[Problem]:
-    if value is None and name == "retry":
-        return
-    if value == ():
+    if value == () or (value is None and name == "retry"):
         return
     from ._guarding import guard_problems, retry_problems  # noqa: PLC0415 - see there
 

@@ -37,10 +37,6 @@ class Surroundings(Protocol):
         ...
 
 
-def _nowhere() -> Surroundings | None:
-    return None
-
-
 @final
 class Around:
     """Where the step around the caller is found. A hook and no context variable: it costs a run nothing.
@@ -52,7 +48,7 @@ class Around:
     __slots__ = ("find",)
 
     def __init__(self) -> None:
-        self.find: Callable[[], Surroundings | None] = _nowhere
+        self.find: Callable[[], Surroundings | None] = lambda: None
 
 
 AROUND = Around()

@@ -330,6 +330,17 @@ async def test_a_slow_call_counts_from_when_the_innermost_guard_let_it_in(
     assert slow.statistics().state.value == "closed"
 
 
+async def test_a_breaker_met_again_inside_counts_its_slow_call_from_the_outer_start(
+    autojump_clock: object,
+) -> None:
+    slow = circuit(1, slow_after=1.0, slow_rate=0.5, min_calls=1)
+    limiter, wide = RateLimiter("l", limit=9, window=1.0), RateLimiter("w", limit=9, window=1.0)
+    inner = Step(Acts(work=Tape([0.6])), name="b", guards=(slow, limiter))
+    row = chain("f", Step(Acts(work=Tape([0.6])), name="a"), inner)
+    await Step(row, guards=(slow, wide)).run(Notes())
+    assert slow.statistics().state.value == "open"
+
+
 # ---------------------------------------------------------------- shared
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from agentflow_trio import (
     END,
@@ -17,6 +20,7 @@ from agentflow_trio import (
     DeadlineExceededError,
     Engine,
     Fallback,
+    FlowAbortedError,
     FlowFailedError,
     Next,
     Retry,
@@ -117,6 +121,20 @@ async def test_a_retry_in_a_nodes_own_code_has_the_dice_of_its_place(
         return [round(start - begun, 9) for start in tape.starts]
 
     assert await starts(1) == await starts(1) != await starts(2)
+
+
+async def test_bodies_in_one_visit_have_dice_of_their_own(autojump_clock: object) -> None:
+    retry, tape = Retry(RetryPolicy(max_attempts=3), name="own"), Tape([X, X, None])
+    seen = list[float]()
+
+    async def draw() -> None:
+        for _ in range(2):
+            tape.seen.clear()
+            await retry.call(tape)
+            seen.append(tape.starts[2] - tape.starts[1])
+
+    await Step(Acts(work=draw)).run(Notes(), seed=1)
+    assert len({round(delay, 9) for delay in seen}) == 2
 
 
 async def test_no_sleep_is_begun_that_would_end_at_the_steps_deadline(
@@ -292,6 +310,18 @@ async def test_the_step_limit_is_not_tried_again(autojump_clock: object) -> None
     assert len(tape.seen) == 1
 
 
+async def test_a_step_limit_in_a_later_attempt_ends_the_attempts(
+    autojump_clock: object,
+) -> None:
+    tape = Tape([X, None])
+    outer = chain("outer", Step(chain("inner", playing(tape, "a"), saying("b")), retry=EXACT))
+    async with Engine(max_steps=3) as engine:
+        with pytest.raises(FlowFailedError) as caught:
+            await engine.run(outer, Notes())
+    assert isinstance(caught.value.only(), StepLimitError)
+    assert len(tape.seen) == 2
+
+
 async def test_only_what_the_policy_is_on_is_tried_again(autojump_clock: object) -> None:
     tape = Tape([Y, X])
     with pytest.raises(FlowFailedError) as caught:
@@ -372,6 +402,83 @@ async def test_a_cleanup_that_fails_is_part_of_its_attempt(autojump_clock: objec
     both = ("s", [("s", [X, Y])])
     assert await run(EXACT) == (both, 3)
     assert await run(exact(on=ValueError)) == (both, 1)
+
+
+async def test_a_cleanup_that_ends_the_program_ends_the_attempts(
+    autojump_clock: object,
+) -> None:
+    tape = Tape([X])
+
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def work() -> None:
+        current_step().on_cleanup(leave)
+        await tape()
+
+    with pytest.raises(FlowAbortedError) as caught:
+        await Step(Acts(work=work), retry=EXACT).run(Notes())
+    assert [type(leaf) for leaf in caught.value.leaves()] == [ValueError, SystemExit]
+    assert len(tape.seen) == 1
+
+
+async def test_an_attempt_that_comes_too_late_does_not_begin(autojump_clock: MockClock) -> None:
+    """The loop was busy from 0.5 s to 20.5 s."""
+    tape = Tape([X])
+
+    async def busy() -> None:
+        await trio.sleep(0.5)
+        autojump_clock.jump(20.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy)
+        with pytest.raises(FlowFailedError) as caught:
+            await playing(tape, retry=exact(max_elapsed=10.0)).run(Notes())
+    assert caught.value.only() is X
+    assert tape.starts == [0.0]
+
+
+async def test_the_failure_of_a_cleanup_is_kept_if_the_next_attempt_comes_too_late(
+    autojump_clock: MockClock,
+) -> None:
+    async def work() -> None:
+        await current_step().enter(Opened([], raises=Y))
+        raise X
+
+    async def busy() -> None:
+        await trio.sleep(0.5)
+        autojump_clock.jump(20.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy)
+        one = Step(Acts(work=work), name="s", retry=exact(max_elapsed=10.0))
+        with pytest.raises(FlowFailedError) as caught:
+            await one.run(Notes())
+    assert picture(caught.value) == ("s", [("s", [X, Y])])
+
+
+async def test_what_a_dropped_attempt_raised_is_kept_by_nobody(autojump_clock: object) -> None:
+    class DroppedError(Exception):
+        pass
+
+    kept = list[weakref.ref[DroppedError]]()
+
+    def made() -> DroppedError:
+        error = DroppedError()
+        kept.append(weakref.ref(error))
+        return error
+
+    async def work() -> None:
+        if len(kept) < 2:
+            raise made()
+
+    gc.collect()
+    gc.disable()
+    try:
+        await Step(Acts(work=work), retry=EXACT).run(Notes())
+        assert [ref() for ref in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 # ---------------------------------------------------------------- flows and shapes
@@ -554,6 +661,51 @@ async def test_an_item_has_time_and_guards_of_its_own(autojump_clock: object) ->
         event.metadata for event in recorder.events
     ])
     assert "b1" in log
+
+
+async def test_items_have_dice_of_their_own(autojump_clock: object) -> None:
+    async def delays(seed: int, **tapes: Tape) -> list[float]:
+        node = each(Sections(**tapes), concurrent=3, retry=RetryPolicy())
+        await Step(node).run(Notes(), seed=seed)
+        return [round(tape.starts[2] - tape.starts[1], 9) for tape in tapes.values()]
+
+    def again() -> Tape:
+        return Tape([X, X, None])
+
+    three = await delays(1, a=again(), b=again(), c=again())
+    assert len({*three}) == 3
+    assert await delays(1, a=again()) == three[:1]
+
+
+async def test_a_flow_for_an_item_that_is_tried_again_says_so_in_its_path(
+    autojump_clock: object,
+) -> None:
+    paths = list[str]()
+
+    @step
+    async def look(notes: Notes) -> None:
+        paths.append(current_step().path)
+        if len(paths) in {1, 3}:
+            raise X
+        notes.log.append("kept")
+
+    def split(notes: Notes) -> list[Notes]:
+        return [Notes(["one"]), Notes(["two"])]
+
+    def join(notes: Notes, parts: Sequence[Notes]) -> None:
+        notes.log = [line for part in parts for line in part.log]
+
+    breaker = CircuitBreaker("b")
+    items = chain("inner", look).over(split, join)
+    node = each(items, concurrent=1, retry=EXACT, guards=(breaker,))
+    result = await chain("f", Step(node, name="all")).run(Notes())
+    assert paths == [
+        *("f/all[0]/look", "f/all[0]@2/look"),
+        *("f/all[1]/look", "f/all[1]@2/look"),
+    ]
+    assert result.state.log == ["one", "kept", "two", "kept"]
+    seen = breaker.statistics()
+    assert (seen.succeeded, seen.failed) == (2, 2)
 
 
 async def test_a_part_is_tried_again_as_a_whole(autojump_clock: object) -> None:

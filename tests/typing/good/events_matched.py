@@ -87,8 +87,6 @@ def told(event: ExecutionEvent) -> str:
             return reason
         case ObserverFailed(observer=observer):
             return observer
-        case BatchDone(done=done) | ItemFailed(attempt=done):
-            return f"{done}"
         case CallRejected(guard=guard, reason=reason) | GaveUp(guard=guard, reason=reason):
             return f"{guard}: {reason}"
         case CircuitChanged(guard=guard, before=before, state=state):
@@ -106,8 +104,6 @@ def told(event: ExecutionEvent) -> str:
             return outcome
         case LimitChanged(limit=limit):
             return f"{limit}"
-        case BranchCancelled(path=path):
-            return path
         case CallTimedOut(seconds=seconds):
             return f"{seconds}"
         case _:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import assert_type
 
-from newsroom import Article, Review, Write
+from attrs import define
 
 from agentflow_trio import (
     Bulkhead,
@@ -32,6 +32,37 @@ from agentflow_trio import (
     step,
 )
 from agentflow_trio.robustness import Guard
+
+
+@define
+class Article:
+    topic: str = ""
+    draft: str = ""
+
+
+class Write:
+    async def prep(self, shared: Article, /) -> str:
+        return shared.topic
+
+    async def exec(self, topic: str, /) -> str:
+        return f"on {topic}"
+
+    async def post(self, shared: Article, topic: str, text: str, /) -> None:
+        shared.draft = text
+
+
+class Review:
+    async def prep(self, shared: Article, /) -> str:
+        return shared.draft
+
+    async def exec(self, draft: str, /) -> bool:
+        return len(draft) > 800
+
+    async def post(
+        self, shared: Article, draft: str, good: bool, /, *, approved: Next, rejected: Next
+    ) -> Next:
+        return approved if good else rejected
+
 
 breaker = CircuitBreaker("search")
 limiter = RateLimiter("calls", limit=5, window=1.0)
@@ -137,3 +168,12 @@ def told(error: Exception) -> ErrorKind:
         error, RecoveryRule(LookupError, "invalid"), RecoveryRule(OSError, "transient")
     )
     return assert_type(kind, ErrorKind)
+
+
+async def main() -> None:
+    result = await editing.run(Article("trio"))
+    assert_type(result.state, Article)
+    assert (result.exit, result.state.draft) == ("published", "on trio")
+    for one in (sections, parts, same):
+        await one.run(Article("a b c"))
+    assert told(KeyError()) == "invalid"
