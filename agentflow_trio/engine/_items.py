@@ -251,7 +251,9 @@ class _Shift:
                 if strand.cleanups:
                     await closed(strand, attempt=True)
                 # the usual answer is one look away, the call 0.1 us
-                if size is not None and (type(output) is not list or len(output) != len(job)):
+                if size is not None and (
+                    output.__class__ is not list or len(output) != len(job)
+                ):
                     _check(self._step.name, job, output)
                 working = False
                 put(trail.item, output)

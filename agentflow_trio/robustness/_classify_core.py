@@ -93,9 +93,8 @@ def classify(error: Exception, /, *rules: RecoveryRule) -> ErrorKind:
         rules: what this program knows better.
     """
     leaves = [leaf for leaf in leaves_of(error) if isinstance(leaf, Exception)]
-    return max(
-        (_kind_of(leaf, rules) for leaf in leaves), key=_KINDS.index, default="permanent"
-    )
+    kinds = [_kind_of(leaf, rules) for leaf in leaves]
+    return _KINDS[max(map(_KINDS.index, kinds))] if kinds else "permanent"
 
 
 def of_kind(

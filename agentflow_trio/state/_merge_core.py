@@ -92,13 +92,15 @@ def _merger(kind: type, field: str, rule: Rule | None) -> Merger:
 
     def merged(base: object, branches: Branches, memo: Memo) -> Part:
         before = getattr(base, field, MISSING)
-        kind = type(before)
-        plain = kind in _PLAIN  # what `!=` tells apart at once costs half as much
+        plain = type(before) in _PLAIN  # what `!=` tells apart at once costs half as much
         writers = [
             (name, value)
             for name, state in branches
             if (value := getattr(state, field, MISSING)) is not before
-            and ((plain and type(value) is kind and value != before) or not same(before, value))
+            and (
+                (plain and type(value) is type(before) and value != before)
+                or not same(before, value)
+            )
         ]
         return (
             _settled(place, rule, before, writers)

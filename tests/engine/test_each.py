@@ -392,7 +392,8 @@ async def test_a_fold_that_fails_is_a_failure_of_the_step_and_not_tolerated() ->
     ],
 )
 async def test_what_is_no_source_is_refused(items: Any, into: Any, said: str) -> None:
-    node = each(Work(lambda: items), concurrent=2, **({"into": into} if into else {}))
+    more: dict[str, Any] = {"into": into} if into else {}
+    node = each(Work(lambda: items), concurrent=2, **more)
     with pytest.raises(FlowFailedError) as caught:
         await run(node)
     error = caught.value.only()

@@ -282,7 +282,9 @@ async def test_failures_are_in_a_group_for_each_item(
         ("digest/chapters[0]/write", "exec"),
         ("digest/chapters[1]/write", "exec"),
     ]
-    group = next(iter(error.exceptions[0].exceptions))
+    outer = error.exceptions[0]
+    assert isinstance(outer, ExceptionGroup)
+    group = outer.exceptions[0]
     assert isinstance(group, FlowFailedError)
     assert str(group).startswith("flow 'chapter' failed")
     assert group.state == Chapter("bad", seconds=1, text="o")
