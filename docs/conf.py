@@ -58,7 +58,7 @@ def find(
     home, _, name = str(node["reftarget"]).rpartition(".")
     if node.get("refdomain") != "py" or not (home or "agentflow").startswith("agentflow"):
         return None
-    if not is_public(name) and is_ours(name):
+    if not is_public(home, name) and is_ours(name):
         return text
     domain = env.domains.python_domain
     shown = [known for known in domain.objects if known.rpartition(".")[2] == name]
@@ -75,9 +75,12 @@ def ours() -> list[ModuleType]:
     ]
 
 
-def is_public(name: str) -> bool:
+def is_public(home: str, name: str) -> bool:
+    """Whether a package offers it: not merely something else of that name."""
+    thing = getattr(sys.modules.get(home), name, None)
     return any(
         name in getattr(module, "__all__", ())
+        and (thing is None or thing is getattr(module, name))
         for module in ours()
         if "._" not in module.__name__
     )
