@@ -224,6 +224,9 @@ def test_a_bulkhead_that_would_wait_for_itself() -> None:
     for node in (inner, parallel(Step(inner)), parallel(guarded)):
         outer = Step(node, name="outer", guards=(LIMITER, BULKHEAD))
         assert only(flow_of(outer)) == nested("write")
+        with pytest.raises(DefinitionError) as caught:
+            flow_of(outer)()
+        assert [problem.step for problem in caught.value.problems] == ["outer"]
     items = each(Sections(), concurrent=1, guards=(BULKHEAD,))
     assert only(flow_of(Step(items, name="outer", guards=(BULKHEAD,)))) == nested("outer")
 

@@ -26,7 +26,7 @@ from agentflow_trio import (
 
 
 class BusyError(Exception):
-    retry_after = 2.0
+    retry_after = 0.5
 
 
 class StatusError(Exception):
@@ -148,8 +148,8 @@ def test_what_makes_no_sense_is_refused() -> None:
     must = "classes of Exceptions or a plain function"
     assert str(caught.value) == f"RecoveryRule: errors must be {must}, not 3"
     with pytest.raises(ValueError, match=r"^of_kind: ") as caught:
-        of_kind("bug", unknown)
-    assert str(caught.value) == f"of_kind: kinds must be some of {words}, not 'fatal'"
+        of_kind("bug", unknown, "bug", unknown)
+    assert str(caught.value) == f"of_kind: kinds must be some of {words}, not 'fatal', 'fatal'"
     with pytest.raises(ValueError, match=r"^of_kind: ") as caught:
         of_kind()
     assert str(caught.value) == f"of_kind: kinds must be some of {words}, not nothing"
