@@ -93,8 +93,8 @@ def classify(error: Exception, /, *rules: RecoveryRule) -> ErrorKind:
         rules: what this program knows better.
     """
     leaves = [leaf for leaf in leaves_of(error) if isinstance(leaf, Exception)]
-    kinds = [_kind_of(leaf, rules) for leaf in leaves]
-    return _KINDS[max(map(_KINDS.index, kinds))] if kinds else "permanent"
+    worst = max(_KINDS.index(_kind_of(leaf, rules)) for leaf in leaves)
+    return _KINDS[worst]
 
 
 def of_kind(
