@@ -466,7 +466,7 @@ def _around() -> Strand | None:
     )
 
 
-AROUND.find = _around
+AROUND.find, AROUND.hint = _around, CURRENT.get
 
 RunPlan: TypeAlias = Callable[
     [Strand, Plan[Any], StateValue], Awaitable[tuple[StateValue, Exit]]

