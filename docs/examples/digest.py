@@ -7,8 +7,9 @@
 It reads the files, eight at once, drafts with sentences quoted from each, reviews the draft
 against five criteria, revises until all are met, and writes the page. A file that cannot be used
 is named on the page, with the reason. With ``model``, an OpenAI-compatible endpoint condenses
-each document first (``pip install httpx``; the key, if it wants one, in OPENAI_API_KEY); once it
-fails to answer, the rest is quoted too, and the page says why.
+each document first, four at once (``pip install httpx``; the key, if it wants one, in
+OPENAI_API_KEY). It may fail for a while: it is asked again, when it says if it says so, and left
+alone if nothing helps. A document without an answer is quoted, and the page says why.
 
 A draft that never passes is not published: the flow leaves by ``abandoned`` with the verdict in
 its state, and an earlier digest stays as it was, so that whoever finds one may rely on it. The
@@ -26,7 +27,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
 
 from attrs import define, field, frozen
@@ -34,9 +35,14 @@ from outcome import Error, Maybe
 
 import prose
 from agentflow_trio import (
+    CircuitBreaker,
+    CircuitOpenError,
+    CircuitPolicy,
     DeadlineExceededError,
     MaxVisitsError,
     Next,
+    RateLimiter,
+    RetryPolicy,
     Share,
     Step,
     Wiring,
@@ -46,6 +52,9 @@ from agentflow_trio import (
     step,
 )
 from prose import Draft, Merits, Texts, Verdict, count, parsed
+
+if TYPE_CHECKING:
+    import httpx
 
 TEXT: Final = (".md", ".markdown", ".txt")  # how the names of what is read end
 WORDS: Final = 50  # a document has in the digest, if nothing else is asked for
@@ -98,11 +107,11 @@ class Digest:
     left_out: LeftOut = field(factory=dict[str, str])
     # read
     documents: Documents = field(default=(), repr=False)
-    # ask: by path, what the model made of the document
+    # ask: by path, what the model made of the document, or why nothing
     summaries: dict[str, Texts] = field(factory=dict[str, Texts], repr=False)
-    # condense: why the model was not asked to the end; what all documents are about; by path,
-    # sentences that may stand for one, those of a summary first
-    trouble: str = ""
+    unanswered: dict[str, str] = field(factory=dict[str, str])
+    # condense: what all documents are about; by path, sentences that may stand for one, those of
+    # a summary first
     key_terms: Texts = field(default=(), repr=False)
     candidates: Candidates = field(factory=dict[str, Sequence[Merits]], repr=False)
     # draft, review, revise
@@ -207,8 +216,12 @@ def reason(error: BaseException) -> str:
             return text
         case UnicodeDecodeError():
             return "not UTF-8"
-        case UselessError():
+        case UselessError() | ModelError():
             return str(error)
+        case DeadlineExceededError(seconds=seconds):
+            return f"the model gave no answer within {seconds:g} s"
+        case CircuitOpenError():
+            return "the model had failed too often to be asked"
         case _:
             return f"{type(error).__name__}: {error}"
 
@@ -220,6 +233,14 @@ class ModelError(Exception):
     """The model was asked and gave no answer that can be used."""
 
 
+class LaterError(ModelError):
+    """It may give one if asked again, in ``retry_after`` seconds at the earliest."""
+
+    def __init__(self, text: str, retry_after: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
 TASK: Final = (
     "Condense the document to at most five plain sentences of at most 30 words each, the most "
     "important first. No headings, no lists, nothing that the document does not say."
@@ -228,47 +249,60 @@ TASK: Final = (
 
 @frozen
 class Question:
-    url: str
+    client: httpx.AsyncClient
     model: str
     document: Document
 
 
 class Ask:
-    """Have the model condense a document: one a visit, so that a failure loses no answer."""
+    """Have the model condense the documents; one that it does not answer costs no other."""
 
-    async def prep(self, shared: Digest) -> Question:
-        waiting = [
-            document for document in shared.documents if document.path not in shared.summaries
-        ]
-        current_step().report(1 - len(waiting) / len(shared.documents), waiting[0].path)
-        return Question(shared.model, shared.model_name, waiting[0])
-
-    async def exec(self, question: Question) -> Texts:
+    async def prep(self, shared: Digest) -> Sequence[Question]:
         try:
             import httpx  # noqa: PLC0415 - only who asks a model needs it
         except ImportError as missing:
             raise RuntimeError("to ask a model, run  pip install httpx") from missing
+        unlimited = httpx.Timeout(None)  # an attempt's timeout is for everything together
+        client = httpx.AsyncClient(base_url=shared.model, timeout=unlimited)
+        await current_step().enter(client)  # until the step ends
+        return [Question(client, shared.model_name, document) for document in shared.documents]
+
+    async def exec(self, question: Question) -> Texts:
+        import httpx  # noqa: PLC0415
+
         text = f"{question.document.title}\n\n{' '.join(question.document.sentences)}"
         messages = [{"role": "system", "content": TASK}, {"role": "user", "content": text}]
         body = {"model": question.model, "temperature": 0, "messages": messages}
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        unlimited = httpx.Timeout(None)  # the step's timeout is for everything together
-        async with httpx.AsyncClient(base_url=question.url, timeout=unlimited) as client:
-            try:
-                response = await client.post("chat/completions", json=body, headers=headers)
-                return condensed(response.raise_for_status().json())
-            except httpx.HTTPStatusError as error:
-                raise ModelError(f"the model answered {error.response.status_code}") from None
-            except (httpx.HTTPError, ValueError) as error:  # its text may quote the key
-                problem = type(error).__name__
-                raise ModelError(f"the model gave no answer ({problem})") from None
+        try:
+            response = await question.client.post(
+                "chat/completions", json=body, headers=headers
+            )
+            if not response.is_success:
+                raise refusal(response)
+            return condensed(response.json())
+        except (httpx.HTTPError, ValueError) as error:  # its text may quote the key
+            raise LaterError(f"the model gave no answer ({type(error).__name__})") from None
 
     async def post(
-        self, shared: Digest, question: Question, summary: Texts, *, more: Next, done: Next
-    ) -> Next:
-        shared.summaries[question.document.path] = summary
-        return more if len(shared.summaries) < len(shared.documents) else done
+        self, shared: Digest, questions: Sequence[Question], answers: Sequence[Maybe[Texts]]
+    ) -> None:
+        for question, answer in zip(questions, answers, strict=True):
+            if isinstance(answer, Error):
+                tried = answer.error.__cause__  # before its circuit opened
+                shared.unanswered[question.document.path] = reason(tried or answer.error)
+            else:
+                shared.summaries[question.document.path] = answer.value
+
+
+def refusal(response: httpx.Response) -> ModelError:
+    """What to raise for a response that is no answer."""
+    text = f"the model answered {response.status_code}"
+    if response.status_code in {408, 429} or response.is_server_error:
+        wait = response.headers.get("Retry-After", "")
+        return LaterError(text, float(wait) if wait.isdecimal() else 0.0)  # it may be a date
+    return ModelError(text)
 
 
 def condensed(answer: object) -> Texts:
@@ -284,13 +318,8 @@ def condensed(answer: object) -> Texts:
 
 @step
 async def condense(digest: Digest) -> None:
-    """Weigh what may stand for each document; note why the model was not asked to the end."""
+    """Weigh what may stand for each document."""
     here = current_step()
-    match here.caught:
-        case DeadlineExceededError(seconds=seconds):
-            digest.trouble = f"the model gave no answer within {seconds:g} s"
-        case error:
-            digest.trouble = str(error or "")
     texts = [document.sentences for document in digest.documents]
     corpus = await here.to_thread(prose.Corpus.of, texts)
     digest.key_terms = await here.to_thread(corpus.key_terms)
@@ -415,8 +444,6 @@ def page(digest: Digest) -> Iterator[str]:
     yield f"{len(digest.documents)} documents with {before:,} words, in {after:,} words."
     if digest.model:
         yield f"They are the words of {digest.model_name} where not marked as quoted."
-    if digest.trouble:
-        yield f"It was not asked to the end: {digest.trouble}."
     yield f"What it is about: {', '.join(digest.key_terms)}.\n"
     yield "| criterion | asked for | measured |\n|---|---|---|"
     for criterion in digest.criteria:
@@ -428,6 +455,8 @@ def page(digest: Digest) -> Iterator[str]:
         chosen = digest.draft[document.path]
         own_words = set(chosen) <= set(digest.summaries.get(document.path, ()))
         quoted = ", quoted" if digest.model and not own_words else ""
+        if why := digest.unanswered.get(document.path):
+            quoted += f": {why}"
         yield f"\n## [{document.title}]({document.link})\n"
         yield from (f"- {sentence}" for sentence in chosen)
         yield f"\n*{document.path}, {document.words:,} words{quoted}*"
@@ -440,7 +469,24 @@ def page(digest: Digest) -> Iterator[str]:
 # ---------------------------------------------------------------- the flow
 
 read = Step(each(Read(), concurrent=8, tolerate=Share(1.0)), name="read")
-ask = Step(Ask(), timeout=60.0)
+
+again = RetryPolicy(max_attempts=3, base_delay=2.0, on=(LaterError, DeadlineExceededError))
+circuit = CircuitBreaker(
+    "model", CircuitPolicy(failure_threshold=12)
+)  # four documents' attempts
+pace = RateLimiter("requests", limit=120, window=60.0)
+ask = Step(
+    each(
+        Ask(),
+        concurrent=4,
+        tolerate=Share(1.0),
+        retry=again,
+        guards=(circuit, pace),
+        attempt_timeout=60.0,
+    ),
+    name="ask",
+)
+
 review = Step(Review(), max_visits=8)
 
 
@@ -463,7 +509,7 @@ def digest(*, published: Next, abandoned: Next) -> Wiring[Digest]:
     return [
         find.then(read),
         read.to(by_model=ask, by_quoting=condense),
-        ask.to(more=ask, done=condense).catch(ModelError, DeadlineExceededError, to=condense),
+        ask.then(condense),
         condense.then(edit),
         edit.to(approved=publish, abandoned=abandoned),
         publish.then(published),

@@ -1,0 +1,35 @@
+"""What the tests of docs/examples/digest.py with a model share: the server, and three documents."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from digest_kit import garden
+from model_server import Model
+
+from digest import Digest
+
+PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    for name in ("OPENAI_API_KEY", *PROXIES, *map(str.lower, PROXIES)):
+        monkeypatch.delenv(name, raising=False)
+    with Model() as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        yield server
+        server.leaving.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Digest:
+    """Three documents; the model is the test's to name."""
+    return garden(tmp_path, "bean", "kale", "leek")
