@@ -34,9 +34,12 @@ def branch_problems(shape: str, branches: Sequence[object]) -> Iterator[Problem]
     if not branches:
         yield Problem("no_branches", "", f"{shape} has no branches", f"write {shape}(a, b)")
     steps: list[AnyStep] = []
+    called: dict[str, list[AnyStep]] = {}  # among ten thousand, each is looked for once
     for branch in branches:
         if _is_step(branch):
-            yield from _double(shape, branch, steps)
+            namesakes = called.setdefault(branch.name, [])
+            yield from _double(shape, branch, namesakes)
+            namesakes.append(branch)
             steps.append(branch)
         else:
             yield _no_step(shape, branch)
@@ -53,12 +56,12 @@ def _no_step(shape: str, branch: object) -> Problem:
     return Problem("not_a_step", "", f"{shape} takes steps, not {branch!r}", hint)
 
 
-def _double(shape: str, branch: AnyStep, earlier: Sequence[AnyStep]) -> Iterator[Problem]:
+def _double(shape: str, branch: AnyStep, namesakes: Sequence[AnyStep]) -> Iterator[Problem]:
     name = branch.name
     hint = f"give one of them a name of its own: .with_(name='{name}_2')"
-    if any(branch is other for other in earlier):
+    if any(branch is other for other in namesakes):
         yield Problem("branch_twice", name, f"{shape} has step {name!r} twice", hint)
-    elif any(name == other.name for other in earlier):
+    elif namesakes:
         sentence = f"two branches of {shape} are called {name!r}"
         yield Problem("duplicate_name", name, sentence, hint)
 
