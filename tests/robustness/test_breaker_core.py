@@ -268,6 +268,14 @@ def test_a_slow_probe_opens_again(took: float, state: BreakerState) -> None:
     assert core.state is state
 
 
+def test_a_success_leaves_room_for_one_probe_less() -> None:
+    core = core_of(failure_threshold=1, half_open_max_calls=2, success_threshold=2)
+    call(core, 0.0, "failure")
+    call(core, 30.0, "success")
+    assert core.admit(30.0) is None
+    assert core.admit(30.0) == ("half_open", None)
+
+
 def test_a_probe_that_ends_keeps_the_others_from_hanging() -> None:
     core = core_of(
         failure_threshold=1,

@@ -322,13 +322,18 @@ class Pools(RuleBasedStateMachine):
 
     def come_back(self, who: int, *, broken: bool) -> None:
         thing, now = self.lent.pop(who), self.now
+        was_all = list[bool]()
 
         def do(core: Core) -> Served:
-            if not broken and core.put(who):
+            was_all.append(not broken and core.put(who))
+            if was_all[-1]:
                 return ()
             return served_by(core, core.give_back(who, now, broken=broken))
 
         served = self.tell(who, do)
+        is_choosy = self.checked or min(self.max_idle, self.max_life) < math.inf
+        more = broken or thing.discarded or self.shut or bool(self.waiting) or is_choosy
+        assert was_all == [not more]
         if broken or thing.discarded:
             self.doom(thing, "broken")
         elif self.shut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentflow_trio.robustness._window_core import NEVER_FULL, Window
+from agentflow_trio.robustness._window_core import NEVER_FULL, Edge, Window
 
 
 def test_a_lower_limit_refuses_ones_until_enough_has_expired() -> None:
@@ -87,3 +87,17 @@ def test_a_fork_lets_go_of_what_expired_as_soon_as_its_original() -> None:
     for second in range(100):
         assert twin.admit(1, float(second))
     assert sum(len(block.expiries) for block in twin._blocks) < 3 * 4
+
+
+@pytest.mark.parametrize("edge", ["open", "closed"])
+def test_ones_are_kept_in_eight_bytes_each_in_full_blocks(edge: Edge) -> None:
+    window = Window(10, 1.0, edge, block_size=4)
+    assert all(window.admit(1, 0.0) for _ in range(10))
+    assert [len(block.expiries) for block in window._blocks] == [4, 4, 2]
+    assert [block.sums for block in window._blocks] == [None, None, None]
+
+
+def test_weights_are_kept_in_full_blocks() -> None:
+    window = Window(20, 1.0, block_size=4)
+    assert all(window.admit(2, 0.0) for _ in range(10))
+    assert [len(block.expiries) for block in window._blocks] == [4, 4, 2]
