@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,22 @@ def test_a_name_is_used_only_for_what_it_makes_again() -> None:
     assert spell(trial("priorities", 17), many, cancel=3) == "priorities=17x3"
     assert spell(trial("batch", 17, slack=False), many).startswith("b17:1,2,2,")
     assert spell(fixed(many), many).startswith("os17:1,2,2,")
+
+
+@pytest.mark.parametrize("policy", NAMED)
+def test_a_name_is_read(policy: Policy) -> None:
+    made = trial(policy, 17)
+    read = parse(f"{policy}=17x3")
+    assert read.cancel == 3
+    assert attrs.evolve(read.trial, chooser=made.chooser) == made
+    chosen = [read.trial.chooser.choose(point, "abc", 0) for point in range(50)]
+    assert chosen == [made.chooser.choose(point, "abc", 0) for point in range(50)]
+
+
+def test_what_just_fits_is_spelt_out() -> None:
+    code = spell(trial("priorities", 17), dict.fromkeys(range(0, 76, 2), 1))
+    assert code.startswith("os17:1,2,2,")
+    assert len(code) == LONGEST
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def test_one_of_many_is_found_quickly() -> None:
     attempt, tried = counting(lambda deviations: 37 in deviations)
     assert shrink(long(256), attempt, PLENTY) == {37: 1}
     assert len(tried) < 30
+    assert tried.count({}) == 1
 
 
 def test_a_few_that_belong_together_are_found() -> None:
@@ -58,6 +60,29 @@ def test_the_late_ones_are_left_out_first() -> None:
     attempt, tried = counting(lambda deviations: len(deviations) >= 2)
     assert shrink(long(8), attempt, PLENTY) == {0: 1, 1: 1}
     assert tried[:3] == [{}, long(4), long(2)]
+
+
+def test_unequal_parts_are_all_of_it() -> None:
+    attempt, tried = counting(lambda _: False)
+    assert shrink(long(5), attempt, PLENTY) == long(5)
+    assert tried[:3] == [{}, long(3), {3: 1, 4: 1}]
+    assert len(tried) == 1 + 2 + 4 + 5  # in whole, in halves, in quarters, one by one
+
+
+def test_when_a_part_was_superfluous_the_next_are_as_small() -> None:
+    attempt, tried = counting({0, 2}.issubset)
+    assert shrink(long(8), attempt, PLENTY) == {0: 1, 2: 1}
+    assert [[*each] for each in tried] == [
+        [],
+        [0, 1, 2, 3],
+        [0, 1],
+        [2, 3],
+        [0, 1, 2],
+        [0, 1],
+        [0, 2],
+        [0],
+        [2],
+    ]
 
 
 def test_what_was_really_taken_counts() -> None:
@@ -85,10 +110,11 @@ def test_no_more_is_tried_when_the_effort_is_used_up() -> None:
     assert len(costs) == 3
 
 
-def test_it_stops_in_the_middle_of_a_round() -> None:
+@pytest.mark.parametrize("effort", [4, 5])
+def test_it_stops_in_the_middle_of_a_round(effort: int) -> None:
     attempt, tried = counting(lambda deviations: len(deviations) == 64)
-    assert shrink(long(64), attempt, 5) == long(64)
-    assert len(tried) == 5
+    assert shrink(long(64), attempt, effort) == long(64)
+    assert len(tried) == effort
 
 
 @given(schedules, st.lists(st.sets(st.integers(0, 200), max_size=3), max_size=4))
