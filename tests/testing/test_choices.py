@@ -139,3 +139,8 @@ def test_a_walk_comes_back_to_every_task(stay: float) -> None:
         last = index_of(walk.choose(point, range(10), last), last)
         since[last] = point
         assert point - min(since) <= TURN
+
+
+def test_who_has_waited_for_a_turn_goes_on_exactly_then() -> None:
+    names = chosen(Priorities(Random(0), apart=1e9), "ab", TURN // 2 + 1)
+    assert names in {"a" * (TURN // 2) + "b", "b" * (TURN // 2) + "a"}

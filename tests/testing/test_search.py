@@ -30,6 +30,44 @@ def test_a_trial_is_made_of_policy_and_seed_alone(policy: Policy) -> None:
     assert not trial(policy, 17, slack=False).slack
 
 
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("batch", "123111300120320133302303"),
+        ("one-at-a-time", "003002010000010130000002"),
+        ("priorities", "100000032203220001121203"),
+    ],
+)
+def test_a_code_that_names_a_policy_means_the_same_in_the_next_version(
+    policy: Policy, expected: str
+) -> None:
+    assert "".join(map(str, choices(trial(policy, 17), 24))) == expected
+
+
+def test_a_search_begins_with_seed_0() -> None:
+    assert Search("batch").next().seed == 0
+
+
+def test_schedules_are_enumerated_in_the_same_order_again_and_all_before_the_next_seed() -> (
+    None
+):
+    def orders() -> list[tuple[int, list[int]]]:
+        search = Search("preemptions", 5)
+        found: list[tuple[int, list[int]]] = []
+        for _ in range(70):
+            made = search.next()
+            found.append((made.seed, [made.chooser.choose(at, "abc", 0) for at in range(3)]))
+            search.learn([3, 3, 3])
+        return found
+
+    found = orders()
+    assert found == orders()
+    assert [seed for seed, _ in found] == [5] * 27 + [32] * 27 + [59] * 16
+    assert sorted(order for _, order in found[:27]) == sorted(
+        order for _, order in found[27:54]
+    )
+
+
 @pytest.mark.parametrize("policy", NAMED)
 def test_schedules_do_not_hang_together_with_what_the_program_draws(policy: Policy) -> None:
     low: Counter[int] = Counter()
