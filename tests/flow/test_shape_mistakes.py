@@ -307,6 +307,37 @@ def test_functions_of_a_fold() -> None:
         for_each(Titles(), concurrent=1, into=folded(start, operator.add))
 
 
+def test_the_orders_of_a_fold() -> None:
+    for order in ("input", "completion"):
+        for_each(Titles(), concurrent=1, into=folded(int, operator.add, order=order))
+
+
+@pytest.mark.parametrize(
+    ("define", "steps"),
+    [
+        (all_of, [""]),
+        (lambda: all_of(web, 3), [""]),
+        (lambda: parallel(web, papers, web, papers.with_()), ["web", "papers"]),
+        (lambda: all_of(web, review, Step(editing)), ["review", "editing"]),
+        (lambda: first_of(review, strict, other), ["other"]),
+        (lambda: in_parts(ending.over(split, join), size=2, concurrent=1), ["ending"]),
+        (lambda: for_each(parallel(web), concurrent=1), ["parallel"]),
+        (lambda: for_each(Titles, concurrent=1), ["titles"]),
+        (lambda: for_each(Titles(), concurrent=0, tolerate=3, into=4), ["titles"] * 3),
+        (
+            lambda: for_each(Titles(), concurrent=1, into=folded(3, 4, order="none")),
+            ["titles"] * 3,
+        ),
+    ],
+)
+def test_every_mistake_tells_the_step_it_is_about(
+    define: Callable[[], object], steps: Sequence[str]
+) -> None:
+    with pytest.raises(StepDefinitionError) as caught:
+        define()
+    assert [problem.step for problem in caught.value.problems] == steps
+
+
 def test_an_exec_that_is_not_async() -> None:
     class Sync(Titles):
         def exec(self, title: str) -> str:  # type: ignore[override]
