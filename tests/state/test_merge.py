@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import random
 from collections import deque
 from collections.abc import Mapping
@@ -108,6 +109,14 @@ def test_writing_back_an_equal_value_is_no_change() -> None:
     assert merged(
         base, {"tags": ["x"], "draft": "d"}, {"tags": ["y"], "draft": "e"}
     ) == Article(draft="e", tags=["y"])
+
+
+@pytest.mark.parametrize("text", ["123456789123456789", "1.5", "'abc' 'def'", "b'abc' b'def'"])
+def test_writing_back_an_equal_number_or_text_is_no_change(text: str) -> None:
+    base = Holder(ast.literal_eval(text))
+    again = ast.literal_eval(text)
+    assert again is not base.value
+    assert merged(base, {"value": again}, {"value": None}).value is None
 
 
 def test_another_class_of_an_equal_number_is_a_change() -> None:

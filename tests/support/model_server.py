@@ -74,7 +74,9 @@ class Model(ThreadingHTTPServer):
 @final
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout: ClassVar[float | None] = 60.0  # or a connection that a client forgot would stop the tests
+    timeout: ClassVar[float | None] = (
+        60.0  # or a connection that a client forgot would stop the tests
+    )
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
