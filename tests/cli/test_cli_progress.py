@@ -25,6 +25,7 @@ from agentflow_trio.events import (
     ExecutionEvent,
     FallbackUsed,
     ItemFailed,
+    LoopBlocked,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -547,6 +548,8 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
         error="E",
         message="a",
     )
+    for stack in (("a.py:1 in f", "b.py:7 in spin"), ()):
+        tell(LoopBlocked, "news/edit#2", 11.0, seconds=0.25, task="f", stack=stack)
     tell(ObserverFailed, "news", 11.0, observer="spy", reason="slow")
     tell(
         RunEnded,
@@ -574,6 +577,8 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
         "    1.000  news/edit#2 abandoned its thread, which works on: spin",
         "    1.000  news/edit#2 abandoned thread ended: spin",
         "    1.000  news/edit#2 abandoned thread ended by E: a: spin",
+        "    1.000  news/edit#2 blocked the loop for 0.250 s at b.py:7 in spin",
+        "    1.000  news/edit#2 blocked the loop for 0.250 s",
         "    1.000  news observer spy was switched off: slow",
         "    2.000  news ended: cancelled after 2.000 s, 1 step",
     ]

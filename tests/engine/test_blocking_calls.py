@@ -323,6 +323,23 @@ async def test_what_waits_in_line_is_cancelled_and_leaves_nothing(grinder: Grind
         grinder.go_on.set()
 
 
+async def test_a_place_that_comes_at_the_moment_of_cancelling_is_given_back(
+    grinder: Grinder,
+) -> None:
+    limiter, before = trio.to_thread.current_default_thread_limiter(), object()
+    limiter.total_tokens = 1
+    limiter.acquire_on_behalf_of_nowait(before)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(abandoning(grinder).run, Notes())
+        await until(lambda: limiter.statistics().tasks_waiting == 1)
+        limiter.release_on_behalf_of(before)
+        assert limiter.borrowed_tokens == 1  # it has the place, but was not awake yet
+        nursery.cancel_scope.cancel()
+    assert limiter.borrowed_tokens == 0
+    assert not grinder.began.is_set()
+    assert abandoned_threads() == ()
+
+
 @pytest.mark.parametrize("passes", range(8))
 async def test_at_whatever_moment_it_is_cancelled_what_began_is_told_and_no_place_is_lost(
     passes: int, grinder: Grinder

@@ -292,6 +292,32 @@ async def test_cancelled_from_outside_with_a_failure_is_an_abortion(
     assert [type(leaf) for leaf in aborted.leaves()] == [OSError, trio.Cancelled]
 
 
+async def test_a_branch_whose_own_tasks_fail_while_cancelled_raises_the_failure_and_passes_on_the_other(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def fail_late() -> None:
+        try:
+            await trio.sleep(9)
+        finally:
+            raise OSError("late")
+
+    async def two() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(fail_late)
+
+    seen = list[BaseException]()
+    with pytest.raises(FlowFailedError) as caught, trio.move_on_after(1) as scope:
+        await told_to(seen, at_once(doing("a", two), adding("b", 0)))
+    assert scope.cancelled_caught
+    group = caught.value.only()  # what a node's own nursery raises is one failure
+    assert isinstance(group, ExceptionGroup)
+    assert [str(error) for error in group.exceptions] == ["late"]
+    (aborted,) = seen
+    assert isinstance(aborted, FlowAbortedError)
+    assert [type(leaf) for leaf in aborted.leaves()] == [ExceptionGroup, trio.Cancelled]
+
+
 async def told_to(seen: list[BaseException], row: Flow[Sums, []]) -> None:
     """Run it, and note what it raises."""
     try:

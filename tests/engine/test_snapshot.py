@@ -663,6 +663,22 @@ async def test_a_wait_in_trio_is_called_by_what_the_node_calls(
             assert await waits_of(lock.acquire) == "Lock.acquire"
 
 
+async def test_a_node_at_a_checkpoint_waits_for_its_turn(autojump_clock: MockClock) -> None:
+    async def yields() -> None:
+        trio.lowlevel.current_trio_token().run_sync_soon(look)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        while not looks:
+            await trio.lowlevel.checkpoint()
+
+    def look() -> None:
+        looks.append(seen(engine))
+
+    looks: list[list[str]] = []
+    async with Engine() as engine:
+        await engine.run(chain("f", doing(yields, "yields")), Notes(), run_id="r")
+    assert looks == [["run r running: -", "  f/yields exec: its turn in yields"]]
+
+
 async def test_a_wait_for_a_thread_tells_its_function() -> None:
     import threading  # noqa: PLC0415
 

@@ -35,6 +35,8 @@ from agentflow_trio import (
     parallel,
     step,
 )
+from agentflow_trio.events import WaitStarted
+from agentflow_trio.robustness import AROUND
 from agentflow_trio.testing import assert_no_leaks, cancel_everywhere, explore
 
 from .engine_kit import Acts, Notes, Recorder, chain, saying
@@ -184,6 +186,18 @@ async def test_a_rejection_after_failed_attempts_has_the_last_failure_as_cause(
     assert error.__notes__[0] == (
         "retry 'play': gave up after 3 attempts in 3 s: CircuitOpenError is not tried again"
     )
+
+
+async def test_a_rejection_of_the_first_attempt_can_be_tried_again(
+    autojump_clock: object,
+) -> None:
+    breaker, tape = circuit(recovery_timeout=20.0), Tape([X, None])
+    with pytest.raises(FlowFailedError):
+        await playing(tape, guards=(breaker,)).run(Notes())
+    policy = exact(max_attempts=2, on_rejected="retry")
+    await playing(tape, guards=(breaker,), retry=policy).run(Notes())
+    assert tape.seen == [(0.0, 1), (20.0, 2)]
+    assert breaker.statistics().rejected == 1
 
 
 async def test_waiting_for_the_circuit_spends_no_attempt(autojump_clock: object) -> None:
@@ -507,6 +521,37 @@ async def test_guards_in_a_nodes_own_code_are_told_of_too(autojump_clock: object
         "2 wait_end f/asks guard=l outcome=admitted waited=2.0",
     ]
     assert [event.run_id for event in told_itself] == ["", ""]
+
+
+async def test_what_a_guard_reports_where_nobody_listens_goes_nowhere(
+    autojump_clock: object,
+) -> None:
+    told = list[bool]()
+
+    async def work() -> None:
+        around = AROUND.find()
+        assert around is not None
+        told.append(around.listening)
+        around.tell(WaitStarted(guard="l", timestamp=0.0, waiting=1))
+
+    await Step(Acts(work=work)).run(Notes())
+    assert told == [False]
+
+
+async def test_a_circuits_jitter_comes_from_the_seed_of_the_run(autojump_clock: object) -> None:
+    async def wait(seed: int) -> float | None:
+        breaker = circuit(jitter=1.0)
+        once = playing(Tape([X]), guards=(breaker,))
+        with pytest.raises(FlowFailedError):
+            await once.run(Notes(), seed=seed)
+        with pytest.raises(FlowFailedError) as caught:
+            await once.run(Notes(), seed=seed)
+        refused = caught.value.only()
+        assert isinstance(refused, CircuitOpenError)
+        return refused.retry_after
+
+    waits = [await wait(seed) for seed in (1, 1, 2)]
+    assert waits[0] == waits[1] != waits[2]
 
 
 async def test_a_wait_that_is_cancelled_is_told_at_its_place(autojump_clock: object) -> None:
