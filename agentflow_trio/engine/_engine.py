@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 import attrs
 import trio
@@ -19,19 +19,20 @@ import trio
 from ..errors import (
     AbandonedThread,
     EngineClosedError,
-    ResourceError,
     SelfWaitError,
     TooManyRunsError,
 )
 from ..ports import Ids, Observer, Simulated, WallClock
 from ..state import fork
 from ..types import AttrsState, Resource, RunResult
+from ._checks import check_count, check_observers, check_seconds, check_values
 from ._drain import Drain, DrainReport
 from ._handle import Run
 from ._live import LiveRun, Settings
 from ._plan import Runnable
 from ._processes import Processes
 from ._run import check_resources, check_timeout
+from ._started import Started
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
 from ._threads import Threads
@@ -117,18 +118,18 @@ class Engine:
             ValueError: a bound makes no sense.
             ResourceError: a resource is not of its kind.
         """
-        _check_count("max_steps", max_steps)
-        _check_count("max_runs", max_runs)
-        _check_count("max_threads", max_threads)
-        _check_count("max_processes", max_processes)
-        _check_seconds("cleanup_grace", cleanup_grace, most=sys.float_info.max)
-        _check_seconds("observer_budget", observer_budget, most=math.inf)
+        check_count("max_steps", max_steps)
+        check_count("max_runs", max_runs)
+        check_count("max_threads", max_threads)
+        check_count("max_processes", max_processes)
+        check_seconds("cleanup_grace", cleanup_grace, most=sys.float_info.max)
+        check_seconds("observer_budget", observer_budget, most=math.inf)
         if watchdog is not None and not watchdog > 0.0:
             raise ValueError(
                 f"Engine: watchdog must be a number of seconds > 0, not {watchdog!r}"
             )
-        _check_observers(observers)
-        _check_resources(resources or {})
+        check_observers(observers)
+        check_values(resources or {})
         self._threads = Threads(max_threads)
         self._processes = Processes(max_processes, cleanup_grace)
         self._settings = Settings(
@@ -259,14 +260,14 @@ class Engine:
         timeout: float | None = None,
         run_id: str | None = None,
         seed: int | None = None,
-    ) -> _Started[State]:
+    ) -> Started[State]:
         """Run *flow* in a task of its own: ``async with engine.start(flow, state) as run:``.
 
         Arguments and errors as for `run`. The run begins at the body's first checkpoint, so that what the body
         subscribes to before it is complete. Leaving the body waits for the run and raises its failure if nobody asked
         for the result; leaving it by an exception or cancellation cancels the run, waits, and adds its failure as a note.
         """
-        return _Started(self, flow, state, timeout, run_id, seed)
+        return Started(lambda: self._launch(flow, state, timeout, run_id, seed))
 
     def snapshot(self) -> Snapshot:
         """What goes on now: every run of this engine, as a tree of visits, branches, items, tasks and nested runs.
@@ -321,6 +322,21 @@ class Engine:
         self._runs.append(run)
         return run
 
+    def _launch(
+        self,
+        flow: Runnable[State],
+        state: State,
+        timeout: float | None,
+        run_id: str | None,
+        seed: int | None,
+    ) -> Run[State]:
+        nursery = self._nursery
+        if nursery is None:
+            raise EngineClosedError
+        run = self._new(flow, state, timeout, run_id, seed, keep=True)
+        nursery.start_soon(run.drive, name=f"agentflow run {run.run_id}")
+        return run
+
     def statistics(self) -> EngineStatistics:
         """What goes on now. Not a checkpoint."""
         threads, processes = self._threads.limiter, self._processes.limiter
@@ -357,7 +373,7 @@ class Engine:
             SelfWaitError: called from inside one of its runs; use `request_drain` there.
             ValueError: the grace is no number of seconds.
         """
-        _check_seconds("grace of drain", grace, most=math.inf)
+        check_seconds("grace of drain", grace, most=math.inf)
         for run in self._runs:
             if run.contains_caller():
                 raise SelfWaitError(run_id=run.run_id, instead="request_drain()")
@@ -386,91 +402,3 @@ class Engine:
             for run in self._runs:
                 run.drain()
         return self._drain
-
-    def launch(
-        self,
-        flow: Runnable[State],
-        state: State,
-        timeout: float | None,
-        run_id: str | None,
-        seed: int | None,
-    ) -> Run[State]:
-        """Begin a run in a task of its own; `start` is the way to call it."""
-        nursery = self._nursery
-        if nursery is None:
-            raise EngineClosedError
-        run = self._new(flow, state, timeout, run_id, seed, keep=True)
-        nursery.start_soon(run.drive, name=f"agentflow run {run.run_id}")
-        return run
-
-
-@final
-class _Started(Generic[State]):
-    """A run as long as the body of ``async with engine.start(...)``."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        flow: Runnable[State],
-        state: State,
-        timeout: float | None,
-        run_id: str | None,
-        seed: int | None,
-    ) -> None:
-        self._engine, self._flow, self._state = engine, flow, state
-        self._timeout, self._run_id, self._seed = timeout, run_id, seed
-        self._run: Run[State] | None = None
-
-    async def __aenter__(self) -> Run[State]:
-        await trio.lowlevel.checkpoint()
-        self._run = self._engine.launch(
-            self._flow, self._state, self._timeout, self._run_id, self._seed
-        )
-        return self._run
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        tb: TracebackType | None,
-        /,
-    ) -> None:
-        if self._run is not None:
-            await self._run.leave(exc)  # noqa: ASYNC102 - bounded by the run's cleanup_grace
-
-
-# ---------------------------------------------------------------- what checkers would have said
-
-
-def _check_count(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"Engine: {name} must be a whole number >= 1, not {value!r}")
-
-
-def _check_seconds(name: str, value: float, *, most: float) -> None:
-    if isinstance(value, bool) or not 0.0 <= value <= most:
-        raise ValueError(f"Engine: {name} must be a number of seconds >= 0, not {value!r}")
-
-
-def _check_observers(observers: Iterable[object]) -> None:
-    for observer in observers:
-        if not callable(getattr(observer, "observe", None)) or not hasattr(observer, "name"):
-            hint = "it needs a name and a method observe(event)"
-            raise TypeError(f"Engine: {observer!r} cannot be an observer; {hint}")
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, Resource):
-        hint = 'HTTP = Resource("http", Client)'
-        raise TypeError(f"Engine: resources must be keyed by Resources, not {key!r}; {hint}")
-
-
-def _check_resources(resources: Mapping[Resource[Any], object]) -> None:
-    for key in resources:
-        _check_key(key)
-    for resource, value in resources.items():
-        if not isinstance(value, resource.kind):
-            reason = f"must be a {resource.kind.__name__}, not a {type(value).__name__}"
-            raise ResourceError(resource=resource.name, step="", reason=reason)

@@ -10,18 +10,17 @@ import math
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, final
 
 import trio
 
 from .._typing import TypeIs
 from ..errors import CutOff, Failure, WrongItemsError, WrongOutputsError
-from ..types import Count, Share
 from ._attempts import attempt, cleaning_up, closed
 from ._cleanup import Cleanup, close_attempt
 from ._crowd import Crowd
 from ._drain import has_stopped, is_drained, stop_here
-from ._failures import combined, mark_once, must_end_all, named, without_cancelled
+from ._failures import combined, mark_once, named, without_cancelled
 from ._item_flows import run_item_flow
 from ._live import CURRENT, MARK, RunPlan, Strand
 from ._outputs import outputs_of
@@ -29,12 +28,10 @@ from ._plan import Call, Items, ItemValue, PlanStep
 from ._private import find_status
 from ._reach import Part, Reach
 from ._sources import Pulled, closing, is_many, is_stream, iterate, parts
+from ._tally import FailedPart, Tally
 from ._trail import Place, Trail
 
 __all__ = ["WORK", "run_items"]
-
-_KEPT: Final = 1_000
-"""So many tolerated failures are kept in case the tolerance is lost."""
 
 _AFTER_ALL: Final = sys.maxsize
 """The number, among parts, of a source that failed."""
@@ -100,7 +97,7 @@ class _Shift:
         if length is not None:
             self._workers = min(items.concurrent, -(-length // (items.size or 1)))
         self._outputs = outputs_of(items, length)
-        self._tally = _Tally(items.tolerated, length)
+        self._tally = Tally(items.tolerated, length)
         iterator = source if length is not None else iterate(source)
         if iterator is not source:  # made here, so nobody else can close it
             _close_in_the_end(strand, place, iterator)
@@ -346,7 +343,7 @@ class _Shift:
         many = 1 if self._size is None else len(job)
         if tally.loses(many):
             return False
-        tally.keep(_Failed(number, outcome, mark))
+        tally.keep(FailedPart(number, outcome, mark))
         self._outputs.put_failed(number, many, outcome)
         self._tell(strand, outcome, tolerated=True)
         return True
@@ -390,69 +387,6 @@ class _Shift:
 
 WORK: Final = _Shift.work.__code__
 """What runs in a worker's task: whoever looks at the tasks knows one by it, and reads ``strand``."""
-
-
-class _Failed(NamedTuple):
-    """A part that failed, and where."""
-
-    number: int
-    error: Exception
-    mark: Failure | None
-
-
-@final
-class _Tally:
-    """How many items there were, how many failed, and whether that is more than is tolerated.
-
-    Attributes:
-        seen: items that ended well.
-        failed: items that failed and were tolerated, or would have been but for their number.
-        kept: the first of them.
-    """
-
-    __slots__ = ("_length", "_tolerated", "failed", "kept", "lost", "seen")
-
-    def __init__(self, tolerated: Count | Share | None, length: int | None) -> None:
-        self._tolerated = tolerated
-        self._length = length
-        self.seen = 0
-        self.failed = 0
-        self.lost = False
-        self.kept: list[_Failed] = []
-
-    def tolerates(self, error: Exception) -> bool:
-        """Whether *error* is one that may be tolerated at all."""
-        return self._tolerated is not None and not self.lost and not must_end_all(error)
-
-    def loses(self, many: int) -> bool:
-        """Whether so *many* items that failed are too many."""
-        self.failed += many
-        self._judge(self._length)
-        return self.lost
-
-    def keep(self, failed: _Failed) -> None:
-        """Keep a failure, for it may still be one too many."""
-        if len(self.kept) < _KEPT:
-            self.kept.append(failed)
-
-    def end(self) -> bool:
-        """There are no more, so that a share of any source is known. Whether it is lost."""
-        self._judge(self.seen + self.failed)
-        return self.lost
-
-    def _judge(self, length: int | None) -> None:
-        match self._tolerated:
-            case Count(most=most):
-                self.lost = self.failed > most
-            case Share(most=most) if length:
-                # not `most * length`, which is 28.999... for 0.29 of 100
-                self.lost = self.failed / length > most
-            case _:
-                pass
-
-    def told(self) -> tuple[int, int, int | None]:
-        """What an event tells: items done, failed, and how many there are if that is known."""
-        return self.seen, self.failed, self._length
 
 
 def _check(step: str, job: Sequence[object], output: ItemValue) -> None:
