@@ -35,8 +35,9 @@ def merge(base: State, branches: Sequence[tuple[str, State]]) -> State:
 
     A field that one branch changed has that branch's value. One that several changed is merged by its rule
     (`merged_by`); without a rule it is a conflict. Both hold even if they wrote the same: two branches that each count
-    one from the same base do, and count two. What all have removed is removed. The new state shares nothing that can change with *base*. What a branch wrote
-    is taken over as it is, so the branches should not be used any more. Not a checkpoint.
+    one from the same base do, and count two. What all have removed is removed. The new state shares nothing that can
+    change with *base*. What a branch wrote is taken over as it is, so the branches should not be used any more. Not a
+    checkpoint.
 
     Raises:
         MergeConflictError: several branches changed a field that has no rule, or whose rule refuses.
