@@ -1,4 +1,21 @@
-"""The machine: runs plans, in nurseries, on Trio's clock, and leaves nothing behind."""
+"""The machine: runs plans, in nurseries, on Trio's clock, and leaves nothing behind.
+
+Where to look, from the plan to the end of a run:
+
+- what is run: `_plan`, made by the language and complete before it runs
+- the way of a run: `_run` begins and ends it, `_sequence` follows exits (the hot path), `_visit` is a step's life in full
+- what changes meanwhile: `_live` (a run, and each task's strand in it), `_trail` (where a strand has been), `_trouble`
+- around exec: `_attempts`, `_trying` (retry and guards), `_limits` (timeouts)
+- at once: `_branches` (parallel, race), `_items` (each, batch) with `_sources`, `_outputs`, `_tally` and `_item_flows`;
+  `_crowd` is what they share
+- what goes wrong: `_failures`, `_recover`, `_cleanup`
+- what a node sees: `_context`; `_threads`, `_processes`, `_pickled` and `cpu` for what would block the loop
+- what an application holds: `_engine` with `_checks`, `_started` and `_handle`
+- ending early: `_drain`, `_reach` (branches and items one by one)
+- what is told: `_bus`, read through `_subscription`; `_streams` for chunks; `_reading` is what both share
+- looking in: `_snapshot` (records), `_looking`, `_waits` and `_frames` (finding out), `_drawing`; `_blocking` (the watchdog)
+- the world outside: `_system` (wall clock, ids), `_private` (of Trio)
+"""
 
 from typing import TYPE_CHECKING
 

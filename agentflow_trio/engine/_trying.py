@@ -13,7 +13,7 @@ from typing import TypeVar, final
 import attrs
 
 from ..errors import RejectedError
-from ..robustness import Guard, RetryPolicy, deposit, trial_of
+from ..robustness import Guard, RetryPolicy, Trial
 from ._failures import must_end_all, note
 from ._limits import Limit, bounded, conclude_in
 from ._live import Strand
@@ -55,8 +55,7 @@ class Trying:
         if self.retry is None:
             return await self._attempt(strand, work)
         begun = strand.run.clock()
-        if self.retry.budget is not None:
-            deposit(self.retry.budget, begun)
+        Trial.begin(self.retry, begun)
         try:
             return await self._attempt(strand, work)
         except Exception as error:
@@ -82,7 +81,7 @@ class Trying:
         error: Exception,
     ) -> Value:
         """Go on after the first attempt failed with *error*."""
-        trial, trouble = trial_of(name, retry, begun), strand.trouble
+        trial, trouble = Trial.alone(name, retry, begun), strand.trouble
         body_error: Exception | None = None
         failure: Exception | None = None
         try:

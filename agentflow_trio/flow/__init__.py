@@ -1,4 +1,11 @@
-"""The language: nodes, steps, wiring and its checks. A flow is compiled to a plan for the engine."""
+"""The language: nodes, steps, wiring and its checks. A flow is compiled to a plan for the engine.
+
+- what is wired: `_node`, `_function` (functions as nodes), `_step`, `_flow`; `_bind` and `_state_type` serve them
+- at once: `_at_once` (parallel, race); `_each` (each, batch) with `_item_types`, `_item_node` and `_over` (a flow per item)
+- settings of a step: `_policies`, and what is wrong with retries and guards in `_guarding`
+- checks: `_check_core` (wiring), `_shape_core` (branches and items), `_inspect` (signatures), `_words` (near misses)
+- other uses of a finished flow: `_replace`, `_picture_core` and `pictures`
+"""
 
 from typing import TYPE_CHECKING
 

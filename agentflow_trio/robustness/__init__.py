@@ -1,4 +1,22 @@
-"""Robustness primitives, usable alone in any Trio program."""
+"""Robustness primitives, usable alone in any Trio program.
+
+The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/O), and a shell of the guard's name.
+
+- circuit breaker: `_breaker`, with `_circuit_policy`, `_circuit_records` and the cores `_breaker_core`,
+  `_breaker_counts_core` and `_breaker_states_core`
+- retry: `_retry`, with `_retry_policy`, `_attempts` (the loop), `_trial`, `_budget` and the cores `_retry_core`,
+  `_delay_core`, `_budget_core`, `_classify_core`
+- rate limiters: `_limiter`, `_keyed_limiter`, with `_limiter_policy` and the cores `_limiter_core`, `_window_core`,
+  `_token_bucket_core`
+- bulkhead and pool: `_bulkhead`, `_bulkhead_core`; `_pool`, `_vault`, `_pool_policy`, `_pool_core`
+- timeout: `_timeout`, `_timeout_core`
+- fallback: `_fallback`
+- what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`
+- where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
+
+Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Surroundings`, `Trial`,
+`has_own_limits` and `own_limits`, by which the engine and the simulator are told of guards, and guards of steps.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -47,7 +65,7 @@ if TYPE_CHECKING:
     from ._retry_policy import RetryPolicy
     from ._timeout import Timeout, TimeoutStatistics
     from ._timeout_core import AdaptiveTimeout
-    from ._trial import RetryStatistics, Trial, deposit, trial_of
+    from ._trial import RetryStatistics, Trial
     from ._verdict_core import Errors, Verdict
 else:
     __getattr__ = lazily(
@@ -105,10 +123,8 @@ else:
             "WeightedEntry": "._limiter",
             "WindowPolicy": "._limiter_policy",
             "classify": "._classify_core",
-            "deposit": "._trial",
             "of_kind": "._classify_core",
             "open_pool": "._pool",
-            "trial_of": "._trial",
         },
     )
 
@@ -172,11 +188,9 @@ __all__ = [
     "WeightedEntry",
     "WindowPolicy",
     "classify",
-    "deposit",
     "fault_point",
     "has_own_limits",
     "of_kind",
     "open_pool",
     "own_limits",
-    "trial_of",
 ]

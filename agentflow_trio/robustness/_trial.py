@@ -15,7 +15,7 @@ import trio
 from trio.lowlevel import current_root_task
 
 from ._budget import budget_of
-from ._budget_core import Budget, BudgetStatistics, RetryBudget
+from ._budget_core import Budget, BudgetStatistics
 from ._dice import Dice, derived_dice
 from ._events import AttemptFailed, GaveUp, OnEvent, RetryScheduled, RuleFailed
 from ._guard import Home, Listener
@@ -23,7 +23,7 @@ from ._retry_core import Again, Course, Decision, Reason, Stop
 from ._retry_policy import RetryPolicy
 from ._verdict_core import Judge
 
-__all__ = ["RetryState", "RetryStatistics", "Trial", "deposit", "trial_of"]
+__all__ = ["RetryState", "RetryStatistics", "Trial"]
 
 
 @final
@@ -151,6 +151,27 @@ class Trial:
         self._course = Course(state.policy, state.judge, begun)
         self._random: Random | None = None
 
+    @staticmethod
+    def begin(policy: RetryPolicy, now: float) -> None:
+        """Let the budget of *policy* know of a body that begins now, for who keeps no `Retry`. Not a checkpoint.
+
+        Raises:
+            ValueError: the budget is in use with other settings.
+        """
+        if policy.budget is not None:
+            budget_of(policy.budget).deposit(now)
+
+    @classmethod
+    def alone(cls, name: str, policy: RetryPolicy, begun: float) -> Trial:
+        """The trial of a body that began then and has failed, with nothing shared but the policy and its budget.
+
+        A `Retry` belongs to one run of Trio at a time; a policy, and so whatever has one, to none. Not a checkpoint.
+        """
+        state = RetryState(name, policy, None, None)
+        if policy.budget is not None:
+            state.budget = budget_of(policy.budget)
+        return cls(state, begun)
+
     def failed(self, error: Exception) -> Again | None:
         """When to try again after *error*; None: not at all, and *error* says why in a note. Not a checkpoint."""
         state, now = self._state, trio.current_time()
@@ -256,26 +277,3 @@ def _brief(error: Exception) -> tuple[str, str]:
     except Exception:  # noqa: BLE001 - an error without a text is an error all the same
         text = ""
     return type(error).__name__, text
-
-
-# ---------------------------------------------------------------- for who runs the attempts himself
-
-
-def deposit(budget: RetryBudget, now: float) -> None:
-    """Let *budget* know of a body that begins now, in the run of Trio that is going on. Not a checkpoint.
-
-    Raises:
-        ValueError: it is in use with other settings.
-    """
-    budget_of(budget).deposit(now)
-
-
-def trial_of(name: str, policy: RetryPolicy, begun: float) -> Trial:
-    """The trial of a body that began then and has failed, with nothing shared but the policy and its budget.
-
-    A `Retry` belongs to one run of Trio at a time; a policy, and so whatever has one, to none. Not a checkpoint.
-    """
-    state = RetryState(name, policy, None, None)
-    if policy.budget is not None:
-        state.budget = budget_of(policy.budget)
-    return Trial(state, begun)
