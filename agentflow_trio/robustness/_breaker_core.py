@@ -53,8 +53,8 @@ class BreakerCore:
     Attributes:
         state: what it does with calls, as the last of them left it.
         generation: goes up by one with every change.
-        easy: whether an admission now needs no decision, and a success does no more than end the streak of failures:
-            closed, and `failure_threshold` the only rule. The shell then does both itself.
+        easy: the generation, while an admission needs no decision, and a success does no more than end the streak of
+            failures: closed, and `failure_threshold` the only rule. The shell then does both itself. Else None.
         streak: failures in a row while closed.
         trips: how often it opened in a row without closing.
         until: when an open circuit admits a probe; ``inf`` in other states.
@@ -101,6 +101,7 @@ class BreakerCore:
         self.generation = self.trips = self.streak = self._successes = self._probes = 0
         self._forget_totals()
         self._settle_in(_CLOSED)
+        self._ease()
 
     # ------------------------------------------------------------ calls
 
@@ -238,12 +239,16 @@ class BreakerCore:
             self._window.clear()
         if state is not _OPEN and state is not _HALF_OPEN:
             self.trips = 0
-        self.easy = state is _CLOSED and self._last is None and self._window is None
+
+    def _ease(self) -> None:
+        easy = self.state is _CLOSED and self._last is None and self._window is None
+        self.easy: int | None = self.generation if easy else None
 
     def _note(
         self, before: BreakerState, cause: Cause | Literal["restored"], seconds: float | None
     ) -> None:
         self.generation += 1
+        self._ease()
         self.changes.append(Change(before, cause, self.state, self.generation, seconds))
 
     def _forget_totals(self) -> None:

@@ -30,7 +30,7 @@ from agentflow_trio.robustness._events import (
     GuardEvent,
 )
 from agentflow_trio.robustness._guard import Guard, Member
-from agentflow_trio.robustness._private import Looks, find_looks, look_publicly
+from agentflow_trio.robustness._private import Look, find_look, look_publicly
 from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere
 
 # ---------------------------------------------------------------- inside its own body
@@ -178,13 +178,11 @@ async def test_it_is_a_guard_and_a_member_of_pipelines() -> None:
     assert breaker.statistics().succeeded == 2
 
 
-@pytest.mark.parametrize(
-    "looks", [find_looks, lambda: look_publicly], ids=["private", "public"]
-)
+@pytest.mark.parametrize("find", [find_look, lambda: look_publicly], ids=["private", "public"])
 async def test_a_caller_already_cancelled_consumes_nothing(
-    looks: Callable[[], Looks], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    find: Callable[[], Look], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    monkeypatch.setattr("agentflow_trio.robustness._breaker.find_looks", looks)
+    monkeypatch.setattr("agentflow_trio.robustness._breaker.find_look", find)
     breaker = quick()
     await fail(breaker)
     await trio.sleep(30.0)

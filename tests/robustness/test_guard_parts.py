@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 import attrs
@@ -30,11 +30,13 @@ from agentflow_trio.robustness._clock_core import seconds_until
 from agentflow_trio.robustness._events import GuardEvent, LimitChanged
 from agentflow_trio.robustness._guard import Guarding, Home, Listener, Member, TaskPermits
 from agentflow_trio.robustness._private import (
-    Looks,
-    PublicStatus,
-    find_looks,
+    Look,
+    PublicContext,
+    find_context,
+    find_look,
     look_publicly,
     probe,
+    probe_context,
 )
 
 EVENT = LimitChanged(guard="g", timestamp=0.0, before=1, limit=2)
@@ -238,53 +240,93 @@ async def test_what_a_guard_must_define() -> None:
 
 
 async def test_the_private_way_is_taken_while_it_sees_what_the_public_way_sees() -> None:
-    assert find_looks() is not look_publicly
-    look, task = find_looks(), trio.lowlevel.current_task()
+    assert find_look() is not look_publicly
+    look, task = find_look(), trio.lowlevel.current_task()
     with trio.CancelScope() as scope:
-        assert not look(task)[0].effectively_cancelled
+        assert look(task) is not None
         scope.cancel()
-        assert look(task)[0].effectively_cancelled
+        assert look(task) is None
         with trio.CancelScope(shield=True):
-            assert not look(task)[0].effectively_cancelled
+            assert look(task) is not None
             await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
     async with trio.open_nursery():
-        assert len(look(task)[1]) == len(task.child_nurseries)
+        opened = look(task)
+        assert opened is not None
+        assert len(opened) == len(task.child_nurseries)
 
 
-@attrs.frozen
-class Never:
-    """A cancel status that sees nothing."""
-
-    effectively_cancelled: bool = False
+def none_at_all(task: trio.lowlevel.Task) -> Any:
+    return None if look_publicly(task) is None else False
 
 
 @pytest.mark.parametrize(
     "private",
     [
-        lambda task: (Never(), task.child_nurseries),
-        lambda task: (PublicStatus(), [*task.child_nurseries, None]),
-        lambda task: (PublicStatus(), None),
-        lambda task: (task.nothing, task.child_nurseries),
+        lambda task: task.child_nurseries,
+        lambda _: None,
+        lambda task: look_publicly(task) and [*task.child_nurseries, None],
+        none_at_all,
+        lambda task: task.nothing,
     ],
-    ids=["never cancelled", "nurseries", "no list", "no name"],
+    ids=["never cancelled", "always cancelled", "nurseries", "no list", "no name"],
 )
-async def test_if_trio_changed_the_public_way_is_taken(private: Looks) -> None:
-    assert probe(private, trio.lowlevel.current_task()) is look_publicly
+async def test_if_trio_changed_the_public_way_is_taken(private: Look) -> None:
+    async with trio.open_nursery():  # which they must see
+        assert probe(private, trio.lowlevel.current_task()) is look_publicly
 
 
 async def test_a_status_that_sees_no_shield_is_not_taken() -> None:
     task = trio.lowlevel.current_task()
     seen = list[bool]()
 
-    def without_shields(task: trio.lowlevel.Task) -> tuple[Never, list[trio.Nursery]]:
-        status = Never(PublicStatus().effectively_cancelled or any(seen))
-        seen.append(status.effectively_cancelled)
-        return status, task.child_nurseries
+    def without_shields(task: trio.lowlevel.Task) -> Sized | None:
+        seen.append(look_publicly(task) is None or any(seen))
+        return None if seen[-1] else task.child_nurseries
 
     assert probe(without_shields, task) is look_publicly
     assert seen == [False, True, True]
+
+
+async def test_the_running_task_is_found_where_trio_keeps_it() -> None:
+    assert not isinstance(find_context(), PublicContext)
+    seen = list[bool]()
+
+    async def look() -> None:
+        await trio.lowlevel.checkpoint()
+        seen.append(find_context().task is trio.lowlevel.current_task())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        await trio.to_thread.run_sync(trio.run, look)
+        await look()
+    assert seen == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("trio.nowhere", "CONTEXT"),
+        ("trio", "CONTEXT"),
+        ("trio", "run"),
+        (__name__, "ELSEWHERE"),
+    ],
+    ids=["no module", "no name", "no task", "another task"],
+)
+async def test_if_it_is_not_there_trio_is_asked(module: str, name: str) -> None:
+    found = probe_context(module, name)
+    assert isinstance(found, PublicContext)
+    assert found.task is trio.lowlevel.current_task()
+
+
+class Elsewhere:
+    """Finds no running task."""
+
+    task: None = None
+
+
+ELSEWHERE = Elsewhere()
 
 
 # ---------------------------------------------------------------- bounds
