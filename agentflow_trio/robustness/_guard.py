@@ -14,7 +14,7 @@ from typing import Final, Generic, Never, Protocol, TypeVar, TypeVarTuple, final
 
 from trio.lowlevel import Task, current_clock, current_root_task, current_task
 
-from .._typing import override
+from .._typing import TypeIs, override
 from ..errors import GuardInUseError, GuardMisuseError
 from ..ports import Simulated
 from ._around import AROUND, Surroundings
@@ -142,7 +142,7 @@ class Home:
             raise GuardInUseError(guard=guard)
         clock = current_clock()
         # The next execution is another run, though Trio goes on.
-        if isinstance(clock, Simulated):
+        if _is_simulated(clock):
             clock.when_over(self._leave)
         blank, self._left = before is not None or self._left, False
         self.root = here
@@ -156,6 +156,11 @@ class Home:
 
 def _is_over(root: Task) -> bool:
     return inspect.getcoroutinestate(root.coro) == inspect.CORO_CLOSED
+
+
+def _is_simulated(clock: object) -> TypeIs[Simulated]:
+    # isinstance would ask the metaclass of its protocols: 6 us where nothing is in the processor's caches
+    return Simulated in type(clock).__mro__
 
 
 # ---------------------------------------------------------------- permits
