@@ -55,8 +55,8 @@ def test_its_program_prints_what_stands_below_it(tmp_path: Path) -> None:
     program.write_text("".join(blocks("python")), encoding="utf-8")
     done = python(str(program), cwd=tmp_path)
     assert done.stderr == ""
-    first, _, report, race = blocks("text")
-    assert settled(done.stdout) == settled(first + report + placed(race, program))
+    first, _, page, report, race = blocks("text")
+    assert settled(done.stdout) == settled(first + page + report + placed(race, program))
 
 
 def placed(text: str, program: Path) -> str:
