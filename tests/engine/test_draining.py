@@ -534,6 +534,21 @@ async def test_a_source_that_is_waited_for_is_given_up_at_once(
     assert isinstance(error, RunCancelledError)
 
 
+async def test_what_a_source_gives_after_it_asked_for_the_drain_is_not_taken(
+    autojump_clock: MockClock,
+) -> None:
+    async def queue() -> AsyncIterator[int]:
+        yield 0
+        engine.request_drain()
+        yield 1
+
+    work = Slowly(queue)
+    async with Engine() as engine:
+        with pytest.raises(RunCancelledError):
+            await engine.run(only(each(work, concurrent=1, into=total())), Board())
+    assert work.done == [0]
+
+
 @STARTED_OR_NOT
 async def test_whoever_waits_for_room_in_the_window_takes_no_more(
     started: bool, autojump_clock: MockClock

@@ -13,6 +13,8 @@ import attrs
 import pytest
 import trio
 from outcome import Error, Value
+from trio.testing import wait_all_tasks_blocked
+from typing_extensions import override
 
 from agentflow_trio import (
     END,
@@ -564,3 +566,34 @@ async def test_of_many_tolerated_failures_all_stand_in_the_outputs_and_the_last_
     result = await run(each(work, concurrent=2, tolerate=Share(1)))
     assert [str(one.error) for one in result.state.got] == [*map(str, range(1100))]
     assert len(result.suppressed) == 100
+
+
+async def test_a_worker_whose_coroutine_is_closed_ends_without_waiting_for_a_cleanup() -> None:
+    """As Python closes it when a loop was abandoned: what awaits then is an error of its own."""
+    log = list[str]()
+    tasks = list[trio.lowlevel.Task]()
+
+    async def clean() -> None:
+        await trio.lowlevel.checkpoint()
+        log.append("cleaned up")
+
+    class Waits(Work):
+        @override
+        async def exec(self, item: Any, /) -> None:
+            current_step().on_cleanup(clean)
+            tasks.append(trio.lowlevel.current_task())
+            try:
+                await trio.Event().wait()
+            except GeneratorExit:
+                log.append("closed")
+                raise
+
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, each(Waits([1]), concurrent=1))
+            await wait_all_tasks_blocked()
+            tasks[0].coro.close()
+            log.append("ended")
+            nursery.cancel_scope.cancel()  # Trio goes on with what is closed, and says so
+    assert caught.group_contains(RuntimeError, match="cannot reuse already awaited coroutine")
+    assert log == ["closed", "ended"]
