@@ -27,9 +27,11 @@ Look: TypeAlias = Literal["solid", "dashed", "hidden"]
 @final
 @attrs.frozen
 class Box:
+    """``name`` and ``notes`` are what it says; a start says nothing itself, its cluster has a name."""
+
     id: str
     kind: Kind
-    name: str
+    name: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -91,7 +93,7 @@ def _cluster(
 ) -> Cluster:
     """Draw *flow*, found under the steps *words*; its arrows and those of flows in it are added to *arrows*."""
     own = ids.new(*words) if words else "flow"
-    start = Box(ids.new(*words, "start"), "start", "start")
+    start = Box(ids.new(*words, "start"), "start")
     steps = {edge.source: _member(edge.source, words, ids, arrows) for edge in flow.edges}
     doors = {name: Box(ids.new(*words, name), "exit", name) for name in flow.exits}
     doors = doors or {"": Box(ids.new(*words, "end"), "end", "end")}
@@ -124,17 +126,15 @@ def _at_once(
 ) -> Cluster:
     """Draw the branches of *step* side by side: all of them begin at its start, and all lead to its exits."""
     own = ids.new(*words)
-    start = Box(ids.new(*words, "start"), "start", "start")
+    start = Box(ids.new(*words, "start"), "start")
     branches = [_member(branch, words, ids, arrows) for branch in step.branches]
     doors = {name: Box(ids.new(*words, name), "exit", name) for name in step.exits}
     doors = doors or {"": Box(ids.new(*words, "joined"), "exit", "joined")}
     for branch in branches:
         arrows.append(_arrow(start, branch))
         for name, door in doors.items():
-            if isinstance(branch, Box):
-                arrows.append(_arrow(branch, door))
-            else:
-                arrows.append(_arrow(branch.doors[name], door, exit_of=branch))
+            source = branch if isinstance(branch, Box) else branch.doors[name]
+            arrows.append(_arrow(source, door))
     return Cluster(own, step.name, notes, start, tuple(branches), doors)
 
 

@@ -69,6 +69,11 @@ def test_a_bare_next_is_the_mistake_of_the_step_that_leads_to_it() -> None:
     assert (problem.code, problem.step) == ("foreign_exit", "write")
 
 
+def test_a_condition_of_a_step_that_is_no_branch_is_the_mistake_of_that_step() -> None:
+    problem = only([write.when(lambda article: bool(article.draft)).then(END)])
+    assert (problem.code, problem.step) == ("when_outside", "write")
+
+
 # ---------------------------------------------------------------- what hides what
 
 

@@ -254,6 +254,26 @@ def test_a_name_used_in_two_flows_is_two_boxes() -> None:
     assert boxes[2:8:2] == ["archive_a_archive", "archive_a_start_2", "archive_a_end_2"]
 
 
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (
+            ["step", "X ray X", "_a_", "Lettre à 9", "9 to 5"],
+            ["step", "X_ray_X", "a", "Lettre_9", "n9_to_5"],
+        ),
+        (["é", "漢", "Step"], ["step", "step_2", "Step_3"]),
+        (["a b", "a.b", "A-B"], ["a_b", "a_b_2", "A_B_3"]),
+        (["end", "Node", "toString"], ["end_2", "Node_2", "toString_2"]),
+    ],
+    ids=["kept", "nothing left", "alike", "reserved"],
+)
+def test_what_boxes_are_called_in_a_source_is_as_near_to_their_names_as_can_be(
+    names: list[str], ids: list[str]
+) -> None:
+    boxes = re.findall(r"^ {4}(\w+) \[label=<<b>", to_dot(chain(names, "")), re.MULTILINE)
+    assert boxes == ids
+
+
 def test_a_renamed_fallback_is_called_by_its_name() -> None:
     cautious = Step(Ask(), name="ask", fallback=Fallback("", name="an empty answer"))
 
