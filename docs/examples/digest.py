@@ -8,8 +8,8 @@ It reads the files, eight at once, drafts with sentences quoted from each, revie
 against five criteria, revises until all are met, and writes the page. A file that cannot be used
 is named on the page, with the reason. With ``model``, an OpenAI-compatible endpoint condenses
 each document first, four at once (``pip install httpx``; the key, if it wants one, in
-OPENAI_API_KEY). It may fail for a while: it is asked again, when it says if it says so, and left
-alone if nothing helps. A document without an answer is quoted, and the page says why.
+OPENAI_API_KEY). It may fail: it is asked again, no sooner than it wishes, and left alone when
+that is of no use. A document without an answer is quoted, and the page says why.
 
 A draft that never passes is not published: the flow leaves by ``abandoned`` with the verdict in
 its state, and an earlier digest stays as it was, so that whoever finds one may rely on it. The
@@ -109,7 +109,7 @@ class Digest:
     documents: Documents = field(default=(), repr=False)
     # ask: by path, what the model made of the document, or why nothing
     summaries: dict[str, Texts] = field(factory=dict[str, Texts], repr=False)
-    unanswered: dict[str, str] = field(factory=dict[str, str])
+    unanswered: dict[str, str] = field(factory=dict[str, str], repr=False)
     # condense: what all documents are about; by path, sentences that may stand for one, those of
     # a summary first
     key_terms: Texts = field(default=(), repr=False)
@@ -470,10 +470,9 @@ def page(digest: Digest) -> Iterator[str]:
 
 read = Step(each(Read(), concurrent=8, tolerate=Share(1.0)), name="read")
 
+# Three questions a document; when four documents' worth in a row go wrong, no more are asked.
 again = RetryPolicy(max_attempts=3, base_delay=2.0, on=(LaterError, DeadlineExceededError))
-circuit = CircuitBreaker(
-    "model", CircuitPolicy(failure_threshold=12)
-)  # four documents' attempts
+circuit = CircuitBreaker("model", CircuitPolicy(failure_threshold=12))
 pace = RateLimiter("requests", limit=120, window=60.0)
 ask = Step(
     each(
