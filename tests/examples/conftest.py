@@ -27,6 +27,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
         server.leaving.set()
         server.shutdown()
         thread.join()
+    assert server.forgotten == 0
 
 
 @pytest.fixture

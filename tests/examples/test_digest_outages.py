@@ -1,7 +1,7 @@
 """docs/examples/digest.py and a model that is down, slow, busy or broken: it publishes, and asks no more often than agreed.
 
 First over a real HTTP server, in real time that is short; then in virtual time, where every instant is exact. After
-every test no task or thread is left (tests/conftest.py), and no connection, or else the server would not end.
+every test no task or thread is left, and no connection: tests/conftest.py and the fixture of the server look at that.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class Model(ThreadingHTTPServer):
         otherwise: what happens to those it does not name; they are condensed if nothing is said.
         asked: the requests that came: path, Authorization, body.
         requests: how many came about each document.
+        forgotten: connections on which nothing came any more, and which nobody closed.
         arrived: set when a request is being answered.
         leaving: set when the test is over; who stalls waits for it.
     """
@@ -52,6 +53,7 @@ class Model(ThreadingHTTPServer):
         self.otherwise: list[Behaviour] = [condenses]
         self.asked: list[tuple[str, str | None, Mapping[str, Any]]] = []
         self.requests: Counter[str] = Counter()
+        self.forgotten = 0
         self.arrived = threading.Event()
         self.leaving = threading.Event()
         self._lock = threading.Lock()
@@ -74,9 +76,7 @@ class Model(ThreadingHTTPServer):
 @final
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout: ClassVar[float | None] = (
-        60.0  # or a connection that a client forgot would stop the tests
-    )
+    timeout: ClassVar[float | None] = 10.0  # seconds for a next request
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -107,6 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CLOSE_BY_RESET)
         socket.close(self.connection.detach())
         self.close_connection = True
+
+    @override
+    def log_error(self, format: str, *args: object) -> None:
+        if any(isinstance(error, TimeoutError) for error in args):
+            self.model.forgotten += 1
 
     @override
     def log_message(self, format: str, *args: object) -> None:
