@@ -27,7 +27,7 @@ from ..state import fork
 from ..types import AttrsState, Resource, RunResult
 from ._checks import check_count, check_observers, check_seconds, check_values
 from ._drain import Drain, DrainReport
-from ._handle import Run
+from ._execution import Execution
 from ._live import LiveRun, Settings
 from ._plan import Runnable
 from ._processes import Processes
@@ -148,7 +148,7 @@ class Engine:
         self._watchdog: Watchdog | None = None
         self._seed = seed
         self._max_runs = max_runs
-        self._runs: list[Run[Any]] = []
+        self._runs: list[Execution[Any]] = []
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
         self._ended = trio.lowlevel.ParkingLot()
@@ -303,7 +303,7 @@ class Engine:
         seed: int | None,
         *,
         keep: bool,
-    ) -> Run[State]:
+    ) -> Execution[State]:
         if self._nursery is None:
             raise EngineClosedError
         if self._drain is not None:
@@ -318,7 +318,7 @@ class Engine:
         live = LiveRun(plan, self._settings, run_id, self._seed if seed is None else seed)
         if keep or self._settings.observers:
             live.listen(keep=keep)
-        run = Run(live, mine, timeout, self._over, Streams() if keep else None)
+        run = Execution(live, mine, timeout, self._over, Streams() if keep else None)
         self._runs.append(run)
         return run
 
@@ -329,7 +329,7 @@ class Engine:
         timeout: float | None,
         run_id: str | None,
         seed: int | None,
-    ) -> Run[State]:
+    ) -> Execution[State]:
         nursery = self._nursery
         if nursery is None:
             raise EngineClosedError
@@ -350,7 +350,7 @@ class Engine:
             processes_waiting=processes.statistics().tasks_waiting,
         )
 
-    def _over(self, run: Run[Any]) -> None:
+    def _over(self, run: Execution[Any]) -> None:
         self._runs.remove(run)
         if self._drain is not None:
             self._drain.note(run)

@@ -1,12 +1,11 @@
-"""A run that is going on: ask for its result, its events, its streams, or cancel it.
+"""The handle of a started run: ask for its result, its events, its streams, or cancel it.
 
-Layer: engine. Rule: whatever the run raises is kept for whoever asks; only what must end the program passes through.
+Layer: engine. Rule: it is what users hold, so it has nothing that is only for the engine; that is `Execution`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 import attrs
 import trio
@@ -15,19 +14,14 @@ from ..errors import (
     AbandonedThread,
     CleanupOverrunError,
     CutOff,
-    FlowFailedError,
     RunCancelledError,
     SelfWaitError,
     is_failed,
 )
-from ..state import fork
 from ..types import RunResult, Stream
-from ._drain import DRAINED, Manner
-from ._failures import note
-from ._live import CURRENT, LiveRun, Strand
-from ._reach import Ending, Reach
-from ._run import execute
-from ._streams import StreamReader, Streams
+from ._execution import Execution
+from ._reach import Ending
+from ._streams import StreamReader
 from ._subscription import Subscription, WhenFull
 from ._threads import abandoned_threads
 from ._trail import is_within
@@ -67,41 +61,18 @@ class CancelReport:
 class Run(Generic[State]):
     """The handle of a started run; get one with ``async with engine.start(flow, state) as run:``."""
 
-    def __init__(
-        self,
-        live: LiveRun,
-        state: State,
-        timeout: float | None,
-        over: Callable[[Run[Any]], None],
-        streams: Streams | None,
-    ) -> None:
-        self._live = live
-        self._reach = live.reach = Reach(streams)
-        self._state = state
-        self._timeout = timeout
-        self._over = over
-        self._scope = trio.CancelScope()
-        self._reason: str | None = None
-        self._manner: Manner = "by itself"
-        self._requested = self._ended = 0.0
-        self._result: RunResult[State] | None = None
-        self._failure: Exception | None = None
-        self._done = trio.Event()
-        self._asked = False
-        self._waiting = 0
+    def __init__(self, execution: Execution[State], /) -> None:
+        self._execution = execution
 
     @property
     def run_id(self) -> str:
         """The id given, or a UUID."""
-        return self._live.run_id
+        return self._execution.run_id
 
     @property
     def state(self) -> State:
         """A fork of the state as the last finished step left it; while a nested flow runs, as that began."""
-        if self._result is not None:
-            return fork(self._result.state)
-        now = self._live.state
-        return fork(now if isinstance(now, type(self._state)) else self._state)
+        return self._execution.state
 
     async def result(self) -> RunResult[State]:
         """Wait for the end and return the result. Always a checkpoint.
@@ -112,18 +83,8 @@ class Run(Generic[State]):
             SelfWaitError: called from inside this very run.
         """
         self._refuse_inside()
-        await self._wait()
-        return self.outcome()
-
-    async def _wait(self) -> None:
-        """Wait for the end as somebody who takes what came of it."""
-        await trio.lowlevel.checkpoint()
-        self._waiting += 1
-        try:
-            await self._done.wait()
-        finally:
-            self._waiting -= 1
-        self._asked = True
+        await self._execution.wait()
+        return self._execution.outcome()
 
     def events(
         self,
@@ -140,15 +101,15 @@ class Run(Generic[State]):
                 reading ends with LaggedError.
             pace: let the run wait at step boundaries while more than 500 events wait to be read.
         """
-        if self._live.bus is None:
+        if self._execution.live.bus is None:
             raise RuntimeError("only runs made with engine.start() keep events")
-        return self._live.bus.subscribe(after=after, when_full=when_full, pace=pace)
+        return self._execution.live.bus.subscribe(after=after, when_full=when_full, pace=pace)
 
     def stream(self, stream: Stream[Value], /) -> StreamReader[Value]:
         """Read what steps emit on *stream* from now on: ``async for token in run.stream(TOKENS):``. Ends with the run."""
-        if self._reach.streams is None:
+        if self._execution.reach.streams is None:
             raise RuntimeError("only runs made with engine.start() have streams")
-        return self._reach.streams.read(stream)
+        return self._execution.reach.streams.read(stream)
 
     def snapshot(self) -> RunSnapshot:
         """What goes on in the run now, as a tree; see `Engine.snapshot`. Not a checkpoint.
@@ -156,9 +117,7 @@ class Run(Generic[State]):
         Raises:
             RuntimeError: called outside the loop's thread; from a thread: ``trio.from_thread.run_sync(run.snapshot)``.
         """
-        from ._looking import look  # noqa: PLC0415 - only who looks need import it
-
-        return look(self._live, self._reason, ended=self._done.is_set())
+        return self._execution.snapshot()
 
     def request_cancel(self, reason: str, /, *, at: str | None = None) -> None:
         """Ask the run to stop, or one branch or item of it, and do not wait. Not a checkpoint. The first reason counts.
@@ -172,31 +131,10 @@ class Run(Generic[State]):
         Raises:
             UnknownBranchError: no branch or item is going on there.
         """
-        if at is not None:
+        if at is None:
+            self._execution.request_cancel(reason)
+        else:
             self._end_part(reason, at)
-        elif not self._done.is_set() and self._reason is None:
-            self._reason = reason
-            self._requested = self._live.clock()
-            self._scope.cancel()
-
-    def drain(self) -> None:
-        """Have it end at the next boundary of each of its strands; once only. For the engine."""
-        self._reach.drain(self._live, self._leave)
-
-    def _leave(self) -> None:
-        self._end("at a boundary")
-
-    def cut_short(self) -> None:
-        """The grace of a drain is over. For the engine."""
-        self._end("cut off")
-
-    def _end(self, manner: Manner) -> None:
-        if not self._done.is_set() and self._reason is None:
-            self._manner = manner
-            self.request_cancel(DRAINED)
-
-    def _end_part(self, reason: str, path: str) -> Ending:
-        return self._reach.end(path, reason, self._live.clock())
 
     async def cancel(self, reason: str, /, *, at: str | None = None) -> CancelReport:
         """Stop the run, wait until everything has ended, and tell what was cut off. Always a checkpoint.
@@ -212,12 +150,15 @@ class Run(Generic[State]):
         if at is not None:
             return await self._cancel_part(reason, at)
         self._refuse_inside()
-        self.request_cancel(reason)
-        await self._wait()
+        self._execution.request_cancel(reason)
+        await self._execution.wait()
         return self._report()
 
+    def _end_part(self, reason: str, path: str) -> Ending:
+        return self._execution.reach.end(path, reason, self._execution.live.clock())
+
     async def _cancel_part(self, reason: str, path: str) -> CancelReport:
-        for strand in self._around():
+        for strand in self._execution.around():
             if strand.trail.part == path:
                 raise SelfWaitError(run_id=f"{self.run_id} at {path}")
         ending = self._end_part(reason, path)
@@ -230,123 +171,25 @@ class Run(Generic[State]):
             failures=ending.failures,
             duration=ending.ended - ending.requested,
             abandoned=tuple(
-                one for one in abandoned_threads(self._live) if is_within(one.path, path)
+                one
+                for one in abandoned_threads(self._execution.live)
+                if is_within(one.path, path)
             ),
         )
 
     def _report(self) -> CancelReport:
-        leaves = list(self._failure.leaves()) if is_failed(self._failure) else []
-        asked = self._reason is not None
+        run = self._execution
+        asked = run.reason is not None
+        leaves = list(run.failure.leaves()) if is_failed(run.failure) else []
         return CancelReport(
-            reason=self._reason or "",
-            cut_off=self._live.cut_off if asked else (),
+            reason=run.reason or "",
+            cut_off=run.live.cut_off if asked else (),
             overruns=tuple(leaf for leaf in leaves if isinstance(leaf, CleanupOverrunError)),
             failures=tuple(leaf for leaf in leaves if not isinstance(leaf, RunCancelledError)),
-            duration=self._ended - self._requested if asked else 0.0,
-            abandoned=abandoned_threads(self._live),
+            duration=run.ended - run.requested if asked else 0.0,
+            abandoned=abandoned_threads(run.live),
         )
 
     def _refuse_inside(self) -> None:
-        if self.contains_caller():
+        if self._execution.contains_caller():
             raise SelfWaitError(run_id=self.run_id)
-
-    def contains_caller(self) -> bool:
-        """Whether the caller is a node of this run, or something that one waits for."""
-        return any(True for _ in self._around())
-
-    def _around(self) -> Iterator[Strand]:
-        """The strands of this run that the caller is inside of, innermost first."""
-        strand = CURRENT.get()
-        if strand is not None and not strand.contains_caller():
-            return
-        while strand is not None:
-            if strand.run is self._live and strand.steps >= 0:
-                yield strand
-            strand = strand.parent or strand.run.outer
-
-    # ---------------------------------------------------------------- for the engine
-
-    async def drive(self) -> None:
-        """Run to the end and keep what came of it; only what must end the program is raised."""
-        self._reach.task = trio.lowlevel.current_task()
-        if self._reach.leave is not None:  # drained before it began
-            self._leave()
-        try:
-            with self._scope:
-                self._result = await execute(
-                    self._live.plan, self._state, timeout=self._timeout, live=self._live
-                )
-        except Exception as error:  # noqa: BLE001 - kept for whoever asks for the result
-            self._failure = error
-        except BaseException as error:
-            reason = f"it was stopped by {type(error).__name__}"
-            self._failure = RunCancelledError(reason=reason, cut_off=self._live.cut_off)
-            raise
-        finally:
-            if self._scope.cancelled_caught:
-                self._failure = self._cancelled(self._failure)
-            self._ended = self._live.clock()
-            self._reach.task = None
-            self._done.set()
-            self._over(self)
-
-    def _cancelled(self, failure: Exception | None) -> Exception:
-        """What a cancelled run raises: alone, or together with what failed while it unwound."""
-        cancelled = RunCancelledError(reason=self._reason or "", cut_off=self._live.cut_off)
-        if failure is None:
-            return cancelled
-        path = self._live.path
-        group: FlowFailedError[Exception]
-        group = FlowFailedError(f"flow {path!r} was cancelled and failed", [cancelled, failure])
-        group.path, group.marks = path, (None, None)
-        if is_failed(failure):
-            group.state, group.suppressed = failure.state, failure.suppressed
-        return group
-
-    @property
-    def manner(self) -> Manner:
-        """How it ended, as a drain tells it."""
-        return "by itself" if self._result is not None else self._manner
-
-    @property
-    def cut_off(self) -> tuple[CutOff, ...]:
-        """What cancellation cut off, outermost first."""
-        return self._live.cut_off
-
-    def outcome(self) -> RunResult[State]:
-        """What came of it, once it is over."""
-        if self._result is None:
-            raise self._failure or RunCancelledError(reason="it never began")
-        return self._result
-
-    async def leave(self, exc: BaseException | None) -> None:
-        """End of the body that started it."""
-        if exc is not None:
-            await self._abandon(exc)
-            return
-        try:
-            await trio.lowlevel.checkpoint()
-            await self._done.wait()
-        except (
-            BaseException
-        ) as cut:  # cancelled while waiting: the run must not outlive its body
-            await self._abandon(cut)  # noqa: ASYNC102 - bounded by the run's cleanup_grace
-            raise
-        await self._settled()
-        if not self._asked:
-            self.outcome()
-
-    async def _settled(self) -> None:
-        """Let those who waited when the run ended, and are scheduled already, take what came of it or be cancelled."""
-        if self._waiting:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-
-    async def _abandon(self, exc: BaseException) -> None:
-        """Cancel the run because of *exc*, wait for its end, and note its failure there."""
-        self.request_cancel(f"its body was left by {type(exc).__name__}")
-        # not bounded here: the run's own cleanup_grace bounds it, and says so when it does not
-        with trio.CancelScope(shield=True):
-            await self._done.wait()
-            await self._settled()
-        if not self._asked and is_failed(self._failure):
-            note(exc, f"and run {self.run_id} failed meanwhile:\n{self._failure.report()}")

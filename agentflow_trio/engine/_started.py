@@ -11,6 +11,7 @@ from typing import Generic, TypeVar, final
 
 import trio
 
+from ._execution import Execution
 from ._handle import Run
 
 __all__ = ["Started"]
@@ -22,14 +23,14 @@ State = TypeVar("State")
 class Started(Generic[State]):
     """A run as long as the body of ``async with engine.start(...)``."""
 
-    def __init__(self, launch: Callable[[], Run[State]]) -> None:
+    def __init__(self, launch: Callable[[], Execution[State]]) -> None:
         self._launch = launch
-        self._run: Run[State] | None = None
+        self._run: Execution[State] | None = None
 
     async def __aenter__(self) -> Run[State]:
         await trio.lowlevel.checkpoint()
         self._run = self._launch()
-        return self._run
+        return Run(self._run)
 
     async def __aexit__(
         self,

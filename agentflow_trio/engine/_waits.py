@@ -130,9 +130,9 @@ def _cleanup(variables: Mapping[str, object]) -> str:
 
 _SAID: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
     "Crowd.run": lambda _: "its tasks",
-    "Run._wait": _run,
-    "Run.leave": _run,
-    "Run._abandon": _run,
+    "Execution.wait": _run,
+    "Execution.leave": _run,
+    "Execution._abandon": _run,
     "Engine._all_ended": lambda _: "the runs of an engine",
     "Streams.put": _stream,
     "Bus.keep_pace": lambda _: "slow readers of its events",

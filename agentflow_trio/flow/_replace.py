@@ -14,7 +14,7 @@ from .._typing import TypeIs
 from ..errors import Problem
 from ..types import Next
 from ._node import BuiltIn, Node, exits_of
-from ._step import Edge, Step, node_problems
+from ._step import Edge, Step, node_problems, with_node
 from ._words import did_you_mean
 
 if TYPE_CHECKING:
@@ -71,19 +71,19 @@ class _Swap:
         if problems:
             self.problems += problems
             return step
-        return step.around(node)
+        return with_node(step, node)
 
     def nested(self, step: AnyStep, node: BuiltIn, inner: Flow[Any, ...]) -> AnyStep:
         lines = self.lines(inner)
         if all(new is old for new, old in zip(lines, inner.edges, strict=True)):
             return step
-        return step.around(node.around(inner.rewired(lines)))
+        return with_node(step, node.around(inner.rewired(lines)))
 
     def at_once(self, step: AnyStep, node: BuiltIn) -> AnyStep:
         steps = [self.step(branch) for branch in node.inner_steps]
         if all(new is old for new, old in zip(steps, node.inner_steps, strict=True)):
             return step
-        return step.around(node.among(steps))
+        return with_node(step, node.among(steps))
 
     def unknown(self, flow: str) -> Iterator[Problem]:
         names = [step.name for step in self.met]

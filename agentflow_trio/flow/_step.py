@@ -41,7 +41,16 @@ from ._words import name_problems, snake_case
 if TYPE_CHECKING:
     from ._flow import Flow
 
-__all__ = ["Catching", "Edge", "Step", "compile_step", "node_name", "node_problems", "refuse"]
+__all__ = [
+    "Catching",
+    "Edge",
+    "Step",
+    "compile_step",
+    "node_name",
+    "node_problems",
+    "refuse",
+    "with_node",
+]
 
 Shared = TypeVar("Shared")
 State_contra = TypeVar("State_contra", contravariant=True)
@@ -232,20 +241,6 @@ class Step(Next, Generic[State_contra, Exits]):
         )
         return copy
 
-    def around(self, node: Node[Any, Any, Any, ...]) -> Step[State_contra, Exits]:
-        """Return this step with another *node*, whose exits the caller has compared."""
-        copy: Step[State_contra, Exits] = object.__new__(type(self))
-        _place(
-            copy,
-            node,
-            self.name,
-            self.exits,
-            self.policies,
-            condition=self.condition,
-            origin=self.origin or self,
-        )
-        return copy
-
     @property
     def flow(self) -> Flow[Any, ...] | None:
         """The flow it runs, if its node is one (within another state, or for every item)."""
@@ -318,6 +313,23 @@ def _place(
     }
     for field, value in fields.items():
         object.__setattr__(step, field, value)
+
+
+def with_node(
+    step: Step[State_contra, Exits], node: Node[Any, Any, Any, ...]
+) -> Step[State_contra, Exits]:
+    """Return *step* with another *node*, whose exits the caller has compared."""
+    copy: Step[State_contra, Exits] = object.__new__(type(step))
+    _place(
+        copy,
+        node,
+        step.name,
+        step.exits,
+        step.policies,
+        condition=step.condition,
+        origin=step.origin or step,
+    )
+    return copy
 
 
 def compile_step(step: Step[Any, ...]) -> PlanStep:

@@ -374,7 +374,7 @@ async def test_only_started_runs_have_subscriptions_and_streams() -> None:
     async with Engine() as engine:
 
         async def peek() -> None:
-            runs.extend(engine._runs)
+            runs.extend(Run(execution) for execution in engine._runs)
 
         await engine.run(chain("f", doing(peek, "a")), Notes())
     for ask in (runs[0].events, lambda: runs[0].stream(TOKENS)):
