@@ -115,12 +115,13 @@ async def _run_arm(crowd: Crowd, arm: Arm, run_plan: RunPlan) -> None:
         arm.ended = strand.run.clock()
         if crowd.race:
             await crowd.end()
-    except BaseException as error:
-        cancelled = await _note(crowd, arm, strand, error)
+    # a failure is noted for whoever joins the arms, and what was cancelled is raised again
+    except BaseException as error:  # noqa: ASYNC103
+        cancelled = await _note(crowd, arm, strand, error)  # noqa: ASYNC102 - shielded, and does not wait
         if cancelled is error:
             raise
         if cancelled is not None:
-            raise cancelled from None
+            raise cancelled from None  # noqa: ASYNC104
     finally:
         strand.count()
         strand.steps = -1
@@ -164,12 +165,12 @@ async def _lost(
         if isinstance(error, trio.Cancelled) and strand.phase == "exec" and not strand.cleanups:
             _cut_off(crowd, arm, strand, error)
         await recover(strand, arm.branch.plan, None, step, arm.state, error)
-    except BaseException as outcome:
-        cancelled = await _note(crowd, arm, strand, outcome)
+    except BaseException as outcome:  # noqa: ASYNC103
+        cancelled = await _note(crowd, arm, strand, outcome)  # noqa: ASYNC102 - as above
         if cancelled is outcome:
             raise
         if cancelled is not None:
-            raise cancelled from None
+            raise cancelled from None  # noqa: ASYNC104
     finally:
         strand.count()
         strand.steps = -1

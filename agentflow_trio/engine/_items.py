@@ -160,7 +160,7 @@ class _Shift:
                     with part.scope:
                         more = await self._go_on(strand, part)
                 # what failed while it unwound, or that all is cancelled
-                except BaseException as error:
+                except BaseException as error:  # noqa: ASYNC103
                     if not part.scope.cancel_called:
                         raise
                     failure = error
@@ -257,13 +257,13 @@ class _Shift:
                 tally.seen += 1 if size is None else len(job)
                 if bus is not None:
                     bus.batch_done(trail.here().path, strand.started, *tally.told())
-        except BaseException as error:  # what is not kept there is raised again
+        except BaseException as error:  # noqa: ASYNC103 - what is not kept there is raised again
             strand.idle = idle
             job = job if working else _NOTHING
             if part is not None and part.scope.cancel_called:
                 part.job = job
                 raise
-            return await self._failed(strand, job, error)
+            return await self._failed(strand, job, error)  # noqa: ASYNC102, ASYNC104
 
     def _work(self, strand: Strand) -> Call:
         """What does one part, and accounts for the time if somebody wants to know."""

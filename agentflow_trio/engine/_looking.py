@@ -13,7 +13,6 @@ from types import CodeType, FrameType
 from typing import Final, NamedTuple, final
 
 import trio
-from trio import Nursery
 from trio.lowlevel import Task
 
 from ._branches import ARMS, Arm
@@ -192,7 +191,7 @@ class _Looker:
 
     # ---------------------------------------------------------------- tasks
 
-    def _tasks(self, nurseries: list[Nursery]) -> tuple[Live, ...]:
+    def _tasks(self, nurseries: list[trio.Nursery]) -> tuple[Live, ...]:
         """What goes on in the tasks of *nurseries*."""
         found = [
             self._task(task)

@@ -154,7 +154,7 @@ def closing(source: object) -> Callable[[BaseException | None], Awaitable[object
 def _calling(
     close: Callable[[], object],
 ) -> Callable[[BaseException | None], Awaitable[object]]:
-    async def call(_: BaseException | None) -> None:
+    async def call(_: BaseException | None) -> None:  # noqa: ASYNC124 - awaited like its sisters
         close()
 
     return call

@@ -88,10 +88,10 @@ class ItemNode(BuiltIn, Generic[State, Received, Exits]):
         """Handle all items; errors as for `Step.run`. Always a checkpoint."""
         received = list[Received]()
 
-        async def give(_: object) -> object:
+        async def give(_: object) -> object:  # noqa: ASYNC124 - a phase
             return prepared
 
-        async def take(_: object, __: object, result: Received) -> None:
+        async def take(_: object, __: object, result: Received) -> None:  # noqa: ASYNC124
             received.append(result)
 
         node = _Alone(give, self.node.exec, take)
