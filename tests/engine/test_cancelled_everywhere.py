@@ -229,7 +229,7 @@ def a_run_in_a_node(ledger: Ledger) -> Flow[Notes, ...]:
 
 
 def nothing_that_waits(ledger: Ledger) -> Flow[Notes, ...]:
-    again = looping(40)
+    again = looping(20)
 
     @flow
     def f() -> Wiring[Notes]:
@@ -350,7 +350,7 @@ def test_a_streaming_run(who: str) -> None:
 
         async def emit() -> None:
             await current_step().enter(ledger.manager())
-            for _ in range(20):
+            for _ in range(8):
                 await current_step().emit(TOKENS, "x")
 
         row = chain("f", doing(emit, "a"), busy(ledger, "b"))
@@ -366,7 +366,7 @@ def test_a_streaming_run(who: str) -> None:
     def check(_: Cut[None]) -> None:
         ledgers[-1].balanced()
 
-    assert cancel_everywhere(program, check=check, seeds=3) >= 60
+    assert cancel_everywhere(program, check=check, seeds=2) >= 30
 
 
 def test_a_paced_run() -> None:
@@ -409,4 +409,4 @@ def test_several_runs_of_one_engine() -> None:
     def check(_: Cut[None]) -> None:
         ledgers[-1].balanced()
 
-    assert cancel_everywhere(program, check=check, seeds=5) >= 50
+    assert cancel_everywhere(program, check=check, seeds=2) >= 50

@@ -822,13 +822,13 @@ class Working:
         shared.words += ("items",)
 
 
-async def test_cancelling_a_thousand_branches_one_by_one_takes_no_time_on_the_clock(
+async def test_cancelling_hundreds_of_branches_one_by_one_takes_no_time_on_the_clock(
     autojump_clock: MockClock,
 ) -> None:
-    row = at_once(*(lasting(f"n{number}", 9) for number in range(1000)))
+    row = at_once(*(lasting(f"n{number}", 9) for number in range(300)))
     async with Engine() as engine, engine.start(row, Words()) as run:
         await trio.sleep(1)
-        for number in range(1, 1000):
+        for number in range(1, 300):
             run.request_cancel("no", at=f"f/all/n{number}")
         result = await run.result()
     assert result.state.words == ("n0", "after")

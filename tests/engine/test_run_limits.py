@@ -243,7 +243,7 @@ async def peak_of(run: Act) -> int:
 
 @pytest.mark.parametrize(
     ("kind", "times"),
-    [("function", 20_000), ("class", 20_000), ("nested", 10_000), ("timed", 3_000)],
+    [("function", 8_000), ("class", 8_000), ("nested", 5_000), ("timed", 1_500)],
 )
 async def test_a_long_loop_needs_flat_memory(kind: str, times: int) -> None:
     """What is kept is a few hundred log entries and a hundred places."""
@@ -270,7 +270,7 @@ async def test_a_long_loop_needs_flat_memory(kind: str, times: int) -> None:
         assert result.state.count == times
         assert result.visits["f/again"] == times
 
-    assert await peak_of(run) < 1_000_000
+    assert await peak_of(run) < 500_000
 
 
 async def test_a_long_observed_loop_needs_flat_memory() -> None:
@@ -300,15 +300,15 @@ async def test_a_long_observed_loop_needs_flat_memory() -> None:
 
 
 async def test_a_loop_of_many_steps_needs_no_stack() -> None:
-    again = looping(200_000)
+    again = looping(20_000)
 
     @flow
     def f() -> Wiring[Notes]:
         return [again.to(more=again, done=END)]
 
     result = await f.run(Notes())
-    assert result.steps == 200_000
-    assert result.tail[0] == "f/again#199901"
+    assert result.steps == 20_000
+    assert result.tail[0] == "f/again#19901"
     assert len(result.tail) == 100
 
 
