@@ -146,11 +146,11 @@ async def _watched(
         trio.CancelScope(shield=True),
         view,
     ):
-        async with trio.open_nursery() as helpers:
-            helpers.start_soon(view.keep_drawing, run.snapshot)
-            helpers.start_soon(drain_when_asked)
+        async with trio.open_nursery() as beside:
+            beside.start_soon(view.keep_drawing, run.snapshot)
+            beside.start_soon(drain_when_asked)
             outcome = await _ended(run)
-            helpers.cancel_scope.cancel()
+            beside.cancel_scope.cancel()
     if outcome.error is not None and interrupts.code is not None:
         return attrs.evolve(outcome, code=interrupts.code)
     return outcome
