@@ -34,6 +34,7 @@ from ._guard import Listener
 from ._parking import NOT_ENTERED, Parking, surrounds
 from ._pool_core import Entry, PoolCore
 from ._pool_policy import PoolPolicy, Rules
+from ._private import find_context, find_look
 
 __all__ = ["Vault"]
 
@@ -52,13 +53,16 @@ class Vault(Generic[Object]):
     __slots__ = (
         "_changed",
         "_closers",
+        "_context",
         "_listener",
+        "_look",
         "_name",
         "_open",
         "_parking",
         "_policy",
         "_root",
         "_rules",
+        "_seen",
         "_seized",
         "core",
         "failures",
@@ -89,6 +93,8 @@ class Vault(Generic[Object]):
         self._closers = closers
         self._parking = Parking(name, self.core.line, policy.max_wait, listener)
         self._root = current_root_task()
+        self._seen: Task | None = None
+        self._context, self._look = find_context(), find_look()
         self._changed = trio.lowlevel.ParkingLot()
         self._open = True
         self._seized = False
@@ -98,13 +104,14 @@ class Vault(Generic[Object]):
     @enable_ki_protection
     async def __aenter__(self) -> Object:
         await checkpoint_if_cancelled()
-        # `_arrive` written out: calling it would be 3 % of a loan
-        if current_root_task() is not self._root or not self._open:
-            raise self._not_here()
-        core, task = self.core, current_task()
+        # `_arrive` written out: calling it would be 3 % of a loan, as is looking for the root task
+        core, task = self.core, self._context.task
+        if task is not self._seen or not self._open:
+            self._see(task)
         if (core.lent or core.making) and surrounds(core.mark_of, task):
             raise GuardReentryError(guard=self._name)
-        mark = len(task.child_nurseries)
+        look = self._look
+        mark = len(look(task) or ())
         if core.choosy:
             entry = core.take(task, mark, trio.current_time())
             self._bury()
@@ -128,7 +135,7 @@ class Vault(Generic[Object]):
         trace: TracebackType | None,
         /,
     ) -> None:
-        if error is not None or not self.core.put(current_task()):
+        if error is not None or not self.core.put(self._context.task):
             self.give_back(error)
 
     def take_nowait(self) -> Object:
@@ -164,17 +171,19 @@ class Vault(Generic[Object]):
 
     def _arrive(self) -> Task:
         """The running task, if it may borrow."""
-        if current_root_task() is not self._root or not self._open:
-            raise self._not_here()
         task = current_task()
+        self._see(task)
         if surrounds(self.core.mark_of, task):
             raise GuardReentryError(guard=self._name)
         return task
 
-    def _not_here(self) -> GuardInUseError | PoolClosedError:
-        if self._open:
-            return GuardInUseError(guard=self._name)
-        return PoolClosedError(pool=self._name)
+    def _see(self, task: Task) -> None:
+        """Refuse *task* if it may not borrow: the pool is closed, or it is of another run, unlike the task seen last."""
+        if not self._open:
+            raise PoolClosedError(pool=self._name)
+        if current_root_task() is not self._root:
+            raise GuardInUseError(guard=self._name)
+        self._seen = task
 
     async def _queue(self, task: Task, mark: int) -> Entry[Object, int] | None:
         """Wait for an object; None: may make one."""
