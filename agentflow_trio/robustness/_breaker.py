@@ -162,7 +162,6 @@ class CircuitBreaker(Guarding):
         nurseries = look(task)
         if nurseries is None:
             await checkpoint_if_cancelled()
-            nurseries = ()
         if self._permits or self._nested:
             outer = self._around(task)
             if outer is not None:
@@ -177,7 +176,7 @@ class CircuitBreaker(Guarding):
         self._permits[task] = permit = CircuitPermit()
         permit.breaker = self
         permit.generation = generation
-        permit.nurseries = len(nurseries)
+        permit.nurseries = len(nurseries or ())
         return permit  # noqa: ASYNC910 - it never yields
 
     @override

@@ -103,7 +103,7 @@ class Order:
             self._ran[batch[0]] = self.steps
             self._last = batch[0]
         if self._trace is not None:
-            self._trace.steps(reversed(batch))
+            self._trace.steps(batch if len(batch) == 1 else reversed(batch))
         if self.steps >= self.look:
             self._attend()
 
