@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 import pytest
@@ -33,6 +33,11 @@ from agentflow_trio import (
 
 Lines: TypeAlias = list[Any]
 Mutation: TypeAlias = Callable[[Lines, Mapping[str, Next], int], Lines]
+
+
+# there are a dozen kinds: a quarter of the flows for each; `fuzz` has 500
+EXAMPLES: Final = settings().max_examples
+MISTAKES: Final = min(EXAMPLES, max(25, EXAMPLES // 4))
 
 
 @given(spec=flow_specs())
@@ -236,7 +241,7 @@ MUTATIONS: dict[Mutation, str] = {
     ids=[mutation.__name__ for mutation in MUTATIONS],
 )
 @settings(
-    suppress_health_check=[HealthCheck.filter_too_much]
+    max_examples=MISTAKES, suppress_health_check=[HealthCheck.filter_too_much]
 )  # not every flow can be mistaken so
 @given(data=st.data())
 def test_one_mistake_in_a_well_formed_flow_is_found(
