@@ -35,7 +35,7 @@ Lines: TypeAlias = list[Any]
 Mutation: TypeAlias = Callable[[Lines, Mapping[str, Next], int], Lines]
 
 
-# there are a dozen kinds: a quarter of the flows for each; `fuzz` has 500
+# there are many kinds: a quarter of the flows for each; `fuzz` has 500
 EXAMPLES: Final = settings().max_examples
 MISTAKES: Final = min(EXAMPLES, max(25, EXAMPLES // 4))
 
