@@ -23,14 +23,14 @@ Arguments = ParamSpec("Arguments")
 
 
 # dev: while writing. ci: the same examples on every run (derandomize leaves no use for the example
-# database, and Hypothesis refuses both). cov: enough to reach every line, since a traced line costs
-# many times an untraced one. mutation: thousands of times in a row, where only the verdict counts;
-# a failing program is not made smaller. deep: `tox -e fuzz`, before a release.
+# database, and Hypothesis refuses both). quick: a few of them, where they show no more than that one
+# more Python does the same, or that a line is reached. mutation: thousands of times in a row, where
+# only the verdict counts; a failing program is not made smaller. deep: `tox -e fuzz`.
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci", max_examples=200, deadline=None, derandomize=True, print_blob=True
 )
-settings.register_profile("cov", max_examples=25, deadline=None, derandomize=True)
+settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile(
     "mutation",
     max_examples=15,
