@@ -929,7 +929,7 @@ class GuardInUseError(GuardMisuseError):
 class GuardReentryError(GuardMisuseError):
     """A guard that holds places was entered inside its own body, where it would wait for itself."""
 
-    reason: str = "it was entered inside its own body; it would wait for itself"
+    reason: str = "it was entered inside its own body; it would wait for itself: leave it first, or use another"
 
 
 @final

@@ -121,7 +121,7 @@ async def _run_arm(crowd: Crowd, arm: Arm, run_plan: RunPlan) -> None:
         if cancelled is error:
             raise
         if cancelled is not None:
-            raise cancelled from None  # noqa: ASYNC104
+            raise cancelled from None  # noqa: ASYNC104 - or it was noted
     finally:
         strand.count()
         strand.steps = -1
@@ -165,12 +165,12 @@ async def _lost(
         if isinstance(error, trio.Cancelled) and strand.phase == "exec" and not strand.cleanups:
             _cut_off(crowd, arm, strand, error)
         await recover(strand, arm.branch.plan, None, step, arm.state, error)
-    except BaseException as outcome:  # noqa: ASYNC103
+    except BaseException as outcome:  # noqa: ASYNC103 - as above
         cancelled = await _note(crowd, arm, strand, outcome)  # noqa: ASYNC102 - as above
         if cancelled is outcome:
             raise
         if cancelled is not None:
-            raise cancelled from None  # noqa: ASYNC104
+            raise cancelled from None  # noqa: ASYNC104 - or it was noted
     finally:
         strand.count()
         strand.steps = -1

@@ -263,6 +263,7 @@ class _Shift:
             if part is not None and part.scope.cancel_called:
                 part.job = job
                 raise
+            # it shields what it awaits
             return await self._failed(strand, job, error)  # noqa: ASYNC102, ASYNC104
 
     def _work(self, strand: Strand) -> Call:

@@ -154,8 +154,7 @@ class Hop:
                 warnings.warn(
                     f"a thread works on: {record}", AbandonedThreadWarning, stacklevel=4
                 )
-        if self._over:  # it came to its end meanwhile, and what it raised is to be told
-            self._end()
+        self._settle()
         return True
 
     def end_soon(self) -> None:
@@ -164,9 +163,12 @@ class Hop:
             self._token.run_sync_soon(self._end)
 
     def _end(self) -> None:
-        """The function is over: if nobody waits for it, this is the place to say so."""
         self._over = True
-        if self._record is None:
+        self._settle()
+
+    def _settle(self) -> None:
+        """Once it is both abandoned and over, in whatever order, nobody waits for it: this is the place to say so."""
+        if not self._over or self._record is None:
             return
         _at_work().remove(self)
         self._limiter.release_on_behalf_of(self)

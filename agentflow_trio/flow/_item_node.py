@@ -91,7 +91,7 @@ class ItemNode(BuiltIn, Generic[State, Received, Exits]):
         async def give(_: object) -> object:  # noqa: ASYNC124 - a phase
             return prepared
 
-        async def take(_: object, __: object, result: Received) -> None:  # noqa: ASYNC124
+        async def take(_: object, __: object, result: Received) -> None:  # noqa: ASYNC124 - too
             received.append(result)
 
         node = _Alone(give, self.node.exec, take)

@@ -306,7 +306,7 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
     ),
     (
         GuardReentryError(guard="g"),
-        "guard 'g': it was entered inside its own body; it would wait for itself",
+        "guard 'g': it was entered inside its own body; it would wait for itself: leave it first, or use another",
     ),
     (
         PoolClosedError(pool="db"),
