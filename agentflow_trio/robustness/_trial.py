@@ -200,6 +200,18 @@ class Trial:
 
         A checkpoint. What the budget has paid for an attempt that does not begin is given back.
         """
+        try:
+            stop, now = await self._slept(again)
+            if stop is not None:
+                self._give_up(stop, error, now)
+            return stop is None
+        finally:
+            del (
+                error
+            )  # or it would live as long as this frame, which the sleep's Cancelled keeps
+
+    async def _slept(self, again: Again) -> tuple[Stop | None, float]:
+        """Wait for the next attempt; return why it does not begin, if it does not, and what time it is."""
         state, begins = self._state, False
         state.waiting += 1
         try:
@@ -211,10 +223,8 @@ class Trial:
             state.waiting -= 1
             if state.budget is not None and again.paid is not None and not begins:
                 state.budget.give_back(again.paid, trio.current_time())
-        if stop is not None:
-            self._give_up(stop, error, now)
         state.retries += begins
-        return begins
+        return stop, now
 
     def succeeded(self) -> None:
         """Count a body that succeeded at last."""
