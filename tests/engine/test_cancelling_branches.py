@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -33,13 +33,11 @@ from agentflow_trio import (
     Step,
     UnknownBranchError,
     Wiring,
-    added,
     batch,
     current_step,
     each,
     flow,
     fold,
-    merged_by,
     parallel,
     race,
     step,
@@ -53,37 +51,7 @@ from agentflow_trio.testing import (
 )
 
 from .engine_kit import Recorder, picture
-
-
-@attrs.define
-class Words:
-    """A state that branches may add to at once."""
-
-    words: tuple[str, ...] = attrs.field(default=(), metadata=merged_by(added))
-
-
-Act = Callable[[], Awaitable[object]]
-
-
-def doing(name: str, act: Act) -> Step[Words, []]:
-    @step(name=name)
-    async def does(words: Words) -> None:
-        await act()
-        words.words += (name,)
-
-    return does
-
-
-def lasting(name: str, seconds: float) -> Step[Words, []]:
-    return doing(name, partial(trio.sleep, seconds))
-
-
-def row(*steps: Step[Words, []], name: str = "f") -> Flow[Words, []]:
-    @flow(name=name)
-    def made() -> Wiring[Words]:
-        return [one.then(after) for one, after in zip(steps, [*steps[1:], END], strict=True)]
-
-    return made
+from .words_kit import Act, Words, doing, lasting, row
 
 
 def at_once(*branches: Step[Words, []]) -> Flow[Words, []]:

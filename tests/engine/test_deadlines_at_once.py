@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import attrs
 import pytest
 import trio
 from outcome import Error, Value
@@ -22,52 +20,18 @@ from agentflow_trio import (
     Fold,
     Step,
     Wiring,
-    added,
     batch,
     current_step,
     each,
     flow,
     fold,
-    merged_by,
     parallel,
     race,
-    step,
 )
 from agentflow_trio.errors import Failure
 
 from .engine_kit import Recorder
-
-
-@attrs.define
-class Words:
-    """A state that branches may add to at once; ``got`` is what post got."""
-
-    words: tuple[str, ...] = attrs.field(default=(), metadata=merged_by(added))
-    got: Any = None
-
-
-Act = Callable[[], Awaitable[object]]
-
-
-def doing(name: str, act: Act) -> Step[Words, []]:
-    @step(name=name)
-    async def does(words: Words) -> None:
-        await act()
-        words.words += (name,)
-
-    return does
-
-
-def lasting(name: str, seconds: float) -> Step[Words, []]:
-    return doing(name, partial(trio.sleep, seconds))
-
-
-def row(*steps: Step[Words, []], name: str = "f") -> Flow[Words, []]:
-    @flow(name=name)
-    def made() -> Wiring[Words]:
-        return [one.then(after) for one, after in zip(steps, [*steps[1:], END], strict=True)]
-
-    return made
+from .words_kit import Words, doing, lasting, row
 
 
 class Lasting:

@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -34,13 +33,11 @@ from agentflow_trio import (
     Share,
     Step,
     Wiring,
-    added,
     batch,
     current_step,
     each,
     flow,
     fold,
-    merged_by,
     parallel,
     race,
     step,
@@ -54,37 +51,7 @@ from agentflow_trio.testing import (
 )
 
 from .engine_kit import Recorder, well_formed
-
-
-@attrs.define
-class Words:
-    """A state that branches may add to at once."""
-
-    words: tuple[str, ...] = attrs.field(default=(), metadata=merged_by(added))
-
-
-Act = Callable[[], Awaitable[object]]
-
-
-def doing(name: str, act: Act) -> Step[Words, []]:
-    @step(name=name)
-    async def does(words: Words) -> None:
-        await act()
-        words.words += (name,)
-
-    return does
-
-
-def lasting(name: str, seconds: float) -> Step[Words, []]:
-    return doing(name, partial(trio.sleep, seconds))
-
-
-def row(*steps: Step[Words, []], name: str = "f") -> Flow[Words, []]:
-    @flow(name=name)
-    def made() -> Wiring[Words]:
-        return [one.then(after) for one, after in zip(steps, [*steps[1:], END], strict=True)]
-
-    return made
+from .words_kit import Words, doing, lasting, row
 
 
 def long(name: str = "f", *, seconds: float = 2.0) -> Flow[Words, []]:
