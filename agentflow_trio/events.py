@@ -14,6 +14,9 @@ from .types import Phase
 
 __all__ = [
     "EVENT_TYPES",
+    "AlertEvent",
+    "AlertFired",
+    "AlertResolved",
     "AttemptFailed",
     "BatchDone",
     "BranchCancelled",
@@ -437,6 +440,50 @@ class RuleFailed(_GuardEvent):
     message: str
 
 
+# ---------------------------------------------------------------- what is seen across runs
+
+
+@attrs.frozen(kw_only=True)
+class _AlertEvent(_Event):
+    """What every event of an alert has. It belongs to no run: ``run_id`` and ``path`` are empty, ``seq`` is -1.
+
+    Attributes:
+        alert: the name of the rule.
+        severity: as the rule says.
+        condition: what the rule looks at (``rate(editing.error_count[60s])``).
+        value: what that is now.
+        threshold: what it is compared with.
+    """
+
+    alert: str
+    severity: str
+    condition: str
+    value: float
+    threshold: float
+    run_id: str = ""
+    seq: int = -1
+    path: str = ""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AlertFired(_AlertEvent):
+    """A condition has held for as long as its rule asks."""
+
+    event_type: ClassVar[Literal["alert_fired"]] = "alert_fired"
+
+
+@final
+@attrs.frozen(kw_only=True)
+class AlertResolved(_AlertEvent):
+    """A fired alert holds no longer. ``duration_ms``: how long it was firing."""
+
+    event_type: ClassVar[Literal["alert_resolved"]] = "alert_resolved"
+
+
+AlertEvent: TypeAlias = AlertFired | AlertResolved
+"""Any event of an alert."""
+
 GuardEvent: TypeAlias = (
     CallRejected
     | WaitStarted
@@ -484,6 +531,8 @@ ExecutionEvent: TypeAlias = (
     | ResourceOpened
     | ResourceClosed
     | RuleFailed
+    | AlertFired
+    | AlertResolved
 )
 """Any event: a closed union, so that a ``match`` over it is checked to be complete."""
 
@@ -520,6 +569,8 @@ EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
         ResourceOpened,
         ResourceClosed,
         RuleFailed,
+        AlertFired,
+        AlertResolved,
     )
 }
 """Event type, as ``node_start`` -> its class."""

@@ -6,7 +6,16 @@ Layer: above events. Nothing here runs; adapters live above.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
+from contextlib import AbstractContextManager
+from typing import (
+    TYPE_CHECKING,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    runtime_checkable,
+)
 
 from ._typing import override
 
@@ -14,13 +23,18 @@ if TYPE_CHECKING:
     from .events import ExecutionEvent
 
 __all__ = [
+    "BackgroundObserver",
     "Forkable",
     "Ids",
     "Keyed",
     "Observer",
     "SelectiveObserver",
     "Simulated",
+    "StepScope",
+    "VisitLedger",
+    "VisitRecord",
     "WallClock",
+    "Where",
 ]
 
 Own = TypeVar("Own")
@@ -50,6 +64,84 @@ class SelectiveObserver(Observer, Protocol):
     @property
     def wants(self) -> Collection[type[ExecutionEvent]]:
         """The kinds it is told of."""
+        ...
+
+
+class VisitRecord(NamedTuple):
+    """A visit that began and ended well, with nothing in between that anybody would tell.
+
+    Attributes:
+        flow: the name of the run's flow.
+        node: where, without visit numbers, below the flow (``editing/review``).
+        exit: the action; None for a step without exits.
+        seconds: how long it took.
+    """
+
+    flow: str
+    node: str
+    exit: str | None
+    seconds: float
+
+
+@runtime_checkable
+class VisitLedger(Observer, Protocol):
+    """An observer that is content with a line in a ledger for a plain visit that ended well.
+
+    For each such visit it gets a `VisitRecord` instead of `NodeStarted`, `NodeSucceeded` and `Routed`: no event is built
+    for it. It hears all other events as they happen. It must read its ledger before it answers questions.
+    """
+
+    @property
+    def ledger(self) -> list[tuple[str, str, str | None, float]]:
+        """Where the engine appends a `VisitRecord`, as a plain tuple; always the same list."""
+        ...
+
+    def settle(self) -> None:
+        """Take what is in the ledger into account, and empty it; called now and then, and when a run ends."""
+        ...
+
+
+class Where(NamedTuple):
+    """A stretch of a run that a `StepScope` surrounds.
+
+    Attributes:
+        kind: what it is a stretch of.
+        run_id: the run.
+        flow: the name of its flow.
+        path: where (``editorial/editing/review#2``, ``digest/condense[17]``); the flow's name for the run itself.
+        visit: which visit of the step, from 1.
+        attempt: which attempt, from 1.
+        item: which item, from 0; None outside of items.
+    """
+
+    kind: Literal["run", "step", "item", "attempt"]
+    run_id: str
+    flow: str
+    path: str
+    visit: int
+    attempt: int
+    item: int | None
+
+
+@runtime_checkable
+class StepScope(Protocol):
+    """What surrounds the run, each visit, each item and each attempt of a retried step, in the very task that makes it.
+
+    So it can set context variables, which an observer in another task cannot: those of a log, the current span of a trace.
+    Child tasks and threads inherit them. An observer that has this method is asked, too.
+    """
+
+    def around(self, where: Where, /) -> AbstractContextManager[object]:
+        """Return what is entered before and left after, also by an exception; it cannot swallow one. Not a checkpoint."""
+        ...
+
+
+@runtime_checkable
+class BackgroundObserver(Observer, Protocol):
+    """An observer with a task of its own, for what happens when nothing happens: time passes."""
+
+    async def watch(self, tell: Callable[[ExecutionEvent], None], /) -> None:
+        """Called when an engine opens; cancelled when its last run has ended. *tell* passes events to all its observers."""
         ...
 
 

@@ -13,6 +13,9 @@ import pytest
 from agentflow_trio import events
 from agentflow_trio.events import (
     EVENT_TYPES,
+    AlertEvent,
+    AlertFired,
+    AlertResolved,
     AttemptFailed,
     BatchDone,
     BranchCancelled,
@@ -172,6 +175,26 @@ EVENTS: Final[list[tuple[type[ExecutionEvent], dict[str, Any], Mapping[str, str]
             (RuleFailed, {"error": "E", "message": "m"}, {"error": "E", "message": "m"}),
         )
     ),
+    *(
+        (
+            kind,
+            {
+                "alert": "errors",
+                "severity": "page",
+                "condition": "f.error_count",
+                "value": 4.0,
+                "threshold": 3.0,
+            },
+            {
+                "alert": "errors",
+                "severity": "page",
+                "condition": "f.error_count",
+                "value": "4.0",
+                "threshold": "3.0",
+            },
+        )
+        for kind in (AlertFired, AlertResolved)
+    ),
 ]
 each_event = pytest.mark.parametrize(
     ("kind", "fields", "metadata"),
@@ -233,6 +256,18 @@ def test_a_guard_alone_knows_of_no_run() -> None:
     assert {*get_args(GuardEvent)} < {*get_args(ExecutionEvent)}
 
 
+def test_an_alert_belongs_to_no_run() -> None:
+    said: dict[str, Any] = {
+        "alert": "a",
+        "severity": "warning",
+        "condition": "f.x",
+        "value": 2.0,
+    }
+    event = AlertFired(timestamp=1.0, threshold=1.0, **said)
+    assert (event.run_id, event.seq, event.path, event.node_id) == ("", -1, "", "")
+    assert {*get_args(AlertEvent)} < {*get_args(ExecutionEvent)}
+
+
 def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
     union = get_args(ExecutionEvent)
     exported = [
@@ -274,6 +309,8 @@ def test_the_union_is_closed_and_every_kind_has_a_type_of_its_own() -> None:
         "resource_opened",
         "resource_closed",
         "rule_failed",
+        "alert_fired",
+        "alert_resolved",
     ]
 
 

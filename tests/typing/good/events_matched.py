@@ -10,6 +10,8 @@ from attrs import define
 
 from agentflow_trio import END, Engine, Wiring, current_step, flow, step
 from agentflow_trio.events import (
+    AlertFired,
+    AlertResolved,
     AttemptFailed,
     BatchDone,
     BranchCancelled,
@@ -106,6 +108,9 @@ def told(event: ExecutionEvent) -> str:
             return f"{limit}"
         case CallTimedOut(seconds=seconds):
             return f"{seconds}"
+        case AlertFired(alert=alert, value=value) | AlertResolved(alert=alert, value=value):
+            assert_type(value, float)
+            return f"{alert}: {value}"
         case _:
             assert_never(event)
 
