@@ -5,7 +5,6 @@ Layer: cli. Rule: a line is in the file before the run goes on, so that the file
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import final
 
 from ..events import ExecutionEvent
+from ..observe import write_event
 from ..ports import Observer
 from ._exit import UsageError
 
@@ -57,18 +57,8 @@ class EventLog:
 
     def observe(self, event: ExecutionEvent) -> None:
         """Write *event*; after a failure nothing more, so that no gap is hidden."""
-        record = {
-            "event_type": event.event_type,
-            "seq": event.seq,
-            "path": event.path,
-            "node_id": event.node_id,
-            "timestamp": event.timestamp,
-            "duration_ms": event.duration_ms,
-            "run_id": event.run_id,
-            "metadata": event.metadata,
-        }
         if self.failure is None:
             try:
-                self._file.write(json.dumps(record).encode() + b"\n")
+                self._file.write(write_event(event).encode() + b"\n")
             except OSError as error:
                 self.failure = error

@@ -348,6 +348,7 @@ def test_every_event_is_a_line_of_json_with_all_its_fields(project: Project) -> 
         "node_id": "review",
         "run_id": answer.data["run_id"],
         "metadata": {"exit": "approved"},
+        "fields": {"exit": "approved"},
     }
 
 

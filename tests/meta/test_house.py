@@ -124,7 +124,7 @@ def test_no_module_imports_the_root() -> None:
 
 INITS: Final = [path for path in MODULES if path.name == "__init__.py"]
 
-LAZY_PACKAGES: Final = ["engine", "flow", "robustness"]
+LAZY_PACKAGES: Final = ["engine", "flow", "observe", "robustness"]
 LAZY: Final = re.compile(r"__getattr__ = lazily\(__name__, (?P<homes>.+)\)", re.DOTALL)
 
 
