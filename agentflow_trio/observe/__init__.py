@@ -9,15 +9,33 @@ from typing import TYPE_CHECKING
 from .._lazy import lazily
 
 if TYPE_CHECKING:
+    from ._audit import AuditInUseError, AuditTrail, verify_audit
+    from ._audit_core import AuditBrokenError, AuditHead, AuditRecord
     from ._event_lines import EventLineError, read_events, write_event
 else:
     __getattr__ = lazily(
         __name__,
         {
+            "AuditBrokenError": "._audit_core",
+            "AuditHead": "._audit_core",
+            "AuditInUseError": "._audit",
+            "AuditRecord": "._audit_core",
+            "AuditTrail": "._audit",
             "EventLineError": "._event_lines",
             "read_events": "._event_lines",
+            "verify_audit": "._audit",
             "write_event": "._event_lines",
         },
     )
 
-__all__ = ["EventLineError", "read_events", "write_event"]
+__all__ = [
+    "AuditBrokenError",
+    "AuditHead",
+    "AuditInUseError",
+    "AuditRecord",
+    "AuditTrail",
+    "EventLineError",
+    "read_events",
+    "verify_audit",
+    "write_event",
+]

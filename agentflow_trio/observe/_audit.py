@@ -1,0 +1,291 @@
+"""Where an audit trail is kept: a file that is only ever appended to, or memory.
+
+Layer: observe. Rules: a record is written whole, by one call of the system, or not at all; what cannot be written is
+raised, so that a decision that nobody would learn of need not be taken. Nothing here is a checkpoint.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol, Self, final
+
+from .._typing import override
+from ..errors import AgentFlowError
+from ..ports import WallClock
+from ._audit_core import (
+    AuditBrokenError,
+    AuditHead,
+    AuditRecord,
+    checked,
+    digester,
+    make_record,
+    read_line,
+    write_line,
+)
+
+__all__ = ["AuditInUseError", "AuditTrail", "verify_audit"]
+
+
+@final
+class AuditInUseError(AgentFlowError):
+    """Another trail writes to the same file, in this process or in another.
+
+    Attributes:
+        path: the file.
+    """
+
+    path: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.path} is being written to by somebody else; give each process a trail of its own"
+
+
+@final
+class AuditTrail:
+    """Security events, each with the digest of the one before it: what was changed afterwards is found.
+
+    ``with AuditTrail("audit.jsonl", key=key) as trail:``, then ``trail.record(...)`` for each decision, before it takes
+    effect. Threads may share one. Without a key, who can write to the file can write a whole new chain; with one, that
+    needs the key as well. See `verify_audit` for what is found and what is not.
+    """
+
+    def __init__(
+        self,
+        path: Path | str | None = None,
+        *,
+        key: bytes | None = None,
+        head: AuditHead | None = None,
+        redact: Callable[[str], str] | None = None,
+        fsync: bool = False,
+        wall_clock: WallClock | None = None,
+    ) -> None:
+        """Open the trail in the file at *path*, and check all that is in it, 20 us for each record.
+
+        Args:
+            path: made if it is not there, readable for its owner only. None: the trail is kept in memory.
+            key: secret bytes, 16 or more, that the digests are made with; they are in none of the records.
+            head: what the trail had come to when it was last noted, if it was.
+            redact: applied to every text before it is written.
+            fsync: wait after each record until the disk has it, milliseconds; otherwise a failure of the whole machine
+                may cost the last seconds. What is written survives the end of the process in either case.
+            wall_clock: the machine's by default.
+
+        Raises:
+            ValueError: the key is too short.
+            AuditInUseError: another trail has the file open.
+            AuditBrokenError: what is in the file is not what was written; nothing is appended to that.
+            OSError: it cannot be opened.
+        """
+        self._digest = digester(key)
+        self._redact = redact
+        self._now = time.time if wall_clock is None else wall_clock.now  # noqa: TID251 - for people, and from any thread
+        self._lock = threading.Lock()
+        self._store: _Store = _Memory() if path is None else _File(Path(path), fsync=fsync)
+        try:
+            self._head = checked(self._store.placed(), digest=self._digest, head=head)
+        except BaseException:
+            self._store.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let others have it. May be called again. Not a checkpoint."""
+        with self._lock:
+            self._store.close()
+
+    @property
+    def head(self) -> AuditHead:
+        """How far it has come; note it where who can write to the file cannot."""
+        return self._head
+
+    @property
+    def records(self) -> tuple[AuditRecord, ...]:
+        """All records, of a file read anew.
+
+        Raises:
+            AuditBrokenError: what is in the file is not what was written.
+        """
+        with self._lock:
+            return tuple(record for _, record in self._store.placed())
+
+    def record(self, *, who: str, what: str, resource: str, decision: str) -> AuditRecord:
+        """Append a record and return it, as written. Not a checkpoint; some 20 us, with ``fsync`` milliseconds.
+
+        Raises:
+            OSError: it cannot be written; the file is as it was before.
+            AuditBrokenError: somebody else has changed the file meanwhile.
+            ValueError: a field is no text, or the trail is closed.
+        """
+        texts = {"who": who, "what": what, "resource": resource, "decision": decision}
+        with self._lock:
+            record = make_record(
+                self._head, texts, self._now(), digest=self._digest, redact=self._redact
+            )
+            self._store.append(record)
+            self._head = AuditHead(record.seq + 1, record.digest)
+        return record
+
+
+def verify_audit(
+    source: Path | str | Iterable[AuditRecord],
+    *,
+    key: bytes | None = None,
+    head: AuditHead | None = None,
+) -> AuditHead:
+    """Check every record of a trail, in its file or as records, and return its head. Not a checkpoint.
+
+    Found is any record that was changed, removed, inserted, repeated or moved, and a line that was cut off. What was
+    taken from the end is found only with a *head* that was noted before; a chain that was written anew, all of it, only
+    with a *head* or a *key*.
+
+    Args:
+        source: the file, which may be in use, or the records.
+        key: that of the trail.
+        head: what the trail had come to at some time before; it may have gone on since.
+
+    Raises:
+        AuditBrokenError: something is wrong; it names the first place.
+        OSError: the file cannot be read.
+    """
+    digest = digester(key)
+    if not isinstance(source, str | Path):
+        return checked(_numbered(source), digest=digest, head=head)
+    path = Path(source)
+    with path.open("rb") as lines:
+        return checked(_placed(path, lines), digest=digest, head=head)
+
+
+def _numbered(records: Iterable[AuditRecord]) -> Iterator[tuple[str, AuditRecord]]:
+    return ((f"record {number}", record) for number, record in enumerate(records))
+
+
+def _placed(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, AuditRecord]]:
+    """The records in a file, each with its file and line."""
+    whole = 0
+    for number, line in enumerate(lines):
+        place = f"{path}:{number + 1}"
+        record = read_line(line)
+        if record is None:
+            if line.endswith(b"\n"):
+                raise AuditBrokenError(
+                    place=place,
+                    number=number,
+                    kind="unreadable",
+                    reason="this is no line of an audit trail",
+                )
+            reason = (
+                f"it is cut off in the middle of a line; whole records end at byte {whole}: "
+                f"truncate -s {whole} {path}  lets the trail go on from there"
+            )
+            raise AuditBrokenError(place=place, number=number, kind="cut off", reason=reason)
+        whole += len(line)
+        yield place, record
+
+
+# ---------------------------------------------------------------- where records are
+
+
+class _Store(Protocol):
+    def placed(self) -> Iterator[tuple[str, AuditRecord]]:
+        """All records, each with its place in words."""
+        ...
+
+    def append(self, record: AuditRecord) -> None:
+        """Keep *record*."""
+        ...
+
+    def close(self) -> None:
+        """Take no more."""
+        ...
+
+
+@final
+class _Memory:
+    def __init__(self) -> None:
+        self._records: list[AuditRecord] = []
+        self._open = True
+
+    def placed(self) -> Iterator[tuple[str, AuditRecord]]:
+        return _numbered(self._records)
+
+    def append(self, record: AuditRecord) -> None:
+        if not self._open:
+            raise ValueError("AuditTrail: it is closed")
+        self._records.append(record)
+
+    def close(self) -> None:
+        self._open = False
+
+
+@final
+class _File:
+    """A file with one writer, who knows how long it is."""
+
+    def __init__(self, path: Path, *, fsync: bool) -> None:
+        self._path = path
+        self._fsync = fsync
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._file = os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
+        try:
+            _lock(self._file.fileno(), path)
+        except BaseException:
+            self._file.close()
+            raise
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    def placed(self) -> Iterator[tuple[str, AuditRecord]]:
+        self._file.seek(0)
+        with open(self._file.fileno(), "rb", closefd=False) as lines:
+            yield from _placed(self._path, lines)
+
+    def append(self, record: AuditRecord) -> None:
+        if self._file.closed:
+            raise ValueError(f"AuditTrail: {self._path} is closed")
+        file, line = self._file.fileno(), write_line(record)
+        found = os.fstat(file)
+        if found.st_size != self._size or not found.st_nlink:
+            reason = (
+                "the file was removed"
+                if not found.st_nlink
+                else f"it has {found.st_size} bytes, and we left it with {self._size}"
+            )
+            raise AuditBrokenError(
+                place=str(self._path), number=record.seq, kind="changed", reason=reason
+            )
+        try:
+            self._write(file, line)
+        except BaseException:
+            os.ftruncate(file, self._size)
+            raise
+        self._size += len(line)
+
+    def _write(self, file: int, line: bytes) -> None:
+        if os.write(file, line) != len(line):  # a disk that is nearly full takes a part
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        if self._fsync:
+            os.fsync(file)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        import fcntl  # noqa: PLC0415 - where there is none, only a change of the file's size tells of another writer
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise AuditInUseError(path=str(path)) from error
