@@ -90,7 +90,7 @@ class MetricsCollector:
         ledger: where the engine writes plain visits; see `VisitLedger`.
     """
 
-    name: Final = "metrics"
+    name: str = "metrics"
 
     def __init__(
         self, *, buckets: Sequence[float] = DURATIONS, max_series: int = 2_000
