@@ -58,7 +58,18 @@ from .errors import (
 from .flow import Edge, Flow, ItemPolicies, Node, Step, Wiring, Work, flow, step
 from .robustness import Fallback
 from .state import SharedState, StateKey, added, fork, latest, merge, merged_by, summed
-from .types import END, Count, Exit, Next, Resource, RunResult, Share, Stream
+from .types import (
+    END,
+    Count,
+    Exit,
+    Next,
+    Resource,
+    RunResult,
+    Secret,
+    Share,
+    Stream,
+    sensitive,
+)
 
 if TYPE_CHECKING:
     from .engine import (
@@ -76,6 +87,7 @@ if TYPE_CHECKING:
         VisitSnapshot,
     )
     from .flow import Fold, Source, batch, each, fold, parallel, race
+    from .redaction import Redactor
     from .robustness import (
         AdaptiveTimeout,
         BreakerState,
@@ -122,6 +134,7 @@ else:
             "Rate": ".robustness",
             "RateLimiter": ".robustness",
             "RecoveryRule": ".robustness",
+            "Redactor": ".redaction",
             "ResourcePool": ".robustness",
             "Retry": ".robustness",
             "RetryBudget": ".robustness",
@@ -209,6 +222,7 @@ __all__ = [
     "RateLimitedError",
     "RateLimiter",
     "RecoveryRule",
+    "Redactor",
     "RejectedError",
     "Resource",
     "ResourceError",
@@ -220,6 +234,7 @@ __all__ = [
     "RunCancelledError",
     "RunResult",
     "RunSnapshot",
+    "Secret",
     "SelfWaitError",
     "Share",
     "SharedState",
@@ -265,6 +280,7 @@ __all__ = [
     "open_pool",
     "parallel",
     "race",
+    "sensitive",
     "step",
     "summed",
 ]

@@ -5,8 +5,21 @@ Layer: the lowest. Imports attrs only.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
+from types import MappingProxyType
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    NoReturn,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    final,
+)
 
 import attrs
 
@@ -21,9 +34,13 @@ __all__ = [
     "Phase",
     "Resource",
     "RunResult",
+    "Secret",
     "Share",
     "Stream",
     "Trail",
+    "is_sensitive",
+    "secrets_alive",
+    "sensitive",
 ]
 
 State = TypeVar("State")
@@ -152,6 +169,110 @@ class Share:
     """
 
     most: float = attrs.field(validator=_share)
+
+
+# ---------------------------------------------------------------- what must not be shown
+
+sensitive: Final[Mapping[str, bool]] = MappingProxyType({"agentflow_trio.sensitive": True})
+"""Marks a field of a state whose value must not be shown: ``api_key: str = field(metadata=sensitive)``.
+
+What runs tell (events, reports, the texts of our errors, the command line) has ``***`` in place of the value, and so has
+the JSON of the codec. The value itself stays what it is; ``repr`` of a state is attrs': add ``repr=False`` there, or use
+a `Secret`. With a rule for merges: ``field(metadata={**sensitive, **merged_by(latest)})``.
+"""
+
+
+def is_sensitive(field: attrs.Attribute[Any]) -> bool:
+    """Whether *field* was marked as `sensitive`."""
+    return "agentflow_trio.sensitive" in field.metadata
+
+
+@final
+class Secret:
+    """A text that is never printed, formatted, logged or pickled: ``Secret("sk-...")``; `reveal` gives it.
+
+    ``repr``, ``str`` and ``format`` give ``Secret('***')``. As long as one lives, what runs tell has ``***`` wherever its
+    text would stand. Secrets of one text are equal (compared in constant time) and have one hash. Copies and forks are
+    the secret itself.
+
+    Raises:
+        TypeError: the value is no text. Also when it is pickled: pass the text, where that must be.
+        ValueError: the text is empty.
+    """
+
+    __slots__ = ("__weakref__", "_value")
+
+    _value: str
+
+    def __init__(self, value: str, /) -> None:
+        # neither error says what it was given
+        if type(value) is not str:
+            raise TypeError(
+                f"a Secret is made of a str, not of a value of {type(value).__name__}"
+            )
+        if not value:
+            raise ValueError(
+                "a Secret must not be empty; is the variable that it was read from set?"
+            )
+        object.__setattr__(self, "_value", value)
+        key = id(self)
+        _ALIVE[key] = weakref.ref(self, lambda _: _ALIVE.pop(key, None))
+
+    def reveal(self) -> str:
+        """The text. Whoever calls this says by it that here it may be seen."""
+        return self._value
+
+    @override
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    @override
+    def __format__(self, spec: str, /) -> str:
+        return format(str(self), spec)
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        from hmac import compare_digest  # noqa: PLC0415 - 2 ms of import for what few programs do
+
+        return compare_digest(self._value.encode(*_ANY_TEXT), other._value.encode(*_ANY_TEXT))
+
+    @override
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    @override
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a Secret cannot be changed; make another")
+
+    @override
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a Secret cannot be changed; make another")
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object, /) -> Secret:
+        return self
+
+    @override
+    def __reduce_ex__(self, protocol: object, /) -> NoReturn:
+        raise TypeError(
+            "a Secret is not pickled; pass its reveal() where the text itself must go"
+        )
+
+
+_ALIVE: Final[dict[int, weakref.ref[Secret]]] = {}
+"""By id, not by value: of two equal secrets one may die before the other."""
+
+_ANY_TEXT: Final = ("utf-8", "surrogatepass")
+
+
+def secrets_alive() -> tuple[str, ...]:
+    """The texts of all secrets that are alive in this process, for those who keep them from being shown."""
+    alive = [ref() for ref in [*_ALIVE.values()]]
+    return tuple(secret.reveal() for secret in alive if secret is not None)
 
 
 class Trail(Protocol):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..errors import Problem, StateTypeError
+from ..types import Secret
 
 __all__ = [
     "CACHED_HASH",
@@ -59,7 +60,7 @@ SHARED: Final[set[type]] = {
         type(NotImplemented),
     ),
     *(re.Pattern, object, type, types.ModuleType, types.GenericAlias, types.UnionType),
-    *(types.FunctionType, types.BuiltinFunctionType, Missing),
+    *(types.FunctionType, types.BuiltinFunctionType, Missing, Secret),
 }
 """Classes whose instances cannot change, nor anything in them; enums, paths and the like are added when they are met.
 

@@ -1,0 +1,232 @@
+"""What is hidden in texts, and that nothing else changes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentflow_trio import Redactor, Secret
+from agentflow_trio.redaction import SECRET_NAMES
+
+PLAIN = Redactor(standard=False)
+
+PEM = """-----BEGIN RSA PRIVATE KEY-----
+MIIEpAIBAAKCAQEA
+-----END RSA PRIVATE KEY-----"""
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("authorization: basic dXNlcjpwdw==", "authorization: basic ***"),
+        ("{'Authorization': 'Token abc'}", "{'Authorization': 'Token ***'}"),
+        ("[(b'authorization', b'Bearer abc')]", "[(b'authorization', b'Bearer ***')]"),
+        ("sent Bearer 0123456789abcdef.", "sent Bearer ***"),
+        ("postgres://ada:pa/ss@db/x", "postgres://ada:pa/ss@db/x"),
+        ("postgres://ada:p@ss@db:5432/x", "postgres://ada:***@db:5432/x"),
+        ("redis://:hunter@localhost", "redis://:***@localhost"),
+        ("GET /x?api_key=abc&page=2", "GET /x?api_key=***&page=2"),
+        ("connect(password='a \\'b', port=1)", "connect(password='***', port=1)"),
+        ('{"client_secret": "ab\\"c", "n": 1}', '{"client_secret": "***", "n": 1}'),
+        ("{'access_token': b'abc'}", "{'access_token': b'***'}"),
+        ("MY_API_KEY = abc", "MY_API_KEY = ***"),
+        ("Login(pwd=abc, x=1)", "Login(pwd=***, x=1)"),
+        (f"key:\n{PEM}\nend", "key:\n***\nend"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE", "***"),
+        (f"got {JWT}!", "got ***!"),
+        ("key sk-proj-abcdefgh12345678 refused", "key *** refused"),
+        ("rk_live_0123456789abcdef", "***"),
+        ("ghp_0123456789abcdefghij", "***"),
+        ("github_pat_0123456789abcdefghij", "***"),
+        ("glpat-0123456789abcdefghij", "***"),
+        ("AKIAIOSFODNN7EXAMPLE", "***"),
+        ("xoxb-0123456789-abc", "***"),
+        (f"AIza{'x' * 35}", "***"),
+    ],
+)
+def test_what_is_surely_a_secret_by_its_looks_is_hidden(text: str, shown: str) -> None:
+    assert Redactor().text(text) == shown
+    assert PLAIN.text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KeyError: 'key'",
+        "unexpected token: '}' at line 3",
+        "wrong password: try again",
+        "max_tokens=100, token_count=7",
+        "connect(password=None, token=True)",
+        "Basic understanding of bearer bonds",
+        "sk-learn-compatible-estimators-are-fine",
+        "https://example.com:8080/a@b",
+        "see https://example.com/?page=2#top",
+        "AKIAtoo-short, eyJ.a, xoxo-",
+        "the authorization failed",
+        "-----BEGIN CERTIFICATE-----",
+        "",
+    ],
+)
+def test_a_text_without_secrets_comes_back_as_it_is(text: str) -> None:
+    assert Redactor().text(text) is text
+
+
+def test_the_text_of_a_secret_is_hidden_in_whatever_way_it_is_written() -> None:
+    value = "päss/word+\"'\\n\n7"
+    secret = Secret(value)
+    data = value.encode()
+    for written in (
+        value,
+        repr(value),
+        ascii(value),
+        repr(data),
+        json.dumps(value),
+        json.dumps(value, ensure_ascii=False),
+        quote(value),
+        quote(value, safe=""),
+        quote_plus(value),
+    ):
+        shown = PLAIN.text(f"<{written}>")
+        assert "ss" not in shown
+        assert "***" in shown
+        assert len(shown) <= 8
+    for before in (b"", b"u:", b"us:", b"use:"):
+        for code in (base64.b64encode, base64.urlsafe_b64encode):
+            coded = code(before + data + b"!").decode()
+            shown = PLAIN.text(coded)
+            assert shown.count("***") == 1
+            assert len(shown) <= len(before) * 2 + 9
+    assert secret.reveal() == value
+
+
+def test_a_secret_is_looked_for_as_long_as_one_of_its_text_lives() -> None:
+    one, two = Secret("correct horse"), Secret("correct horse")
+    assert PLAIN.text("a correct horse!") == "a ***!"
+    del one
+    assert PLAIN.text("a correct horse!") == "a ***!"
+    del two
+    assert PLAIN.text("a correct horse!") == "a correct horse!"
+
+
+def test_what_is_too_short_is_not_looked_for() -> None:
+    short, long = Secret("abc"), Secret("abcd")
+    assert PLAIN.text("abc abcd") == "abc ***"
+    assert (short.reveal(), long.reveal()) == ("abc", "abcd")
+    assert PLAIN.text("xyz wxyz", also=["xyz", "wxyz"]) == "xyz ***"
+
+
+def test_what_overlaps_or_touches_is_hidden_as_one() -> None:
+    also = ["abcdef", "defghi", "jklm"]
+    assert PLAIN.text("-abcdefghi-", also=also) == "-***-"
+    assert PLAIN.text("-abcdefghijklm-", also=also) == "-***-"
+    assert PLAIN.text("-abcdef-jklm", also=also) == "-***-***"
+    assert PLAIN.text("abababab", also=["abab"]) == "***"
+    assert PLAIN.text("abcdefgh", also=["abcdefgh", "cdef"]) == "***"
+
+
+def test_patterns_hide_what_they_match_or_their_group() -> None:
+    redactor = Redactor(patterns=(r"id-\d+", r"pin (?P<secret>\d*)"), placeholder="[hidden]")
+    assert redactor.text("id-12 has pin 34") == "[hidden] has pin [hidden]"
+    assert redactor.text("pin none") == "pin none"
+    assert Redactor(patterns=(r"x*",)).text("axxb") == "a***b"
+
+
+def test_variables_are_hidden_by_name_and_as_they_are_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    redactor = Redactor(environment=SECRET_NAMES)
+    monkeypatch.setenv("MY_API_TOKEN", "first value")
+    monkeypatch.setenv("db_password_2", "pass word")
+    monkeypatch.setenv("OTHER", "no secret")
+    assert redactor.text("first value, pass word, no secret") == "***, ***, no secret"
+    monkeypatch.setenv("MY_API_TOKEN", "other value")
+    assert redactor.text("first value, other value") == "first value, ***"
+    monkeypatch.setenv("MY_API_TOKEN", "12345")
+    assert redactor.text("12345") == "12345"
+    monkeypatch.setenv("MY_API_TOKEN", "123456")
+    assert redactor.text("123456") == "***"
+    assert PLAIN.text("pass word") == "pass word"
+
+
+def test_rules_that_feed_one_another_leave_nothing() -> None:
+    redactor = Redactor(patterns=(r"\*+",))
+    assert redactor.text("*****", also=["****"]) == "***"
+    assert Redactor(placeholder="[redacted]").text("is redacted", also=["redacted"]) == (
+        "is redacted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"patterns": ("(",)}, ValueError, r"'\(' is no regular expression: missing"),
+        ({"patterns": "abc"}, TypeError, "patterns must be a tuple of texts, not empty"),
+        ({"patterns": ("",)}, TypeError, "found a value of str"),
+        ({"environment": (7,)}, TypeError, "environment must be .* found a value of int"),
+        ({"placeholder": ""}, ValueError, "placeholder must be a text"),
+        ({"placeholder": 7}, ValueError, "placeholder must be a text"),
+    ],
+)
+def test_nonsense_is_refused(
+    wrong: dict[str, object], error: type[Exception], text: str
+) -> None:
+    make: Any = Redactor
+    with pytest.raises(error, match=text):
+        make(**wrong)
+
+
+def test_it_is_a_frozen_value_that_can_be_pickled() -> None:
+    redactor = Redactor(patterns=("a+",), environment=("*_KEY",), placeholder="-")
+    again = pickle.loads(pickle.dumps(redactor))
+    assert again == redactor
+    assert again.text("baab") == "b-b"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(redactor, "placeholder", "")  # noqa: B010 - a checker refuses the plain form
+
+
+SECRETS = st.lists(st.text('ab*k=-sé1"', min_size=4, max_size=8), max_size=3)
+TEXTS = st.text('ab*k=-sé1" ', max_size=40)
+REDACTORS = st.sampled_from([
+    Redactor(),
+    PLAIN,
+    Redactor(patterns=(r"a+b", r"\*k", r"(?<=\*)-")),
+    Redactor(patterns=(r"k=(?P<secret>\w+)",), placeholder="[b]"),
+])
+
+
+@given(REDACTORS, TEXTS, SECRETS)
+def test_hiding_twice_is_hiding_once(
+    redactor: Redactor, text: str, also: Sequence[str]
+) -> None:
+    once = redactor.text(text, also=also)
+    assert redactor.text(once, also=also) == once
+
+
+@given(st.sampled_from([Redactor(), PLAIN]), st.lists(TEXTS, min_size=2), SECRETS)
+def test_no_planted_secret_survives(
+    redactor: Redactor, around: Sequence[str], also: Sequence[str]
+) -> None:
+    text = "".join(
+        f"{piece}{also[at % len(also)] if also else ''}" for at, piece in enumerate(around)
+    )
+    shown = redactor.text(text, also=also)
+    assert [secret for secret in also if secret in shown] == []
+
+
+@given(st.text(), SECRETS)
+def test_what_holds_nothing_is_unchanged(text: str, also: Sequence[str]) -> None:
+    if not any(secret in text for secret in also):
+        forms = PLAIN.text(text, also=also)
+        assert forms == text or any(len(secret) >= 4 for secret in also)
+    assert PLAIN.text(text) is text
