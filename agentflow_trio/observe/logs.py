@@ -1,0 +1,253 @@
+"""Logs, through structlog: the home of that import. One record per event, and fields for what nodes log themselves.
+
+Layer: observe. Rules: nothing is configured for the whole program; a logger made here raises nothing at whoever logs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Protocol, TextIO, final
+
+import structlog
+from structlog.contextvars import (
+    bind_contextvars,
+    get_contextvars,
+    reset_contextvars,
+    unbind_contextvars,
+)
+from structlog.processors import ExceptionRenderer, StackInfoRenderer, add_log_level
+from structlog.typing import FilteringBoundLogger, Processor
+
+from ..events import ExecutionEvent, RunEnded, RunStarted
+from ..ports import Where
+from ._log_core import BY_OUTCOME, LEVELS, NUMBERS, Level, fields_of
+from ._log_lines_core import console_line, iso, json_line, ordered
+from ._wall import RunTime, WallTimes
+
+__all__ = ["LEVELS", "EventLogger", "Level", "Logs", "console_logger", "json_logger"]
+
+
+class EventLogger(Protocol):
+    """What records are given to: any bound logger of structlog."""
+
+    def log(self, level: int, event: str, **fields: object) -> object:
+        """Log *event* at a level of ``logging``."""
+        ...
+
+
+# Blank names are bound and at once unbound, so that leaving restores what was there before.
+_BLANK: Final = dict.fromkeys(
+    ("run_id", "seq", "flow", "path", "node_id", "visit", "attempt", "item"), None
+)
+_NOW: Final[ContextVar[RunTime | None]] = ContextVar(
+    "agentflow_trio.observe.logs", default=None
+)
+
+
+@final
+class Logs:
+    """Logs every event, and has what nodes log say where: ``Engine(observers=[Logs(json_logger(sys.stderr))])``.
+
+    Inside of nodes, their child tasks and their threads every record has ``run_id``, ``flow``, ``path``, ``visit``,
+    ``attempt`` and, in an item, ``item``, through `structlog.contextvars`.
+
+    Attributes:
+        name: what reports call it.
+        wants: the kinds of events at or above the level, and those that begin and end a run.
+    """
+
+    name = "logs"
+
+    def __init__(
+        self,
+        logger: EventLogger | None = None,
+        *,
+        level: Level = "info",
+        levels: Mapping[type[ExecutionEvent], Level] | None = None,
+    ) -> None:
+        """Set where records go, and which there are.
+
+        Args:
+            logger: a bound logger of structlog; by default the one that the application configured.
+            level: events below it are not logged, and not even built if nobody else wants them.
+            levels: the levels of some kinds of events, for those of the table.
+
+        Raises:
+            ValueError: there is no such level.
+        """
+        _check("level", level)
+        by_kind, by_outcome = dict(LEVELS), dict(BY_OUTCOME)
+        for kind, given in () if levels is None else levels.items():
+            _check(f"levels[{kind.__name__}]", given)
+            by_kind[kind] = given
+            if kind is RunEnded:
+                by_outcome = dict.fromkeys(BY_OUTCOME, given)
+        self._logger: EventLogger = logger or structlog.get_logger("agentflow_trio")
+        self._levels = {kind: NUMBERS[given] for kind, given in by_kind.items()}
+        self._ends = {outcome: NUMBERS[given] for outcome, given in by_outcome.items()}
+        self._least = NUMBERS[level]
+        self._times = WallTimes()
+        loud = (kind for kind, number in self._levels.items() if number >= self._least)
+        self.wants: frozenset[type[ExecutionEvent]] = frozenset({*loud, RunStarted, RunEnded})
+
+    def observe(self, event: ExecutionEvent, /) -> None:
+        """Log *event*, if its level is high enough."""
+        if isinstance(event, RunStarted):
+            self._times.begin(event)
+        number = self._number(event)
+        if number >= self._least:
+            fields = fields_of(event)
+            hidden = (
+                _bind({})
+            )  # its own fields are all there is to say: it may be told elsewhere
+            try:
+                self._logger.log(
+                    number, event.event_type, timestamp=iso(self._times.at(event)), **fields
+                )
+            finally:
+                reset_contextvars(**hidden)
+        if isinstance(event, RunEnded):
+            self._times.forget(event.run_id)
+
+    def _number(self, event: ExecutionEvent) -> int:
+        if isinstance(event, RunEnded):
+            return self._ends[event.outcome]
+        return self._levels[type(event)]
+
+    def around(self, where: Where, /) -> AbstractContextManager[object]:
+        """Bind where it is in the context, and restore what was there before."""
+        return _Bound(where, self._times)
+
+
+@final
+class _Bound:
+    """One stretch of a run, as context variables."""
+
+    __slots__ = ("_fields", "_now", "_time", "_tokens")
+
+    def __init__(self, where: Where, times: WallTimes) -> None:
+        fields: dict[str, object] = {
+            "run_id": where.run_id,
+            "flow": where.flow,
+            "path": where.path,
+        }
+        if where.kind != "run":
+            fields["visit"], fields["attempt"] = where.visit, where.attempt
+            if where.item is not None:
+                fields["item"] = where.item
+        self._fields = fields
+        self._time = times.of_run(where.run_id)
+
+    def __enter__(self) -> None:
+        self._tokens = _bind(self._fields)
+        self._now: Token[RunTime | None] = _NOW.set(self._time)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+        /,
+    ) -> None:
+        _NOW.reset(self._now)
+        reset_contextvars(**self._tokens)
+
+
+def _bind(fields: Mapping[str, object]) -> Mapping[str, Token[Any]]:
+    """Bind *fields*, and hide the other names that are bound here."""
+    tokens = bind_contextvars(**{**_BLANK, **fields})
+    unbind_contextvars(*(name for name in _BLANK if name not in fields))
+    return tokens
+
+
+def _check(argument: str, level: str) -> None:
+    if level not in NUMBERS:
+        known = ", ".join(NUMBERS)
+        raise ValueError(f"Logs: {argument} must be one of {known}, not {level!r}")
+
+
+# ---------------------------------------------------------------- loggers
+
+
+def console_logger(file: TextIO) -> FilteringBoundLogger:
+    """Make a logger that writes lines for people into *file*.
+
+    A record is one line, and what does not print in it is escaped: text from outside can neither forge a line nor move the
+    cursor. Lines of a traceback begin with a bar. Nothing is raised if *file* cannot be written; the next line that can
+    be says in ``lines_lost`` how many could not.
+    """
+    return _logger(file, console_line)
+
+
+def json_logger(file: TextIO) -> FilteringBoundLogger:
+    """Make a logger that writes an object of JSON per line into *file*, in ASCII; otherwise as `console_logger`."""
+    return _logger(file, json_line)
+
+
+def _logger(
+    file: TextIO, render: Callable[[Mapping[str, object]], str]
+) -> FilteringBoundLogger:
+    lines = _Lines(file)
+
+    def line(_: object, __: str, said: MutableMapping[str, Any]) -> str:
+        if lines.lost:
+            said["lines_lost"] = lines.lost
+        return render(ordered(said, get_contextvars(), {"timestamp": _stamp(said)}))
+
+    processors: list[Processor] = [
+        add_log_level,
+        StackInfoRenderer(),
+        ExceptionRenderer(),
+        line,
+    ]
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        lines,
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    )
+    return logger
+
+
+def _stamp(said: Mapping[str, object]) -> object:
+    """When it is said: in a run in its time, which a simulation makes up."""
+    if "timestamp" in said:
+        return said["timestamp"]
+    time = _NOW.get()
+    return iso(datetime.now(UTC).timestamp() if time is None else time.now())
+
+
+@final
+class _Lines:
+    """A file that is written line by line, from any thread.
+
+    Attributes:
+        lost: lines that could not be written since the last that could.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self.lost: int = 0
+        self._file = file
+        self._encoding: str = file.encoding or "utf-8"
+        self._lock = threading.Lock()
+
+    def write(self, line: str) -> None:
+        """Write *line* at once."""
+        fit = line.encode(self._encoding, "backslashreplace").decode(self._encoding)
+        with self._lock:
+            try:
+                self._file.write(f"{fit}\n")
+                self._file.flush()
+            except (OSError, ValueError):  # ValueError: it is closed
+                self.lost += 1
+            else:
+                self.lost = 0
+
+    debug = info = warning = error = critical = write
