@@ -89,7 +89,11 @@ class _Event:
 @final
 @attrs.frozen(kw_only=True)
 class RunStarted(_Event):
-    """First of all events. ``wall_time``: seconds since the epoch."""
+    """First of all events.
+
+    ``flow``: its name. ``definition_hash``: tells this definition of the flow from others. ``seed``: of the run's
+    dice. ``schema_version``: of its state's class. ``wall_time``: seconds since the epoch.
+    """
 
     event_type: ClassVar[Literal["run_start"]] = "run_start"
     flow: str
@@ -106,8 +110,9 @@ class RunEnded(_Event):
 
     After it observers may still hear that one of them failed over it, and of threads that the run had abandoned.
 
-    ``outcome``: "error" if anything failed, also if it was cancelled besides; "cancelled" if that is all that
-    happened. ``error``: class and text of the failure, if any.
+    ``flow``: its name. ``outcome``: "error" if anything failed, also if it was cancelled besides; "cancelled" if that is
+    all that happened. ``exit``: the flow's exit taken, None if it came to its end. ``steps``: how many visits were made.
+    ``error``: class and text of the failure, if any.
     """
 
     event_type: ClassVar[Literal["run_end"]] = "run_end"
@@ -138,7 +143,11 @@ class NodeSucceeded(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class NodeFailed(_Event):
-    """A visit ended with an error. ``error``: its class; ``message``: its text."""
+    """A visit ended with an error.
+
+    ``phase``: where in the step's life. ``attempt``: which try of ``exec``, from 1. ``error``: its class.
+    ``message``: its text.
+    """
 
     event_type: ClassVar[Literal["node_error"]] = "node_error"
     phase: Phase
@@ -150,7 +159,10 @@ class NodeFailed(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class NodeCancelled(_Event):
-    """A visit was cut off by cancellation. ``error`` and ``message``: what failed while it unwound, if anything."""
+    """A visit was cut off by cancellation.
+
+    ``phase`` and ``attempt``: how far it had come. ``error`` and ``message``: what failed while it unwound, if anything.
+    """
 
     event_type: ClassVar[Literal["node_cancelled"]] = "node_cancelled"
     phase: Phase
@@ -162,7 +174,7 @@ class NodeCancelled(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class Routed(_Event):
-    """An exit was followed. ``target``: the next step, a flow's exit, or ``end``."""
+    """An exit was followed. ``exit``: which. ``target``: the next step, a flow's exit, or ``end``."""
 
     event_type: ClassVar[Literal["routed"]] = "routed"
     exit: str | None
@@ -172,7 +184,7 @@ class Routed(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class Caught(_Event):
-    """An error was routed by ``.catch``."""
+    """An error was routed by ``.catch``. ``error``: its class. ``message``: its text. ``target``: where to."""
 
     event_type: ClassVar[Literal["caught"]] = "caught"
     error: str
@@ -183,7 +195,7 @@ class Caught(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class FallbackUsed(_Event):
-    """A fallback stood in for the result of exec."""
+    """A fallback stood in for the result of exec. ``error`` and ``message``: what had failed, class and text."""
 
     event_type: ClassVar[Literal["fallback_used"]] = "fallback_used"
     error: str
@@ -207,7 +219,11 @@ class BatchDone(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class ItemFailed(_Event):
-    """An item of ``each``, or a part of ``batch``, failed. ``tolerated``: the step goes on without it."""
+    """An item of ``each``, or a part of ``batch``, failed.
+
+    ``attempt``: the last that was made, from 1. ``error``: its class. ``message``: its text. ``tolerated``: the step goes
+    on without it.
+    """
 
     event_type: ClassVar[Literal["item_failed"]] = "item_failed"
     attempt: int
@@ -228,7 +244,7 @@ class BranchCancelled(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class Progress(_Event):
-    """A step reported how far it is. ``fraction``: 0 to 1."""
+    """A step reported how far it is. ``fraction``: 0 to 1. ``text``: its own words."""
 
     event_type: ClassVar[Literal["progress"]] = "progress"
     fraction: float
@@ -238,7 +254,10 @@ class Progress(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class CleanupOverrun(_Event):
-    """A cleanup used up the run's grace and has not ended. ``stack``: where it stands, outermost first."""
+    """A cleanup used up the run's grace and has not ended.
+
+    ``callback``: its name. ``grace``: seconds. ``stack``: where it stands, outermost first.
+    """
 
     event_type: ClassVar[Literal["cleanup_overrun"]] = "cleanup_overrun"
     callback: str
@@ -260,7 +279,7 @@ class ThreadAbandoned(_Event):
 class ThreadEnded(_Event):
     """A thread that had been abandoned came to its end; perhaps its run was over before.
 
-    ``error`` and ``message``: what it raised, if anything; what it returned is lost.
+    ``function``: what it called. ``error`` and ``message``: what that raised, if anything; what it returned is lost.
     """
 
     event_type: ClassVar[Literal["thread_ended"]] = "thread_ended"
@@ -287,7 +306,7 @@ class LoopBlocked(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class ObserverFailed(_Event):
-    """An observer raised or took too long and was switched off for this run."""
+    """An observer raised or took too long and was switched off for this run. ``observer``: its name. ``reason``: why."""
 
     event_type: ClassVar[Literal["observer_failed"]] = "observer_failed"
     observer: str
@@ -316,7 +335,7 @@ class _GuardEvent(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class CallRejected(_GuardEvent):
-    """A guard did not let a body run. ``reason`` and ``retry_after`` as in the error."""
+    """A guard did not let a body run. ``reason`` and ``retry_after``: as in the error."""
 
     event_type: ClassVar[Literal["rejected"]] = "rejected"
     reason: str
@@ -335,7 +354,7 @@ class WaitStarted(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class WaitEnded(_GuardEvent):
-    """A caller waits no longer. ``waited``: seconds."""
+    """A caller waits no longer. ``outcome``: how that ended. ``waited``: seconds."""
 
     event_type: ClassVar[Literal["wait_end"]] = "wait_end"
     outcome: Literal["admitted", "rejected", "cancelled"]
@@ -345,7 +364,7 @@ class WaitEnded(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class LimitChanged(_GuardEvent):
-    """The limit of a guard was changed while it was in use."""
+    """The limit of a guard was changed while it was in use. ``before`` and ``limit``: what it was, and is."""
 
     event_type: ClassVar[Literal["limit_changed"]] = "limit_changed"
     before: int
@@ -357,9 +376,9 @@ class LimitChanged(_GuardEvent):
 class CircuitChanged(_GuardEvent):
     """A circuit breaker went from one state to another, or was acted on by hand.
 
-    ``generation``: the number of the new state's term, which goes up with every change. ``cause``: why, one of the
-    causes in the table of transitions. ``retry_after``: seconds until an opened circuit admits a probe; None if it
-    does not by itself, or is not open.
+    ``before`` and ``state``: what it was, and is. ``generation``: the number of the new state's term, which goes up with
+    every change. ``cause``: why, one of the causes in the table of transitions. ``retry_after``: seconds until an opened
+    circuit admits a probe; None if it does not by itself, or is not open.
     """
 
     event_type: ClassVar[Literal["circuit_changed"]] = "circuit_changed"
@@ -373,7 +392,7 @@ class CircuitChanged(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class AttemptFailed(_GuardEvent):
-    """An attempt of a retry failed. ``attempt``: from 1; ``error``: class and ``message``: text."""
+    """An attempt of a retry failed. ``attempt``: which, from 1. ``error``: its class. ``message``: its text."""
 
     event_type: ClassVar[Literal["attempt_failed"]] = "attempt_failed"
     attempt: int
@@ -384,7 +403,7 @@ class AttemptFailed(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class RetryScheduled(_GuardEvent):
-    """A retry is about to sleep. ``attempt``: the one that comes next; ``delay``: seconds."""
+    """A retry is about to sleep. ``attempt``: the one that comes next. ``delay``: seconds."""
 
     event_type: ClassVar[Literal["retry_scheduled"]] = "retry_scheduled"
     attempt: int
@@ -394,7 +413,10 @@ class RetryScheduled(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class GaveUp(_GuardEvent):
-    """A retry makes no further attempt. ``elapsed``: seconds since the first began; ``reason``: a stable word."""
+    """A retry makes no further attempt.
+
+    ``attempts``: how many were made. ``elapsed``: seconds since the first began. ``reason``: a stable word.
+    """
 
     event_type: ClassVar[Literal["gave_up"]] = "gave_up"
     attempts: int
@@ -423,7 +445,7 @@ class ResourceOpened(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class ResourceClosed(_GuardEvent):
-    """A pool parted with an object. ``reason``: a stable word; ``size``: how many it has now."""
+    """A pool parted with an object. ``reason``: a stable word. ``size``: how many it has now."""
 
     event_type: ClassVar[Literal["resource_closed"]] = "resource_closed"
     reason: str
@@ -433,7 +455,7 @@ class ResourceClosed(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class RuleFailed(_GuardEvent):
-    """A function given as a rule (``record``, ``ignore``, a delay ...) raised. ``error``: class and ``message``: text."""
+    """A function given as a rule (``record``, ``ignore``, a delay ...) raised. ``error``: its class. ``message``: its text."""
 
     event_type: ClassVar[Literal["rule_failed"]] = "rule_failed"
     error: str

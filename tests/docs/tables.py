@@ -1,0 +1,144 @@
+"""Write the tables of the pages from the code they tell of: ``python tests/docs/tables.py``.
+
+A table stands between the comments ``<!-- table: NAME -->`` and ``<!-- end of table -->`` of its page; what is there is
+replaced. The test suite fails while a table is not what this writes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import attrs
+
+from agentflow_trio.events import (
+    EVENT_TYPES,
+    AlertEvent,
+    AlertFired,
+    CallRejected,
+    ExecutionEvent,
+    GuardEvent,
+    RunStarted,
+)
+from agentflow_trio.types import Phase
+
+PAGES: Final = Path(__file__).parents[2] / "docs"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; a ``|`` in a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
+    )
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """*page* with *text* as its table called *name*.
+
+    Raises:
+        ValueError: there is no such table, or more than one.
+    """
+    before, mark, rest = page.partition(f"<!-- table: {name} -->\n")
+    _, end, after = rest.partition("<!-- end of table -->")
+    if not end or mark in after:
+        raise ValueError(f"the page has not exactly one table {name!r}")
+    return f"{before}{mark}\n{text}\n{end}{after}"
+
+
+# ---------------------------------------------------------------- events
+
+_NAMED: Final = re.compile(r"(``\w+``(?:(?:, | and )``\w+``)*): ")
+"""In the docstring of an event the fields that the text behind them is about."""
+_ATTRIBUTE: Final = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
+"""A line of an ``Attributes:`` section."""
+
+Kind = type[ExecutionEvent]
+
+
+def code(text: str) -> str:
+    """*text* of a docstring as Markdown."""
+    return re.sub(r"(?<!`)`(\w+)`(?!`)", r"``\1``", text).replace("``", "`")
+
+
+def when(kind: Kind) -> str:
+    """When it happens."""
+    return code(_NAMED.split(prose(kind))[0].strip())
+
+
+def prose(kind: type[Any]) -> str:
+    return " ".join(str(inspect.getdoc(kind)).split())
+
+
+def meanings(kind: Kind) -> list[tuple[list[str], str]]:
+    """What its docstring says of the fields that it names."""
+    _, *rest = _NAMED.split(prose(kind))
+    return [
+        (re.findall(r"``(\w+)``", names), code(text.strip().removesuffix(".")))
+        for names, text in zip(rest[::2], rest[1::2], strict=True)
+    ]
+
+
+def typed(field: attrs.Attribute[Any]) -> str:
+    """The name of a field with its type, in words."""
+    told = str(field.type).removesuffix(" | None")
+    options = get_args(Phase) if told == "Phase" else re.findall(r"'(\w+)'", told)
+    if options:
+        told = " or ".join(f"`{each}`" for each in options)
+    return (
+        f"`{field.name}` ({told}{', or None' if str(field.type).endswith(' | None') else ''})"
+    )
+
+
+def rows_of_events(kinds: Iterable[Kind]) -> Iterable[Sequence[str]]:
+    for kind in kinds:
+        fields = attrs.fields_dict(kind)
+        told = [
+            f"{', '.join(typed(fields[name]) for name in names)}: {text}"
+            for names, text in meanings(kind)
+        ]
+        named = f"`{kind.event_type}`<br>{{class}}`~agentflow_trio.events.{kind.__name__}`"
+        yield named, when(kind), "<br>".join(told)
+
+
+def events_of(kinds: Iterable[Kind]) -> str:
+    return table(("event", "when", "fields of its own"), rows_of_events(kinds))
+
+
+def common_fields(base: type[Any]) -> str:
+    """What all events with this base have: the attributes in its docstring, and its properties."""
+    attributes = str(inspect.getdoc(base)).partition("Attributes:\n")[2]
+    said = dict(_ATTRIBUTE.findall(attributes))
+    for name, value in vars(base).items():
+        if isinstance(value, property):
+            said[name] = str(inspect.getdoc(value))
+    cells = {
+        name: code(" ".join(text.split()).removesuffix(".")) for name, text in said.items()
+    }
+    return table(("field", "is"), ((f"`{name}`", text) for name, text in cells.items()))
+
+
+GUARDS: Final = get_args(GuardEvent)
+ALERTS: Final = get_args(AlertEvent)
+OF_RUNS: Final = [kind for kind in EVENT_TYPES.values() if kind not in {*GUARDS, *ALERTS}]
+
+
+TABLES: Final[dict[tuple[str, str], Callable[[], str]]] = {
+    ("reference/events.md", "every event"): lambda: common_fields(RunStarted.__mro__[1]),
+    ("reference/events.md", "events of runs"): lambda: events_of(OF_RUNS),
+    ("reference/events.md", "guards"): lambda: common_fields(CallRejected.__mro__[1]),
+    ("reference/events.md", "events of guards"): lambda: events_of(GUARDS),
+    ("reference/events.md", "alerts"): lambda: common_fields(AlertFired.__mro__[1]),
+    ("reference/events.md", "events of alerts"): lambda: events_of(ALERTS),
+}
+"""What is written: page, below the folder of the pages, and name -> how."""
+
+
+if __name__ == "__main__":
+    for (name, title), write in TABLES.items():
+        page = PAGES / name
+        text = page.read_text(encoding="utf-8")
+        page.write_text(replaced(text, title, write()), encoding="utf-8")
