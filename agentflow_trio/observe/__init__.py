@@ -9,48 +9,28 @@ from typing import TYPE_CHECKING
 from .._lazy import lazily
 
 if TYPE_CHECKING:
-    from ._audit import AuditInUseError, AuditTrail, verify_audit
-    from ._audit_core import AuditBrokenError, AuditHead, AuditRecord
-    from ._event_lines import EventLineError, read_events, write_event
-    from ._histogram_core import Histogram
-    from ._metric_table_core import METRICS, Metric
-    from ._metrics import Family, MetricsCollector, Sample
+    from ._alert_file import (
+        load_rules,
+    )
+    from ._alert_rule import (
+        AlertRule,
+        AlertRulesError,
+        RuleProblem,
+    )
 else:
     __getattr__ = lazily(
         __name__,
         {
-            "AuditBrokenError": "._audit_core",
-            "AuditHead": "._audit_core",
-            "AuditInUseError": "._audit",
-            "AuditRecord": "._audit_core",
-            "AuditTrail": "._audit",
-            "EventLineError": "._event_lines",
-            "Family": "._metrics",
-            "Histogram": "._histogram_core",
-            "METRICS": "._metric_table_core",
-            "Metric": "._metric_table_core",
-            "MetricsCollector": "._metrics",
-            "Sample": "._metrics",
-            "read_events": "._event_lines",
-            "verify_audit": "._audit",
-            "write_event": "._event_lines",
+            "AlertRule": "._alert_rule",
+            "AlertRulesError": "._alert_rule",
+            "RuleProblem": "._alert_rule",
+            "load_rules": "._alert_file",
         },
     )
 
 __all__ = [
-    "METRICS",
-    "AuditBrokenError",
-    "AuditHead",
-    "AuditInUseError",
-    "AuditRecord",
-    "AuditTrail",
-    "EventLineError",
-    "Family",
-    "Histogram",
-    "Metric",
-    "MetricsCollector",
-    "Sample",
-    "read_events",
-    "verify_audit",
-    "write_event",
+    "AlertRule",
+    "AlertRulesError",
+    "RuleProblem",
+    "load_rules",
 ]

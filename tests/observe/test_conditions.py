@@ -1,0 +1,241 @@
+"""What a condition says is read once, computed as Prometheus computes it, and a mistake in it is told with its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentflow_trio.observe._condition_core import (
+    Condition,
+    ConditionError,
+    Lookback,
+    Term,
+    parse,
+    seconds,
+)
+
+ERRORS: Final = Term("editing.error_count", "rate", 300.0)
+ALL: Final = Term("editing.execution_count", "rate", 300.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ("editing.error_count", Condition(Term("editing.error_count"))),
+        ("  editing.error_count ", Condition(Term("editing.error_count"))),
+        ('"llm api".retry_count', None),
+        ('"llm api.retry_count"', Condition(Term("llm api.retry_count"))),
+        (
+            "editorial.editing.review.error_count",
+            Condition(Term("editorial.editing.review.error_count")),
+        ),
+        (
+            "rate(editing.error_count[60s])",
+            Condition(Term("editing.error_count", "rate", 60.0)),
+        ),
+        (
+            "increase( editing.error_count [ 5m ] )",
+            Condition(Term("editing.error_count", "increase", 300.0)),
+        ),
+        (
+            "p95(editing.duration_ms[1h])",
+            Condition(Term("editing.duration_ms", "quantile", 3600.0, 0.95)),
+        ),
+        (
+            "p99.9(editing.duration_ms[24h])",
+            Condition(Term("editing.duration_ms", "quantile", 86400.0, 0.9990000000000001)),
+        ),
+        (
+            "p5(editing.duration_ms[1s])",
+            Condition(Term("editing.duration_ms", "quantile", 1.0, 0.05)),
+        ),
+        (
+            "rate(editing.error_count[5m])/rate(editing.execution_count[5m])",
+            Condition(ERRORS, ALL),
+        ),
+        (
+            "editing.error_count / editing.execution_count",
+            Condition(Term("editing.error_count"), Term("editing.execution_count")),
+        ),
+    ],
+)
+def test_a_condition_is_read_into_values(text: str, condition: Condition | None) -> None:
+    if condition is None:
+        with pytest.raises(ConditionError):
+            parse(text)
+    else:
+        assert parse(text) == condition
+
+
+def test_a_term_knows_its_column() -> None:
+    found = parse("  rate(a.error_count[5m]) / a.execution_count")
+    assert [term.column for term in found.terms] == [3, 29]
+    assert [term.column for term in parse("a.error_count").terms] == [1]
+
+
+MISTAKES: Final = [
+    ("", 1, "a metric is missing", "write a metric, rate("),
+    ("   ", 4, "a metric is missing", "p95(metric[5m])"),
+    ("rate(a.error_count[60])", 20, "'60' has no unit", "write 60s, 60m or 60h"),
+    ("rate(a.error_count[60d])", 20, "'d' is not a unit", "write 60s, 60m or 60h"),
+    ("rate(a.error_count[soon])", 20, "'soon' is not a duration", "write 60s, 5m or 1h"),
+    ("rate(a.error_count[0s])", 20, "'0s' is out of bounds", "write 1s to 24h"),
+    ("rate(a.error_count[25h])", 20, "'25h' is out of bounds", "write 1s to 24h"),
+    ("rate(a.error_count)", 19, "there is no window", "write rate(a.error_count[5m])"),
+    ("rate(a.error_count", 19, "there is no window", "write rate(a.error_count[5m])"),
+    (
+        "increase(a.error_count[5m)",
+        26,
+        "the window is not closed",
+        "increase(a.error_count[5m])",
+    ),
+    ("p95(a.duration_ms[5m]", 22, "p95( is not closed", "write p95(a.duration_ms[5m])"),
+    ("rate()", 6, "')' stands where a metric should", "write a metric"),
+    ("rate(", 6, "a metric is missing", "write a metric"),
+    ("p0(a.duration_ms[5m])", 1, "there is no function 'p0'", "write a metric"),
+    ("p100(a.duration_ms[5m])", 1, "there is no function 'p100'", "write a metric"),
+    ("avg(a.error_count[5m])", 1, "there is no function 'avg'", "write a metric"),
+    ("a.error_count /", 16, "a metric is missing", "write a metric"),
+    ("/ a.error_count", 1, "'/' stands where a metric should", "write a metric"),
+    ('"', 1, "'\"' stands where a metric should", "write a metric"),
+    (
+        "a.error_count > 5",
+        15,
+        "'>' is too much",
+        "leave the comparison to the rule's op and threshold",
+    ),
+    ("a.error_count >= 5", 15, "'>=' is too much", "leave the comparison"),
+    (
+        "a.error_count / b.error_count / c.error_count",
+        31,
+        "'/' is too much",
+        "there can be one quotient, of two terms",
+    ),
+    (
+        "a.error_count[5m]",
+        14,
+        "'[' is too much",
+        "a window belongs into a function: rate(metric[60s])",
+    ),
+    (
+        "a.error_count + b.error_count",
+        15,
+        "'+' is too much",
+        "a condition is one term, or a quotient of two: a / b",
+    ),
+    ("a.error_count b.error_count", 15, "'b.error_count' is too much", "one term"),
+]
+
+
+@pytest.mark.parametrize(("text", "column", "problem", "remedy"), MISTAKES)
+def test_a_mistake_is_told_with_its_place_and_what_to_write(
+    text: str, column: int, problem: str, remedy: str
+) -> None:
+    with pytest.raises(ConditionError) as caught:
+        parse(text)
+    assert (caught.value.column, caught.value.problem) == (column, problem)
+    assert remedy in caught.value.remedy
+    assert caught.value.args == (column, problem, caught.value.remedy)
+
+
+def test_durations_have_a_unit() -> None:
+    assert [seconds(text) for text in ("1s", "90s", "5m", "24h")] == [1.0, 90.0, 300.0, 86400.0]
+    with pytest.raises(ConditionError) as caught:
+        seconds("1.5h")
+    assert (caught.value.column, caught.value.problem) == (1, "'1.5h' is not a duration")
+
+
+def given_values(**values: float | None) -> Callable[[Term], float | None]:
+    return lambda term: values[term.metric.partition(".")[0]]
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "value"),
+    [
+        (1.0, 4.0, 0.25),
+        (0.0, 4.0, 0.0),
+        (0.0, 0.0, None),
+        (2.0, 0.0, math.inf),
+        (-2.0, 0.0, -math.inf),
+        (None, 4.0, None),
+        (1.0, None, None),
+        (None, None, None),
+    ],
+)
+def test_a_quotient_by_nothing_is_no_data_or_infinite(
+    above: float | None, below: float | None, value: float | None
+) -> None:
+    found = parse("a.error_count / b.error_count").value(given_values(a=above, b=below))
+    assert found == value
+
+
+def test_one_term_is_what_it_is() -> None:
+    condition = parse("a.error_count")
+    assert condition.value(given_values(a=3.0)) == 3.0
+    assert condition.value(given_values(a=None)) is None
+    assert condition.over is None
+
+
+# ---------------------------------------------------------------- windows
+
+
+def test_a_window_ends_at_what_was_a_span_ago_and_not_before() -> None:
+    window = Lookback(10.0, 0)
+    assert window.back(0.0, 0) == 0
+    assert window.back(5.0, 3) == 0
+    assert window.back(14.0, 4) == 0
+    assert window.back(15.0, 4) == 3  # what was counted by 5.0 lies outside of (5.0, 15.0]
+    assert window.back(23.9, 4) == 3
+    assert window.back(24.0, 4) == 4
+
+
+def test_instants_that_differ_by_a_rounding_are_one() -> None:
+    window = Lookback(0.3, 0)
+    window.back(0.1, 1)
+    assert window.back(0.4 - 5e-7, 1) == 1
+
+
+def test_what_does_not_change_takes_no_room() -> None:
+    window = Lookback(3600.0, 0)
+    for second in range(3600):
+        window.back(float(second), 7)
+    assert len(window) == 2
+
+
+def test_no_more_is_kept_than_a_window_and_what_it_began_with() -> None:
+    window = Lookback(60.0, 0)
+    for second in range(1000):
+        window.back(float(second), second)
+        assert len(window) <= 62
+
+
+def test_after_a_restart_what_was_last_is_what_it_begins_with() -> None:
+    window = Lookback(10.0, 0)
+    window.back(100.0, 1)
+    window.back(105.0, 5)
+    window.restart()
+    assert window.back(3.0, 6) == 5  # another clock
+    assert window.back(12.9, 6) == 5
+    assert window.back(13.0, 6) == 6
+
+
+@given(
+    span=st.integers(1, 20),
+    steps=st.lists(st.tuples(st.integers(1, 8), st.integers(0, 3)), max_size=40),
+)
+def test_it_tells_the_latest_value_at_least_a_span_old(
+    span: int, steps: list[tuple[int, int]]
+) -> None:
+    window = Lookback(float(span), 0)
+    seen = [(-math.inf, 0)]
+    now, value = 0, 0
+    for later, more in steps:
+        now, value = now + later, value + more
+        seen.append((now, value))
+        old = [what for when, what in seen if when <= now - span]
+        assert window.back(float(now), value) == old[-1]
