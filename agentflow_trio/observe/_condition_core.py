@@ -15,11 +15,15 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 import attrs
+
+from ._metric_names_core import Selection, selections
+from ._metric_table_core import METRICS
 
 __all__ = [
     "SLACK",
@@ -74,6 +78,7 @@ class Term:
         how: what is made of it.
         window: how many seconds are looked back; 0.0 for a value.
         share: of a quantile, above 0 and below 1; 0.0 otherwise.
+        unseen: what it is before anything of its metric was seen; None: there is no data.
         column: where it begins in the text, from 1; the same term elsewhere is equal.
     """
 
@@ -81,6 +86,7 @@ class Term:
     how: How = "value"
     window: float = 0.0
     share: float = 0.0
+    unseen: float | None = 0.0
     column: int = attrs.field(default=1, eq=False)
 
 
@@ -152,6 +158,59 @@ def _seconds(text: str, column: int) -> float:
     return length
 
 
+def _meaning(metric: str, column: int) -> tuple[Selection, ...]:
+    """What is asked of which metrics of the table.
+
+    Raises:
+        ConditionError: there is no such metric, whoever's.
+    """
+    found = next(selections(metric), None)
+    if found is not None:
+        return found
+    owner, dot, suffix = metric.rpartition(".")
+    if not dot:
+        problem = f"{metric!r} does not say whose metric it is"
+        raise ConditionError(
+            column, problem, f"write the flow or step before it: editing.{metric}"
+        )
+    known = [name for entry in METRICS for name in entry.seed]
+    near = get_close_matches(suffix, known, n=1)
+    remedy = (
+        f"did you mean {owner}.{near[0]}?"
+        if near
+        else "as editing.error_count: see the table of metrics"
+    )
+    raise ConditionError(column, f"there is no metric {suffix!r}", remedy)
+
+
+def _counts(meaning: Sequence[Selection]) -> bool:
+    """Whether it only ever grows."""
+    return all(
+        asked.metric.kind == "counter" or asked.reading in {"count", "sum"} for asked in meaning
+    )
+
+
+def _make_sense(function: str, metric: str, column: int) -> None:
+    """Make sure that *function* can be asked of *metric*.
+
+    Raises:
+        ConditionError: it cannot.
+    """
+    meaning = _meaning(metric, column)
+    if function not in {"rate", "increase"}:
+        suffixes = [suffix for asked in meaning for suffix in asked.metric.seed]
+        if not all(asked.metric.kind == "histogram" for asked in meaning):
+            problem = f"{metric!r} is one number, which has no quantile"
+            raise ConditionError(column, problem, f"write {function}(editing.duration_ms[5m])")
+        if metric.rpartition(".")[2] not in suffixes:
+            whole = metric.rpartition(".")[0]
+            problem = f"{metric!r} is one number of a histogram"
+            raise ConditionError(column, problem, f"write {function}({whole}[5m])")
+    elif not _counts(meaning):
+        problem = f"{metric!r} goes up and down, which has no {function}"
+        raise ConditionError(column, problem, f"leave {function}() out")
+
+
 @final
 class _Reader:
     """Reads a text token by token."""
@@ -165,7 +224,10 @@ class _Reader:
         text, column = self._tokens[self._at]
         if self._tokens[self._at + 1 :] and self._tokens[self._at + 1][0] == "(":
             return self._call(text, column)
-        return Term(self._metric(), column=column)
+        metric = self._metric()
+        return Term(
+            metric, unseen=0.0 if _counts(_meaning(metric, column)) else None, column=column
+        )
 
     def _call(self, function: str, column: int) -> Term:
         how: How
@@ -178,13 +240,14 @@ class _Reader:
             raise ConditionError(column, f"there is no function {function!r}", _TERMS)
         self._at += 2
         metric = self._metric()
+        _make_sense(function, metric, self._tokens[self._at - 1][1])
         example = f"write {function}({metric}[5m])"
         self._demand("[", "there is no window", example)
         window = _seconds(*self._tokens[self._at])
         self._at += 1
         self._demand("]", "the window is not closed", example)
         self._demand(")", f"{function}( is not closed", example)
-        return Term(metric, how, window, share, column)
+        return Term(metric, how, window, share, None if share else 0.0, column)
 
     def _metric(self) -> str:
         text, column = self._tokens[self._at]

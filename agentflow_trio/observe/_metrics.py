@@ -163,12 +163,20 @@ class MetricsCollector:
         """
         with self._lock:
             self._fold()
-            for asked in selections(name):
-                found = [(each, self._series_of(each)) for each in asked]
-                seen = [(each, series) for each, series in found if series]
-                if seen:
-                    return self._answer(seen)
-        return None
+            seen = self._seen(name)
+            return self._answer(seen) if seen else None
+
+    def get_histogram(self, name: str, /) -> Histogram | None:
+        """The buckets behind a name as ``editing.duration_ms``, in the unit of its metric: seconds. Not a checkpoint.
+
+        None if nothing of it has been seen, or it is no histogram.
+        """
+        with self._lock:
+            self._fold()
+            seen = self._seen(name)
+            if not seen or seen[0][0].reading == "value":
+                return None
+            return added([self._table.together(each.metric, series) for each, series in seen])
 
     def names(self) -> Sequence[str]:
         """Every name that `get_metric` knows at the moment, sorted; other endings of paths and quantiles work as well."""
@@ -209,6 +217,15 @@ class MetricsCollector:
             self._table.add_all(NODE_DURATION, (flow, node), cell)
             if taken is not None:
                 self._table.change(NODE_ROUTED, (flow, node, taken), visits)
+
+    def _seen(self, name: str) -> list[tuple[Selection, list[Labels]]]:
+        """What *name* means, of all it may mean: the first that has series."""
+        for asked in selections(name):
+            found = [(each, self._series_of(each)) for each in asked]
+            seen = [(each, series) for each, series in found if series]
+            if seen:
+                return seen
+        return []
 
     def _series_of(self, asked: Selection) -> list[Labels]:
         """Its owner's series, whatever their last label."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentflow_trio.observe import Histogram, MetricsCollector
 from agentflow_trio.observe._condition_core import (
     Condition,
     ConditionError,
@@ -44,15 +45,17 @@ ALL: Final = Term("editing.execution_count", "rate", 300.0)
         ),
         (
             "p95(editing.duration_ms[1h])",
-            Condition(Term("editing.duration_ms", "quantile", 3600.0, 0.95)),
+            Condition(Term("editing.duration_ms", "quantile", 3600.0, 0.95, None)),
         ),
         (
             "p99.9(editing.duration_ms[24h])",
-            Condition(Term("editing.duration_ms", "quantile", 86400.0, 0.9990000000000001)),
+            Condition(
+                Term("editing.duration_ms", "quantile", 86400.0, 0.9990000000000001, None)
+            ),
         ),
         (
             "p5(editing.duration_ms[1s])",
-            Condition(Term("editing.duration_ms", "quantile", 1.0, 0.05)),
+            Condition(Term("editing.duration_ms", "quantile", 1.0, 0.05, None)),
         ),
         (
             "rate(editing.error_count[5m])/rate(editing.execution_count[5m])",
@@ -132,7 +135,53 @@ MISTAKES: Final = [
 ]
 
 
-@pytest.mark.parametrize(("text", "column", "problem", "remedy"), MISTAKES)
+NONSENSE: Final = [
+    (
+        "error_count",
+        1,
+        "'error_count' does not say whose metric it is",
+        "write the flow or step before it: editing.error_count",
+    ),
+    (
+        "rate( editing.eror_count[5m])",
+        7,
+        "there is no metric 'eror_count'",
+        "did you mean editing.error_count?",
+    ),
+    (
+        "a.error_count / editing.wibble",
+        17,
+        "there is no metric 'wibble'",
+        "as editing.error_count: see the table of metrics",
+    ),
+    (
+        "rate(editing.active[5m])",
+        6,
+        "'editing.active' goes up and down, which has no rate",
+        "leave rate() out",
+    ),
+    (
+        "increase(editing.duration_ms.p95[5m])",
+        10,
+        "'editing.duration_ms.p95' goes up and down, which has no increase",
+        "leave increase() out",
+    ),
+    (
+        "p95(editing.error_count[5m])",
+        5,
+        "'editing.error_count' is one number, which has no quantile",
+        "write p95(editing.duration_ms[5m])",
+    ),
+    (
+        "p50(editing.duration_ms.count[5m])",
+        5,
+        "'editing.duration_ms.count' is one number of a histogram",
+        "write p50(editing.duration_ms[5m])",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "column", "problem", "remedy"), [*MISTAKES, *NONSENSE])
 def test_a_mistake_is_told_with_its_place_and_what_to_write(
     text: str, column: int, problem: str, remedy: str
 ) -> None:
@@ -141,6 +190,25 @@ def test_a_mistake_is_told_with_its_place_and_what_to_write(
     assert (caught.value.column, caught.value.problem) == (column, problem)
     assert remedy in caught.value.remedy
     assert caught.value.args == (column, problem, caught.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "unseen"),
+    [
+        ("a.error_count", 0.0),
+        ("a.duration_ms", 0.0),
+        ("a.duration_ms.count", 0.0),
+        ("db.rejected_count.full", 0.0),
+        ("rate(a.duration_ms.count[5m])", 0.0),
+        ("a.active", None),
+        ("a.duration_ms.p95", None),
+        ("p95(a.wait_ms[5m])", None),
+    ],
+)
+def test_what_is_counted_begins_at_nothing_and_nothing_else_does(
+    text: str, unseen: float | None
+) -> None:
+    assert parse(text).term.unseen == unseen
 
 
 def test_durations_have_a_unit() -> None:
@@ -239,3 +307,18 @@ def test_it_tells_the_latest_value_at_least_a_span_old(
         seen.append((now, value))
         old = [what for when, what in seen if when <= now - span]
         assert window.back(float(now), value) == old[-1]
+
+
+def test_the_collector_tells_the_buckets_behind_a_name() -> None:
+    metrics = MetricsCollector(buckets=(1.0, 2.0))
+    assert metrics.get_histogram("f.duration_ms") is None
+    metrics.ledger.extend([
+        ("f", "a", None, 0.5),
+        ("f", "b/a", None, 1.5),
+        ("f", "c", None, 9.0),
+    ])
+    assert metrics.get_histogram("f.c.duration_ms") == Histogram((1.0, 2.0), (0, 0, 1), 9.0)
+    assert metrics.get_histogram("a.duration_ms") == Histogram((1.0, 2.0), (1, 1, 0), 2.0)
+    assert metrics.get_histogram("a.duration_ms.p95") == metrics.get_histogram("a.duration_ms")
+    assert metrics.get_histogram("a.success_count") is None
+    assert metrics.get_histogram("d.duration_ms") is None
