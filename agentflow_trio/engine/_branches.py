@@ -131,7 +131,7 @@ async def _run_arm(crowd: Crowd, arm: Arm, run_plan: RunPlan) -> None:
 
 
 async def _run_function(crowd: Crowd, arm: Arm, step: PlanStep) -> None:
-    """The same for a single function without exits, when nobody listens: a third of the loop's costs for each branch."""
+    """The same for a single function without exits, when nobody wants events of it: a third of the loop's costs for each branch."""
     strand = Strand(crowd.strand.run, crowd.strand, arm.trail)
     CURRENT.set(strand)
     try:
@@ -141,6 +141,9 @@ async def _run_function(crowd: Crowd, arm: Arm, step: PlanStep) -> None:
         if strand.stop <= 1 and is_drained(strand):
             await stop_here(strand)
         arm.trail.entries = [step]  # an append would allocate twice
+        bus = strand.run.bus
+        if bus is not None:
+            bus.seq += 1
         strand.started = strand.run.clock()
         strand.phase = "exec"
         chosen = await step.exec(arm.state)
@@ -148,6 +151,12 @@ async def _run_function(crowd: Crowd, arm: Arm, step: PlanStep) -> None:
             await closed(strand, attempt=False)
         if chosen is not None:
             follow(step, chosen)
+        if bus is not None:
+            # terse, or the arm would have been given the loop
+            around = crowd.place
+            place = Place("", f"{around.key}{around.step.name}/", step, 1)
+            bus.node_succeeded(place, "", strand.started, None, "")
+            bus.shorten()
         strand.run.elsewhere += 1
         strand.steps = -1
         if strand.context is not None:
@@ -162,7 +171,8 @@ async def _lost(
 ) -> None:
     """The function of *arm* raised *error*, or was cancelled."""
     try:
-        if isinstance(error, trio.Cancelled) and strand.phase == "exec" and not strand.cleanups:
+        plain = strand.run.bus is None and strand.phase == "exec" and not strand.cleanups
+        if plain and isinstance(error, trio.Cancelled):
             _cut_off(crowd, arm, strand, error)
         await recover(strand, arm.branch.plan, None, step, arm.state, error)
     except BaseException as outcome:  # noqa: ASYNC103 - as above

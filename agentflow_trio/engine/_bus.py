@@ -1,15 +1,15 @@
 """The stream of a run's events: numbered, told to observers at once, kept for subscribers.
 
-Layer: engine. Rules: telling is synchronous, never a checkpoint and never raises. Records are slim
-tuples; an event object is built only when somebody reads it. A failing or slow observer is switched
-off and reported once. Imported when somebody listens: the events' classes take 8 ms to make.
+Layer: engine. Rules: telling is synchronous, never a checkpoint and never raises. Records are slim tuples; an event
+object is built only when somebody reads it. What nobody wants is numbered all the same, so that an event has the same
+number whoever listens. Imported when somebody listens: the events' classes take 8 ms to make.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, final
 
 import attrs
 
@@ -35,75 +35,94 @@ from ..events import (
     ThreadAbandoned,
     ThreadEnded,
 )
-from ..ports import Observer, SelectiveObserver
 from ..types import Phase
 from ._failures import brief, what_failed
+from ._folds import Folds
 from ._reading import Readers
+from ._seats import Seat
 from ._subscription import RING, Record, Subscription, WhenFull
+from ._trail import Place
 
 __all__ = ["Bus"]
 
 
 _ADDED: Final = frozenset({"run_id", "seq", "path", "timestamp", "duration_ms"})
+_OF_A_VISIT: Final = frozenset({NodeStarted, NodeSucceeded, Routed})
+"""What is told of a visit that ends well, and what a line in a ledger stands for."""
+
+_LONG: Final = 1_000
+"""As many lines as a ledger may have before it is read, where many strands write."""
 
 
-@final
-class _Fold:
-    """An observer in one run."""
-
-    __slots__ = ("name", "observe", "on", "wants")
-
-    def __init__(self, observer: Observer) -> None:
-        self.name = observer.name
-        self.observe = observer.observe
-        self.wants: Collection[type[ExecutionEvent]] | None = (
-            observer.wants if isinstance(observer, SelectiveObserver) else None
-        )
-        self.on = True
+def _is_content(seat: Seat) -> bool:
+    """Whether it need not be told by events of visits that end well."""
+    return seat.ledger is not None or (
+        seat.wants is not None and seat.wants.isdisjoint(_OF_A_VISIT)
+    )
 
 
 @final
 class Bus:
-    """Numbers the events of one run and passes them on."""
+    """Numbers the events of one run and passes them on.
+
+    Attributes:
+        seq: the number of the next event.
+        flow: the root of all paths.
+        terse: nobody wants an event of a visit that ends well. It counts three, and is a line in the ledgers, if any.
+        has_pace: somebody subscribed who sets the pace.
+        folds: who is told at once.
+    """
 
     __slots__ = (
-        "_budget",
         "_clock",
         "_closed",
-        "_folds",
         "_keep",
-        "_pending",
         "_readers",
         "_ring",
+        "_root",
         "_run_id",
-        "_telling",
+        "flow",
+        "folds",
+        "has_pace",
         "seq",
+        "terse",
     )
 
     def __init__(
         self,
         run_id: str,
+        flow: str,
         clock: Callable[[], float],
-        observers: Sequence[Observer],
+        seats: Sequence[Seat],
         *,
+        root: str,
         budget: float,
         keep: bool,
     ) -> None:
+        """Begin; *root* is what all keys of places begin with."""
         self.seq: int = 0
+        self.flow: str = flow
+        self.terse: bool = not keep and all(map(_is_content, seats))
+        self.has_pace: bool = False
+        self.folds: Folds[Record] = Folds(
+            seats,
+            clock,
+            budget,
+            spared=_OF_A_VISIT,
+            build=self.build,
+            report=self._observer_failed,
+        )
         self._run_id = run_id
+        self._root = len(root)
         self._clock = clock
-        self._folds = [_Fold(observer) for observer in observers]
-        self._budget = budget
         self._keep = keep
-        self._pending: deque[Record] = deque()
-        self._telling = False
         self._ring: deque[Record] = deque(maxlen=RING)
         self._readers: Readers[Subscription] = Readers()
         self._closed = False
 
     def run_started(self, path: str, **identity: object) -> None:
         """The first of all events."""
-        self._emit(RunStarted, path, flow=path, **identity)
+        self._emit(RunStarted, path, {"flow": path, **identity})
 
     def run_ended(
         self,
@@ -115,23 +134,57 @@ class Bus:
         error: str | None,
     ) -> None:
         """The last of all events."""
-        fields = {"outcome": outcome, "exit": taken, "steps": steps, "error": error}
-        self._emit(RunEnded, path, begun, flow=path, **fields)
+        self.folds.settle(path)
+        fields = {
+            "flow": path,
+            "outcome": outcome,
+            "exit": taken,
+            "steps": steps,
+            "error": error,
+        }
+        self._emit(RunEnded, path, fields, begun)
 
-    def node_started(self, path: str) -> None:
-        """A visit began."""
-        self._emit(NodeStarted, path)
+    def node_started(self, place: Place) -> str:
+        """A visit began; return its path, if anybody wants to know."""
+        if self.terse:
+            self.seq += 1
+            return ""
+        path = place.path
+        self._emit(NodeStarted, path, {})
+        return path
 
-    def node_succeeded(self, path: str, begun: float, taken: str | None, target: str) -> None:
-        """A visit ended well, and its exit was followed."""
-        self._emit(NodeSucceeded, path, begun, exit=taken)
-        self._emit(Routed, path, exit=taken, target=target)
+    def node_succeeded(
+        self, place: Place, path: str, begun: float, taken: str | None, target: str
+    ) -> None:
+        """A visit ended well, and its exit was followed. *path*: what `node_started` returned."""
+        now = self._clock()
+        if self.folds.note is not None:
+            self.folds.note((self.flow, self.below(place), taken, now - begun))
+        if self.terse:
+            self.seq += 2
+            return
+        self._emit(NodeSucceeded, path, {"exit": taken}, begun)
+        self._emit(Routed, path, {"exit": taken, "target": target})
+
+    def below(self, place: Place) -> str:
+        """Where that is, without visit numbers, below the flow."""
+        return (place.key + place.step.name)[self._root :]
+
+    def key(self, level: str) -> str:
+        """What `below` puts before the name of a step, of the flow that has the key *level*."""
+        return level[self._root :]
+
+    def shorten(self) -> None:
+        """Have the ledgers read if they have grown long."""
+        self.folds.settle(self.flow, above=_LONG)
 
     def node_failed(
         self, path: str, begun: float, phase: Phase, attempt: int, error: BaseException
     ) -> None:
         """A visit ended with an error."""
-        self._emit(NodeFailed, path, begun, phase=phase, attempt=attempt, **brief(error))
+        self._emit(
+            NodeFailed, path, {"phase": phase, "attempt": attempt, **brief(error)}, begun
+        )
 
     def node_cancelled(
         self, path: str, begun: float, phase: Phase, attempt: int, error: BaseException
@@ -139,117 +192,95 @@ class Bus:
         """A visit was cut off; perhaps something failed while it unwound."""
         failed = what_failed(error)
         told = brief(failed) if failed else {"error": None, "message": None}
-        self._emit(NodeCancelled, path, begun, phase=phase, attempt=attempt, **told)
+        self._emit(NodeCancelled, path, {"phase": phase, "attempt": attempt, **told}, begun)
 
     def caught(self, path: str, error: BaseException, target: str) -> None:
         """An error was routed."""
-        self._emit(Caught, path, target=target, **brief(error))
+        self._emit(Caught, path, {"target": target, **brief(error)})
 
     def fallback_used(self, path: str, error: BaseException) -> None:
         """A fallback stood in for a result."""
-        self._emit(FallbackUsed, path, **brief(error))
+        self._emit(FallbackUsed, path, brief(error))
 
     def batch_done(
         self, path: str, begun: float, done: int, failed: int, total: int | None
     ) -> None:
         """A part of the items ended well."""
-        self._emit(BatchDone, path, begun, done=done, failed=failed, total=total)
+        self._emit(BatchDone, path, {"done": done, "failed": failed, "total": total}, begun)
 
     def item_failed(
         self, path: str, begun: float, attempt: int, error: BaseException, *, tolerated: bool
     ) -> None:
         """A part of the items failed."""
-        fields = brief(error)
-        self._emit(ItemFailed, path, begun, attempt=attempt, tolerated=tolerated, **fields)
+        fields = {"attempt": attempt, "tolerated": tolerated, **brief(error)}
+        self._emit(ItemFailed, path, fields, begun)
 
     def branch_cancelled(self, path: str, begun: float, reason: str) -> None:
         """A branch was cancelled alone."""
-        self._emit(BranchCancelled, path, begun, reason=reason)
+        self._emit(BranchCancelled, path, {"reason": reason}, begun)
 
     def progress(self, path: str, fraction: float, text: str) -> None:
         """A step reported how far it is."""
-        self._emit(Progress, path, fraction=fraction, text=text)
+        self._emit(Progress, path, {"fraction": fraction, "text": text})
 
     def guard_told(self, path: str, event: GuardEvent) -> None:
         """A guard did something that is worth telling."""
         kind = type(event)
         own = (field.name for field in attrs.fields(kind) if field.name not in _ADDED)
-        self._emit(kind, path, **{name: getattr(event, name) for name in own})
+        fields = {name: getattr(event, name) for name in own}
+        self._emit(kind, path, fields, duration_ms=event.duration_ms)
 
     def cleanup_overran(
         self, path: str, what: str, grace: float, stack: tuple[str, ...]
     ) -> None:
         """A cleanup used up the grace."""
-        self._emit(CleanupOverrun, path, callback=what, grace=grace, stack=stack)
+        self._emit(CleanupOverrun, path, {"callback": what, "grace": grace, "stack": stack})
 
     def thread_abandoned(self, path: str, function: str) -> None:
         """A thread works on, and nobody waits for it."""
-        self._emit(ThreadAbandoned, path, function=function)
+        self._emit(ThreadAbandoned, path, {"function": function})
 
     def thread_ended(
         self, path: str, begun: float, function: str, error: BaseException | None
     ) -> None:
         """A thread that had been abandoned came to its end, perhaps after the run."""
         told = brief(error) if error else {"error": None, "message": None}
-        self._emit(ThreadEnded, path, begun, function=function, **told)
+        self._emit(ThreadEnded, path, {"function": function, **told}, begun)
 
     def loop_blocked(
         self, path: str, seconds: float, task: str, stack: tuple[str, ...]
     ) -> None:
         """A step kept the loop from going round."""
-        self._emit(LoopBlocked, path, seconds=seconds, task=task, stack=stack)
+        self._emit(LoopBlocked, path, {"seconds": seconds, "task": task, "stack": stack})
+
+    def _observer_failed(self, path: str, observer: str, reason: str) -> None:
+        self._emit(ObserverFailed, path, {"observer": observer, "reason": reason})
 
     def _emit(
         self,
         kind: type[ExecutionEvent],
         path: str,
+        fields: dict[str, Any],
         begun: float | None = None,
-        /,
-        **fields: object,
+        *,
+        duration_ms: float | None = None,
     ) -> None:
+        """Number an event and pass it on; *begun* is when what ends here began."""
+        seq = self.seq
+        self.seq = seq + 1
+        told = self.folds.wants(kind)
+        if not told and not self._keep:
+            return
         now = self._clock()
-        duration_ms = None if begun is None else (now - begun) * 1000.0
-        record: Record = (kind, self.seq, path, now, duration_ms, fields)
-        self.seq += 1
+        if begun is not None:
+            duration_ms = (now - begun) * 1000.0
+        record: Record = (kind, seq, path, now, duration_ms, fields)
         if self._keep:
             self._ring.append(record)
             for subscription in self._readers.open():
                 subscription.put(record)
-        if self._folds:
-            self._pending.append(record)
-            if not self._telling:
-                self._tell_all()
-
-    def _tell_all(self) -> None:
-        """Tell every observer of one event before anybody is told of the next, also of those that observers cause."""
-        self._telling = True
-        try:
-            while self._pending:
-                self._tell_folds(self._pending.popleft())
-        finally:
-            self._telling = False
-
-    def _tell_folds(self, record: Record) -> None:
-        kind, event = record[0], None
-        for fold in self._folds:
-            if fold.on and (fold.wants is None or kind in fold.wants):
-                event = event or self.build(record)
-                reason = self._tell(fold, event)
-                if reason is not None:
-                    fold.on = False
-                    self._emit(ObserverFailed, event.path, observer=fold.name, reason=reason)
-
-    def _tell(self, fold: _Fold, event: ExecutionEvent) -> str | None:
-        """Why *fold* is to be switched off after *event*; None if it did well."""
-        before = self._clock()
-        try:
-            fold.observe(event)
-        except Exception as error:  # noqa: BLE001 - whatever an observer raises must not reach the run; it is reported
-            return f"{type(error).__name__}: {error}"
-        took = self._clock() - before
-        if took <= self._budget:
-            return None
-        return f"took {took:.3g} s for one event; the budget is {self._budget:g} s"
+        if told:
+            self.folds.tell(kind, record)
 
     def build(self, record: Record) -> ExecutionEvent:
         """Make the event object of a record."""
@@ -266,6 +297,7 @@ class Bus:
     def subscribe(self, *, after: int | None, when_full: WhenFull, pace: bool) -> Subscription:
         """Start a subscription; with *after*, events after that number are replayed from the ring first."""
         subscription = Subscription(self, self._readers.room, when_full=when_full, pace=pace)
+        self.has_pace = self.has_pace or pace
         if after is not None:
             oldest = self._ring[0][1] if self._ring else self.seq
             subscription.missed = max(0, oldest - after - 1)

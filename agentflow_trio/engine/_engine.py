@@ -32,6 +32,7 @@ from ._live import LiveRun, Settings
 from ._plan import Runnable
 from ._processes import Processes
 from ._run import check_resources, check_timeout
+from ._seats import seat_of
 from ._started import Started
 from ._streams import Streams
 from ._system import RandomIds, SystemClock
@@ -134,7 +135,7 @@ class Engine:
         self._processes = Processes(max_processes, cleanup_grace)
         self._settings = Settings(
             resources=dict(resources or {}),
-            observers=tuple(observers),
+            seats=tuple(map(seat_of, observers)),
             observer_budget=observer_budget,
             max_steps=max_steps,
             cleanup_grace=cleanup_grace,
@@ -316,7 +317,7 @@ class Engine:
         plan = flow.plan
         check_resources(plan, self._settings)
         live = LiveRun(plan, self._settings, run_id, self._seed if seed is None else seed)
-        if keep or self._settings.observers:
+        if keep or self._settings.seats:
             live.listen(keep=keep)
         run = Execution(live, mine, timeout, self._over, Streams() if keep else None)
         self._runs.append(run)

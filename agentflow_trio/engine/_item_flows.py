@@ -42,4 +42,6 @@ async def run_item_flow(
         strand.steps = -1
         strand.forget()
         parent.trail.absorb(strand.trail)
+        if worker.run.bus is not None:
+            worker.run.bus.shorten()  # or the ledgers would grow with the items
     return after

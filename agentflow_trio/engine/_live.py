@@ -17,12 +17,13 @@ import attrs
 import trio
 
 from ..errors import CutOff, Failure
-from ..ports import Ids, Observer, Simulated, WallClock
+from ..ports import Ids, Simulated, WallClock
 from ..robustness import AROUND, FAULTS, Dice, FaultPlan
 from ..types import Exit, Phase, Resource
 from ._cleanup import Cleanup
 from ._plan import Plan, StateValue
 from ._private import CancelStatus, find_status
+from ._seats import Seat
 from ._system import RandomIds, SystemClock
 from ._trail import FOLD_ABOVE, Place, Trail, is_within
 from ._trouble import Trouble
@@ -44,6 +45,7 @@ class Settings:
     """What all runs of an engine have in common.
 
     Attributes:
+        seats: of its observers.
         threads, processes: where they make blocking calls; None without an engine.
         settle: called before a run's last event, so that what blocked the loop just now is told before it.
     """
@@ -51,7 +53,7 @@ class Settings:
     resources: Mapping[Resource[object], object] = attrs.field(
         factory=dict[Resource[object], object]
     )
-    observers: tuple[Observer, ...] = ()
+    seats: tuple[Seat, ...] = ()
     observer_budget: float = 0.1
     max_steps: int | None = None
     cleanup_grace: float = 5.0
@@ -147,10 +149,13 @@ class LiveRun:
         from ._bus import Bus  # noqa: PLC0415 - 8 ms of import that most programs need not pay
 
         settings = self.settings
+        name = self.plan.name
         self.bus = Bus(
             self.run_id,
+            self.path,
             self.clock,
-            settings.observers,
+            settings.seats,
+            root=f"{name}/" if name else "",
             budget=settings.observer_budget,
             keep=keep,
         )
@@ -218,7 +223,7 @@ class Strand:
     Attributes:
         parent: the strand of the same run that waits for this one; None for the first.
         around: the cancel status that this one had when it began to wait for others.
-        quiet: nobody listens and no time is accounted for, so plain steps may be run inline.
+        quiet: nobody wants events of visits that end well, no test makes them fail and no time is accounted for, so plain steps may be run inline.
         steps: how many visits were begun; negative between visits and once the strand is over. Tells visits apart.
         stop: the value of ``steps`` at which something must be looked at.
         phase, started, attempt: of the visit that goes on.
@@ -275,7 +280,7 @@ class Strand:
         if parent is None:
             self.nurseries: int = len(self.task.child_nurseries)
             self.faults: FaultPlan | None = FAULTS.get()
-            self.quiet: bool = run.bus is None and self.faults is None
+            self.quiet: bool = (run.bus is None or run.bus.terse) and self.faults is None
             self.heartbeats: tuple[tuple[trio.CancelScope, float], ...] = ()
             self.spent: tuple[dict[str, float], ...] = ()
             self.stop: float = FOLD_ABOVE if limit is None else min(limit + 1, FOLD_ABOVE)

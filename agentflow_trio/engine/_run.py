@@ -198,8 +198,7 @@ def _tell_end(strand: Strand, bus: Bus, taken: str | None, error: BaseException 
     failed = None if error is None else without_cancelled(error)
     outcome = "success" if error is None else "error" if failed else "cancelled"
     text = None if failed is None else "{error}: {message}".format_map(brief(failed))
-    steps = sum(strand.trail.visits.values())
-    bus.run_ended(run.path, run.began, outcome, taken, steps, text)
+    bus.run_ended(run.path, run.began, outcome, taken, strand.trail.made, text)
     bus.close()
     if run.reach is not None and run.reach.streams is not None:
         run.reach.streams.close()

@@ -39,11 +39,12 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
     task, log, clock = strand.task, strand.trail.entries, strand.run.clock
     status, patience = find_status()(task), strand.run.settings.patience
     bus = strand.run.bus
-    # what is run inline: nested flows always, the others only if nobody wants to know of them
+    # what is run inline: nested flows always, the others only if nobody wants events of them
     phases, function = (
         (Kind.PHASES, Kind.FUNCTION) if strand.quiet else (_NOT_INLINE, _NOT_INLINE)
     )
     frame: Frame | None = None
+    key = "" if bus is None else bus.key(strand.trail.key)  # of the flow, in the ledgers
     step = plan.start
     steps, idle = strand.counts()
     while True:
@@ -58,6 +59,8 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     left, frame = frame, frame.outer
                     step, inner, state = left.step, state, left.state
                     state = leave_nested(strand, left, inner, exit_)
+                    if bus is not None:
+                        key = key[: -len(step.name) - 1]
                     step = step.routes[exit_]
                     continue
 
@@ -75,7 +78,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 if status.effectively_cancelled:
                     strand.phase = "flow"
                     await trio.lowlevel.checkpoint_if_cancelled()
-                if bus is not None and bus.paced:
+                if bus is not None and bus.has_pace and bus.paced:
                     strand.phase = "flow"
                     await bus.keep_pace()
                 if steps >= strand.stop:
@@ -86,6 +89,8 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                 if body is phases:
                     strand.started = clock()
                     strand.phase = "prep"
+                    if bus is not None:
+                        bus.seq += 1
                     prep, work, post, only = step.hot
                     prepared = await prep(state)
                     strand.phase = "exec"
@@ -97,29 +102,50 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     if strand.cleanups:
                         await closed(strand, attempt=False)
                     # a call costs 0.1 us, so the common case has none
-                    step = only if only and chosen is None else follow(step, chosen)
+                    target = only if only and chosen is None else follow(step, chosen)
                 elif body is function:
                     strand.started = clock()
                     strand.phase = "exec"
+                    if bus is not None:
+                        bus.seq += 1
                     mine = fork(state)
                     chosen = await step.exec(mine)
                     if strand.cleanups:
                         await closed(strand, attempt=False)
-                    step, state = follow(step, chosen), mine
+                    target, state = follow(step, chosen), mine
                 elif body is _NESTED and step.inner is not None:
                     frame, state = enter_nested(strand, step, state, frame)
+                    if bus is not None:
+                        key = f"{key}{step.name}/"
                     step = step.inner.start
+                    continue
                 else:
                     strand.idle = idle
                     if frame is None and plan is strand.run.plan:
                         strand.run.state = state
                     state, step = await visit(strand, step, state, run_plan)
                     steps, idle = strand.counts()
+                    continue
+                if (
+                    bus is not None
+                ):  # terse, or it would have gone through visit: a line in place of two events
+                    bus.seq += 2
+                    if bus.folds.note is not None:
+                        taken = None if chosen is None else chosen.name
+                        bus.folds.note((
+                            bus.flow,
+                            key + step.name,
+                            taken,
+                            clock() - strand.started,
+                        ))
+                step = target
         # recover raises it again unless an edge catches it, and shields what it awaits
         except BaseException as error:  # noqa: ASYNC103, BLE001
             strand.idle = max(idle, strand.idle)  # a flow inside has counted, too
             step, state, frame = await recover(strand, plan, frame, step, state, error)  # noqa: ASYNC102
             steps, idle = strand.counts()
+            if bus is not None:
+                key = bus.key(strand.trail.key)
 
 
 def enter_nested(
@@ -129,7 +155,7 @@ def enter_nested(
     strand.phase = "prep"
     started = strand.started = strand.run.clock()
     if strand.run.bus is not None:
-        strand.run.bus.node_started(strand.trail.here().path)
+        strand.run.bus.node_started(strand.trail.here())
     inner = fork(state if step.enter is None else strand.convert(step.enter, state))
     return Frame(step, state, started, outer), inner
 
@@ -143,8 +169,9 @@ def leave_nested(strand: Strand, frame: Frame, inner: StateValue, exit_: Exit) -
         state = fork(frame.state) if step.atomic else frame.state
         strand.convert(step.leave, state, inner)
     if bus is not None:
-        path, taken = strand.trail.here().path, exit_.name if step.exits else None
-        bus.node_succeeded(path, frame.started, taken, step.routes[exit_].name)
+        place, taken = strand.trail.here(), exit_.name if step.exits else None
+        path = "" if bus.terse else place.path
+        bus.node_succeeded(place, path, frame.started, taken, step.routes[exit_].name)
     return state
 
 
@@ -155,6 +182,8 @@ async def attend(strand: Strand) -> None:
         await stop_here(strand)
     if len(strand.trail.entries) >= _WORTH_FOLDING:
         strand.trail.shrink()
+    if strand.run.bus is not None:
+        strand.run.bus.shorten()
     strand.count()
     strand.stop = strand.next_look()
     if strand.steps_of_all() > strand.limit:

@@ -237,6 +237,11 @@ class Trail:
         return self.fold().levels[-1].prefix.removesuffix("/")
 
     @property
+    def key(self) -> str:
+        """The same without visit numbers, as the steps in it have it before their names."""
+        return self.fold().levels[-1].key
+
+    @property
     def visits(self) -> Mapping[str, int]:
         """Visits per step, by path without visit numbers."""
         book = self.fold()
@@ -244,6 +249,16 @@ class Trail:
         for level in book.levels:
             _settle(totals, level)
         return totals
+
+    @property
+    def made(self) -> int:
+        """How many visits there were. What was not folded yet is counted at the speed of C."""
+        entries, book = self.entries, self._book
+        made = len(entries) - entries.count(LEFT) - entries.count(AGAIN)
+        if book is not None:
+            made += sum(book.totals.values())
+            made += sum(level.counts.total() for level in book.levels)
+        return made
 
     @property
     def tail(self) -> tuple[str, ...]:

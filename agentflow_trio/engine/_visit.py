@@ -32,8 +32,7 @@ async def visit(
     run, place = strand.run, strand.trail.here()
     started = strand.started = run.clock()
     strand.phase = "prep"
-    if run.bus is not None:
-        run.bus.node_started(place.path)
+    path = "" if run.bus is None else run.bus.node_started(place)
     try:
         if step.max_visits is not None and place.visit > step.max_visits:
             if step.deep:
@@ -54,7 +53,7 @@ async def visit(
     target = follow(step, chosen)
     if run.bus is not None:
         taken = chosen.name if isinstance(chosen, Exit) and step.exits else None
-        run.bus.node_succeeded(place.path, started, taken, target.name)
+        run.bus.node_succeeded(place, path, started, taken, target.name)
     return state, target
 
 

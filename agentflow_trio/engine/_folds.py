@@ -1,0 +1,172 @@
+"""Telling observers: one event after the other, each of them at once, and what becomes of one that fails.
+
+Layer: engine. Rules: telling is synchronous and never raises, but for what must end the program. An observer that raises
+or exceeds its budget is switched off, for as long as these folds last, and reported once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Generic, TypeVar, final
+
+from ._seats import Line, Seat
+
+if TYPE_CHECKING:
+    from ..events import ExecutionEvent
+
+__all__ = ["Folds"]
+
+Told = TypeVar("Told")
+
+
+@final
+class Folds(Generic[Told]):
+    """The observers of a run, or of an engine, that have done well until now.
+
+    Attributes:
+        note: writes a visit into every ledger; None if nobody keeps one.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_build",
+        "_clock",
+        "_on",
+        "_pending",
+        "_report",
+        "_spared",
+        "_telling",
+        "_wanting",
+        "note",
+    )
+
+    def __init__(
+        self,
+        seats: Iterable[Seat],
+        clock: Callable[[], float],
+        budget: float,
+        *,
+        spared: Iterable[type[ExecutionEvent]],
+        build: Callable[[Told], ExecutionEvent],
+        report: Callable[[str, str, str], object],
+    ) -> None:
+        """Tell *seats*.
+
+        Args:
+            seats: who is told.
+            clock: for the budget.
+            budget: seconds that one may take for one event.
+            spared: the kinds that those with a ledger need not be told of.
+            build: makes the event of what was given to `tell`.
+            report: called with a path, an observer's name and the reason why it was switched off.
+        """
+        self._on: tuple[Seat, ...] = tuple(seats)
+        self._clock = clock
+        self._budget = budget
+        self._spared = frozenset(spared)
+        self._build = build
+        self._report = report
+        self._pending: deque[tuple[type[ExecutionEvent], Told]] = deque()
+        self._telling = False
+        self._wanting: dict[type[ExecutionEvent], tuple[Seat, ...]] = {}
+        self.note: Callable[[Line], object] | None = self._writer()
+
+    def is_on(self, seat: Seat) -> bool:
+        """Whether that one has done well until now."""
+        return seat in self._on
+
+    def wants(self, kind: type[ExecutionEvent]) -> bool:
+        """Whether anybody is to be told of *kind*."""
+        return bool(self._who_wants(kind))
+
+    def _who_wants(self, kind: type[ExecutionEvent]) -> tuple[Seat, ...]:
+        who = self._wanting.get(kind)
+        if who is None:
+            spared = kind in self._spared
+            who = self._wanting[kind] = tuple(
+                seat
+                for seat in self._on
+                if (seat.wants is None or kind in seat.wants)
+                and not (spared and seat.ledger is not None)
+            )
+        return who
+
+    def tell(self, kind: type[ExecutionEvent], told: Told) -> None:
+        """Tell everybody who wants it of one event before anybody is told of the next, also of those that observers cause."""
+        self._pending.append((kind, told))
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._pending:
+                self._tell_all(*self._pending.popleft())
+        finally:
+            self._telling = False
+
+    def _tell_all(self, kind: type[ExecutionEvent], told: Told) -> None:
+        who = self._who_wants(kind)
+        if not who:
+            return
+        event, clock = self._build(told), self._clock
+        before = clock()
+        for seat in who:
+            reason = None
+            try:
+                seat.observe(event)
+            except Exception as error:  # noqa: BLE001 - whatever an observer raises must not reach the run; it is reported
+                reason = f"{type(error).__name__}: {error}"
+            after = clock()
+            if reason is None and after - before > self._budget:
+                reason = self._too_long(after - before, "one event")
+            before = after
+            if reason is not None:
+                self.switch_off(seat, event.path, reason)
+
+    def _too_long(self, took: float, what: str) -> str:
+        return f"took {took:.3g} s for {what}; the budget is {self._budget:g} s"
+
+    def attempt(self, seat: Seat, path: str, what: str, act: Callable[[], object]) -> bool:
+        """Have *seat* do something that is no telling, under the same rules; return whether it did not raise."""
+        before = self._clock()
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.switch_off(seat, path, f"{type(error).__name__}: {error}")
+            return False
+        took = self._clock() - before
+        if took > self._budget:
+            self.switch_off(seat, path, self._too_long(took, what))
+        return True
+
+    def switch_off(self, seat: Seat, path: str, reason: str) -> None:
+        """Tell *seat* nothing more, and say so to the others; once only."""
+        if seat not in self._on:
+            return
+        self._on = tuple(other for other in self._on if other is not seat)
+        self._wanting.clear()
+        self.note = self._writer()
+        self._report(path, seat.name, reason)
+
+    # ---------------------------------------------------------------- ledgers
+
+    def _writer(self) -> Callable[[Line], object] | None:
+        match [seat.ledger for seat in self._on if seat.ledger is not None]:
+            case []:
+                return None
+            case [ledger]:
+                return ledger.append
+            case ledgers:
+
+                def write(line: Line) -> None:
+                    for ledger in ledgers:
+                        ledger.append(line)
+
+                return write
+
+    def settle(self, path: str, *, above: int = 0) -> None:
+        """Have all ledgers read that are longer than *above*; none is longer after that, whatever its reader did."""
+        for seat in self._on:
+            if seat.settle is not None and seat.ledger is not None and len(seat.ledger) > above:
+                self.attempt(seat, path, "its ledger", seat.settle)
+                seat.ledger.clear()
