@@ -133,6 +133,8 @@ class StepScope(Protocol):
 
     So it can set context variables, which an observer in another task cannot: those of a log, the current span of a trace.
     Child tasks and threads inherit them. An observer that has this method is asked, too.
+    What is told of a run, from `RunStarted` to `RunEnded`, is told inside its scope; what ends a visit (`NodeSucceeded`,
+    `NodeFailed`, `NodeCancelled`), an item or an attempt may be told inside its own or right after it is left.
     """
 
     def around(self, where: Where, /) -> AbstractContextManager[object]:
