@@ -283,7 +283,7 @@ NODE_ROUTED: Final = Metric(
     feeds=(_feed(Routed, _routed),),
 )
 BATCH_SIZE: Final = Metric(
-    name="agentflow_node_batch_size",
+    name="agentflow_node_batch_items",
     kind="histogram",
     labels=_NODE,
     unit="items",
