@@ -10,13 +10,15 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, Self, final
 
 from .._typing import override
 from ..errors import AgentFlowError
 from ..ports import WallClock
+from ..redaction import Redactor
+from ..types import Secret
 from ._audit_core import (
     AuditBrokenError,
     AuditHead,
@@ -59,9 +61,9 @@ class AuditTrail:
         self,
         path: Path | str | None = None,
         *,
-        key: bytes | None = None,
+        key: Secret | bytes | None = None,
         head: AuditHead | None = None,
-        redact: Callable[[str], str] | None = None,
+        redactor: Redactor | None = None,
         fsync: bool = False,
         wall_clock: WallClock | None = None,
     ) -> None:
@@ -69,9 +71,10 @@ class AuditTrail:
 
         Args:
             path: made if it is not there, readable for its owner only. None: the trail is kept in memory.
-            key: secret bytes, 16 or more, that the digests are made with; they are in none of the records.
+            key: a secret of 16 bytes or more that the digests are made with; they are in none of the records.
             head: what the trail had come to when it was last noted, if it was.
-            redact: applied to every text before it is written.
+            redactor: hides what must not be shown in every text before it is written; by default `Redactor` with its
+                own defaults.
             fsync: wait after each record until the disk has it, milliseconds; otherwise a failure of the whole machine
                 may cost the last seconds. What is written survives the end of the process in either case.
             wall_clock: the machine's by default.
@@ -83,7 +86,7 @@ class AuditTrail:
             OSError: it cannot be opened.
         """
         self._digest = digester(key)
-        self._redact = redact
+        self._redactor = redactor or Redactor()
         self._now = time.time if wall_clock is None else wall_clock.now  # noqa: TID251 - for people, and from any thread
         self._lock = threading.Lock()
         self._store: _Store = _Memory() if path is None else _File(Path(path), fsync=fsync)
@@ -120,7 +123,7 @@ class AuditTrail:
             return tuple(record for _, record in self._store.placed())
 
     def record(self, *, who: str, what: str, resource: str, decision: str) -> AuditRecord:
-        """Append a record and return it, as written. Not a checkpoint; some 20 us, with ``fsync`` milliseconds.
+        """Append a record and return it, as written. Not a checkpoint; some 50 us, with ``fsync`` milliseconds.
 
         Raises:
             OSError: it cannot be written; the file is as it was before.
@@ -130,7 +133,7 @@ class AuditTrail:
         texts = {"who": who, "what": what, "resource": resource, "decision": decision}
         with self._lock:
             record = make_record(
-                self._head, texts, self._now(), digest=self._digest, redact=self._redact
+                self._head, texts, self._now(), digest=self._digest, redactor=self._redactor
             )
             self._store.append(record)
             self._head = AuditHead(record.seq + 1, record.digest)
@@ -140,7 +143,7 @@ class AuditTrail:
 def verify_audit(
     source: Path | str | Iterable[AuditRecord],
     *,
-    key: bytes | None = None,
+    key: Secret | bytes | None = None,
     head: AuditHead | None = None,
 ) -> AuditHead:
     """Check every record of a trail, in its file or as records, and return its head. Not a checkpoint.

@@ -17,6 +17,8 @@ import attrs
 
 from .._typing import override
 from ..errors import AgentFlowError
+from ..redaction import Redactor
+from ..types import Secret
 
 __all__ = [
     "BEGINNING",
@@ -131,7 +133,7 @@ class AuditBrokenError(AgentFlowError):
         return f"the audit trail is broken at {self.place}: {self.reason}"
 
 
-def digester(key: bytes | None) -> Digester:
+def digester(key: Secret | bytes | None) -> Digester:
     """Return the digest of a trail: SHA-256, or with a key HMAC-SHA-256, which only who has the key can make.
 
     Raises:
@@ -139,13 +141,13 @@ def digester(key: bytes | None) -> Digester:
     """
     if key is None:
         return lambda data: hashlib.sha256(data).hexdigest()
-    if (
-        type(key) is not bytes or len(key) < SHORTEST_KEY
-    ):  # who has no type checker needs to be told too
+    given = key.reveal().encode() if isinstance(key, Secret) else key
+    # who has no type checker needs to be told too, and the key is not to be shown
+    if type(given) is not bytes or len(given) < SHORTEST_KEY:
         raise ValueError(
-            f"AuditTrail: key must be random bytes, {SHORTEST_KEY} or more; 32 are better"
+            f"AuditTrail: key must be a Secret or random bytes, {SHORTEST_KEY} or more; 32 are better"
         )
-    blank = hmac.new(key, digestmod="sha256")
+    blank = hmac.new(given, digestmod="sha256")
 
     def digest(data: bytes) -> str:
         own = blank.copy()
@@ -161,9 +163,9 @@ def make_record(
     wall_time: float,
     *,
     digest: Digester,
-    redact: Callable[[str], str] | None,
+    redactor: Redactor,
 ) -> AuditRecord:
-    """Return the record that follows *head*, of ``who``, ``what``, ``resource`` and ``decision`` after *redact*.
+    """Return the record that follows *head*, of ``who``, ``what``, ``resource`` and ``decision`` without what *redactor* hides.
 
     Raises:
         ValueError: a field is no text, or the time is no finite number.
@@ -173,7 +175,7 @@ def make_record(
             raise ValueError(f"AuditRecord: {name} must be text, not {text!r}")
     if not math.isfinite(wall_time):
         raise ValueError(f"AuditRecord: wall_time must be finite, not {wall_time!r}")
-    who, what, resource, decision = map(redact or str, texts.values())
+    who, what, resource, decision = map(redactor.text, texts.values())
     fields = (who, what, resource, decision, float(wall_time), head.count, head.digest)
     return _record(fields, digest(_spelled(fields)))
 

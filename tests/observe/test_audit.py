@@ -31,6 +31,8 @@ from agentflow_trio.observe import (
 )
 from agentflow_trio.observe._audit_core import read_line, write_line
 from agentflow_trio.ports import WallClock
+from agentflow_trio.redaction import Redactor
+from agentflow_trio.types import Secret
 
 KEY = bytes(range(32))
 
@@ -53,7 +55,7 @@ def ask(trail: AuditTrail, number: int = 0) -> AuditRecord:
     )
 
 
-def filled(path: Path | None, count: int, key: bytes | None = None) -> AuditHead:
+def filled(path: Path | None, count: int, key: Secret | bytes | None = None) -> AuditHead:
     with AuditTrail(path, key=key, wall_clock=Clock()) as trail:
         for number in range(count):
             ask(trail, number)
@@ -143,7 +145,7 @@ def test_nobody_but_its_owner_may_read_a_new_file(tmp_path: Path) -> None:
 
 def test_every_text_is_redacted_before_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    with AuditTrail(path, redact=lambda text: text.replace("hunter2", "***")) as trail:
+    with AuditTrail(path, redactor=Redactor(patterns=("hunter2",))) as trail:
         trail.record(
             who="hunter2", what="a hunter2", resource="hunter2 b", decision="hunter2 hunter2"
         )
@@ -156,6 +158,26 @@ def test_every_text_is_redacted_before_it_is_written(tmp_path: Path) -> None:
     )
     assert "hunter2" not in path.read_text()
     verify_audit(path)
+
+
+def test_a_secret_that_lives_and_what_looks_like_one_are_never_written() -> None:
+    secret = Secret("correct horse")
+    with AuditTrail() as trail:
+        record = trail.record(
+            who=f"user {secret.reveal()}",
+            what="get https://ada:lovelace@host/",
+            resource="x",
+            decision="denied",
+        )
+    assert (record.who, record.what) == ("user ***", "get https://ada:***@host/")
+
+
+def test_a_key_may_be_a_secret(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    key = "a secret of some length"
+    filled(path, 2, Secret(key))
+    assert verify_audit(path, key=key.encode()) == verify_audit(path, key=Secret(key))
+    assert broken(path).kind == "changed"
 
 
 def test_threads_may_share_a_trail(tmp_path: Path) -> None:
@@ -189,7 +211,7 @@ def test_the_key_is_nowhere_to_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", [b"", b"fifteen bytes !"])
 def test_a_key_that_can_be_guessed_is_refused(key: bytes) -> None:
     with pytest.raises(
-        ValueError, match="key must be random bytes, 16 or more; 32 are better"
+        ValueError, match="key must be a Secret or random bytes, 16 or more; 32 are better"
     ) as caught:
         AuditTrail(key=key)
     assert "fifteen" not in str(caught.value)
@@ -197,7 +219,7 @@ def test_a_key_that_can_be_guessed_is_refused(key: bytes) -> None:
 
 def test_a_key_that_is_no_bytes_is_refused() -> None:
     key: Any = "a password of some length"
-    with pytest.raises(ValueError, match="key must be random bytes") as caught:
+    with pytest.raises(ValueError, match="key must be a Secret or random bytes") as caught:
         AuditTrail(key=key)
     assert "password" not in str(caught.value)
 
@@ -206,7 +228,7 @@ def test_a_key_that_is_no_bytes_is_refused() -> None:
 def test_a_field_that_is_no_text_is_refused_by_name_and_nothing_is_written(field: str) -> None:
     texts: dict[str, Any] = dict.fromkeys(("who", "what", "resource", "decision"), "x")
     texts[field] = None
-    with AuditTrail(redact=str.upper) as trail:
+    with AuditTrail() as trail:
         with pytest.raises(ValueError, match=f"AuditRecord: {field} must be text, not None"):
             trail.record(**texts)
         assert trail.records == ()
