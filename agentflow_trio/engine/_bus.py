@@ -39,6 +39,7 @@ from ..types import Phase
 from ._failures import brief, what_failed
 from ._folds import Folds
 from ._reading import Readers
+from ._scopes import Scopes
 from ._seats import Seat
 from ._subscription import RING, Record, Subscription, WhenFull
 from ._trail import Place
@@ -71,6 +72,7 @@ class Bus:
         terse: nobody wants an event of a visit that ends well. It counts three, and is a line in the ledgers, if any.
         has_pace: somebody subscribed who sets the pace.
         folds: who is told at once.
+        scopes: what surrounds the run and its visits; None if nobody puts anything there.
     """
 
     __slots__ = (
@@ -84,6 +86,7 @@ class Bus:
         "flow",
         "folds",
         "has_pace",
+        "scopes",
         "seq",
         "terse",
     )
@@ -102,7 +105,8 @@ class Bus:
         """Begin; *root* is what all keys of places begin with."""
         self.seq: int = 0
         self.flow: str = flow
-        self.terse: bool = not keep and all(map(_is_content, seats))
+        around = [(seat, seat.around) for seat in seats if seat.around is not None]
+        self.terse: bool = not keep and not around and all(map(_is_content, seats))
         self.has_pace: bool = False
         self.folds: Folds[Record] = Folds(
             seats,
@@ -112,6 +116,9 @@ class Bus:
             build=self.build,
             report=self._observer_failed,
         )
+        self.scopes: Scopes | None = None
+        if around:
+            self.scopes = Scopes(around, self.folds, run_id, flow)
         self._run_id = run_id
         self._root = len(root)
         self._clock = clock

@@ -78,10 +78,7 @@ class StepContext:
 
         In all steps of a flow that is run per item, it is the number of that item.
         """
-        item, around = self._here().item, self._strand
-        while item is None and around.parent is not None:
-            item, around = around.trail.item_around, around.parent
-        return item
+        return self._strand.item_of(self._here())
 
     @property
     def attempt(self) -> int:

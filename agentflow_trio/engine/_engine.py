@@ -22,7 +22,7 @@ from ..errors import (
     SelfWaitError,
     TooManyRunsError,
 )
-from ..ports import Ids, Observer, Simulated, WallClock
+from ..ports import BackgroundObserver, Ids, Observer, Simulated, WallClock
 from ..state import fork
 from ..types import AttrsState, Resource, RunResult
 from ._checks import check_count, check_observers, check_seconds, check_values
@@ -39,6 +39,7 @@ from ._system import RandomIds, SystemClock
 from ._threads import Threads
 
 if TYPE_CHECKING:
+    from ._background import Background
     from ._blocking import Watchdog
     from ._snapshot import Snapshot
 
@@ -145,6 +146,10 @@ class Engine:
             processes=self._processes,
             settle=None if watchdog is None else self._settle,
         )
+        self._observers = tuple(
+            observer for observer in observers if isinstance(observer, BackgroundObserver)
+        )
+        self._background: Background | None = None
         self._limit = watchdog
         self._watchdog: Watchdog | None = None
         self._seed = seed
@@ -168,6 +173,13 @@ class Engine:
 
             self._watchdog = Watchdog(self._limit, self._settings)
             self._watchdog.start()
+        if self._observers:
+            # only who has such observers need import it
+            from ._background import Background  # noqa: PLC0415
+
+            seats, budget = self._settings.seats, self._settings.observer_budget
+            self._background = Background(self._observers, seats, budget)
+            self._background.start(self._nursery)
         return self
 
     def _settle(self) -> None:
@@ -197,6 +209,8 @@ class Engine:
             # bounded by the runs' cleanup_grace; a Cancelled here would hide what ends the body
             with trio.CancelScope(shield=True):
                 await self._all_ended()  # noqa: ASYNC102 - shielded, and bounded as said
+            if self._background is not None:
+                self._background.stop()
             try:
                 if self._manager is not None:
                     await self._manager.__aexit__(None, None, None)  # noqa: ASYNC102 - a nursery's

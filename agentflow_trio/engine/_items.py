@@ -208,7 +208,8 @@ class _Shift:
         status, patience, mark = find_status()(task), strand.run.settings.patience, MARK
         put = self._outputs.put
         sync, stream, size = self._sync, self._stream, self._size
-        window, tally, bus = self._outputs.window, self._tally, strand.run.bus
+        window, tally = self._outputs.window, self._tally
+        bus, scopes = strand.run.bus, strand.scopes
         work, idle, working = self._work(strand), strand.idle, False
         job: ItemValue = _NOTHING
         try:
@@ -244,6 +245,8 @@ class _Shift:
                 trail.item, job = pulled
                 strand.started = clock()
                 working = True
+                if scopes is not None:
+                    scopes.enter(strand, "item")
                 output = await work(job)
                 if strand.cleanups:
                     await closed(strand, attempt=True)
@@ -257,6 +260,8 @@ class _Shift:
                 tally.seen += 1 if size is None else len(job)
                 if bus is not None:
                     bus.batch_done(trail.here().path, strand.started, *tally.told())
+                if scopes is not None:
+                    scopes.leave(strand, None)
         except BaseException as error:  # noqa: ASYNC103 - what is not kept there is raised again
             strand.idle = idle
             job = job if working else _NOTHING
@@ -310,6 +315,14 @@ class _Shift:
         Raises:
             BaseException: cancellation.
         """
+        try:
+            return await self._judged(strand, job, error)
+        finally:
+            if strand.scopes is not None:
+                strand.scopes.leave_all(strand, error)
+            del error  # or it would be kept alive by the frame in its own traceback
+
+    async def _judged(self, strand: Strand, job: ItemValue, error: BaseException) -> bool:
         if isinstance(error, GeneratorExit):  # a closed coroutine cannot wait
             raise error
         self._crowd.expired += strand.trouble.expired

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._context import StepContext
     from ._processes import Processes
     from ._reach import Reach
+    from ._scopes import Scopes
     from ._threads import Threads
 
 __all__ = ["CURRENT", "DEFAULT", "MARK", "LiveRun", "RunPlan", "Settings", "Strand"]
@@ -365,6 +366,19 @@ class Strand:
         """Whether all strands that this one waits for are being cancelled, by itself or from outside."""
         begun = self._trouble is not None and self._trouble.grace_ends < math.inf
         return begun or (self.around is not None and self.around.effectively_cancelled)
+
+    @property
+    def scopes(self) -> Scopes | None:
+        """What observers put around its visits; None if none does."""
+        bus = self.run.bus
+        return None if bus is None else bus.scopes
+
+    def item_of(self, place: Place) -> int | None:
+        """Which item *place* is about, or is in the flow of."""
+        item, around = place.item, self
+        while item is None and around.parent is not None:
+            item, around = around.trail.item_around, around.parent
+        return item
 
     def is_cancelled(self) -> bool:
         """Whether this strand's task, which must be running, is cancelled where it stands."""

@@ -112,3 +112,5 @@ def _tell(strand: Strand, started: float, phase: Phase, error: BaseException) ->
         bus.node_cancelled(path, started, phase, attempt, error)
     else:
         bus.node_failed(path, started, phase, attempt, error)
+    if bus.scopes is not None:
+        bus.scopes.leave(strand, error)

@@ -99,6 +99,8 @@ def _begin(plan: Plan[Any], state: State, asked: _Asked) -> tuple[Strand, State]
     CURRENT.set(strand)
     run.began = run.clock()
     if run.bus is not None:
+        if run.bus.scopes is not None:
+            run.bus.scopes.enter_run(strand)
         run.bus.run_started(run.path, **_identity(run, state))
     strand.task.custom_sleep_data = MARK
     return strand, state
@@ -199,6 +201,8 @@ def _tell_end(strand: Strand, bus: Bus, taken: str | None, error: BaseException 
     outcome = "success" if error is None else "error" if failed else "cancelled"
     text = None if failed is None else "{error}: {message}".format_map(brief(failed))
     bus.run_ended(run.path, run.began, outcome, taken, strand.trail.made, text)
+    if bus.scopes is not None:
+        bus.scopes.leave_all(strand, error)
     bus.close()
     if run.reach is not None and run.reach.streams is not None:
         run.reach.streams.close()

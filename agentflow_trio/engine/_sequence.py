@@ -155,6 +155,8 @@ def enter_nested(
     strand.phase = "prep"
     started = strand.started = strand.run.clock()
     if strand.run.bus is not None:
+        if strand.run.bus.scopes is not None:
+            strand.run.bus.scopes.enter(strand, "step")  # left by `leave_nested` or `recover`
         strand.run.bus.node_started(strand.trail.here())
     inner = fork(state if step.enter is None else strand.convert(step.enter, state))
     return Frame(step, state, started, outer), inner
@@ -172,6 +174,8 @@ def leave_nested(strand: Strand, frame: Frame, inner: StateValue, exit_: Exit) -
         place, taken = strand.trail.here(), exit_.name if step.exits else None
         path = "" if bus.terse else place.path
         bus.node_succeeded(place, path, frame.started, taken, step.routes[exit_].name)
+        if bus.scopes is not None:
+            bus.scopes.leave(strand, None)
     return state
 
 

@@ -57,7 +57,7 @@ class Trying:
         begun = strand.run.clock()
         Trial.begin(self.retry, begun)
         try:
-            return await self._attempt(strand, work)
+            return await self._surrounded(strand, work)
         except Exception as error:
             if must_end_all(error):
                 raise
@@ -102,7 +102,7 @@ class Trying:
                     raise error
                 strand.attempt = again.attempt
                 try:
-                    result = await self._attempt(strand, work)
+                    result = await self._surrounded(strand, work)
                 except Exception as another:
                     if must_end_all(another):
                         raise
@@ -113,6 +113,20 @@ class Trying:
         finally:
             # or each would be kept alive by the frame in its own traceback
             del error, body_error, failure
+
+    async def _surrounded(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
+        """One of several attempts, with what observers put around it."""
+        scopes = strand.scopes
+        if scopes is None:
+            return await self._attempt(strand, work)
+        scopes.enter(strand, "attempt")
+        try:
+            result = await self._attempt(strand, work)
+        except BaseException as error:
+            scopes.leave(strand, error)
+            raise
+        scopes.leave(strand, None)
+        return result
 
     async def _attempt(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
         match self.guards:

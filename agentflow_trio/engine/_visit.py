@@ -32,7 +32,10 @@ async def visit(
     run, place = strand.run, strand.trail.here()
     started = strand.started = run.clock()
     strand.phase = "prep"
-    path = "" if run.bus is None else run.bus.node_started(place)
+    bus, scopes = run.bus, strand.scopes
+    if scopes is not None:
+        scopes.enter(strand, "step")  # left below, or by `recover`
+    path = "" if bus is None else bus.node_started(place)
     try:
         if step.max_visits is not None and place.visit > step.max_visits:
             if step.deep:
@@ -51,9 +54,11 @@ async def visit(
             strand.spend(place, run.clock() - started)
     strand.attempt = 1
     target = follow(step, chosen)
-    if run.bus is not None:
+    if bus is not None:
         taken = chosen.name if isinstance(chosen, Exit) and step.exits else None
-        run.bus.node_succeeded(place, path, started, taken, target.name)
+        bus.node_succeeded(place, path, started, taken, target.name)
+    if scopes is not None:
+        scopes.leave(strand, None)
     return state, target
 
 

@@ -1,0 +1,77 @@
+"""Observers with a task of their own: begun when an engine opens, cancelled when its last run has ended.
+
+Layer: engine. Rules: what they tell belongs to no run, and reaches all observers under the same rules as events of runs.
+One that raises is reported once, and harms nobody. Shielded: however the engine is left, they see its runs end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import trio
+
+from ..events import ExecutionEvent, ObserverFailed
+from ..ports import BackgroundObserver
+from ._folds import Folds
+from ._seats import Seat
+
+__all__ = ["Background"]
+
+
+@final
+class Background:
+    """The tasks of an engine's observers."""
+
+    __slots__ = ("_clock", "_folds", "_observers", "_scopes")
+
+    def __init__(
+        self, observers: Sequence[BackgroundObserver], seats: Sequence[Seat], budget: float
+    ) -> None:
+        self._observers = observers
+        self._clock = trio.lowlevel.current_clock().current_time
+        self._folds: Folds[ExecutionEvent] = Folds(
+            seats, self._clock, budget, spared=(), build=_as_it_is, report=self._failed
+        )
+        self._scopes: list[trio.CancelScope] = []
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Begin their tasks in *nursery*."""
+        for observer in self._observers:
+            scope = trio.CancelScope(shield=True)
+            self._scopes.append(scope)
+            nursery.start_soon(
+                self._watch, observer, scope, name=f"agentflow observer {observer.name}"
+            )
+
+    async def _watch(self, observer: BackgroundObserver, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await observer.watch(self.tell)
+        except Exception as error:  # noqa: BLE001 - whatever an observer raises must not reach the engine; it is reported
+            self._failed("", observer.name, f"{type(error).__name__}: {error}")
+
+    def stop(self) -> None:
+        """Cancel them."""
+        for scope in self._scopes:
+            scope.cancel()
+
+    def tell(self, event: ExecutionEvent) -> None:
+        """Pass *event* to all observers. Not a checkpoint; never raises."""
+        self._folds.tell(type(event), event)
+
+    def _failed(self, path: str, observer: str, reason: str) -> None:
+        self.tell(
+            ObserverFailed(
+                run_id="",
+                seq=-1,
+                path=path,
+                timestamp=self._clock(),
+                observer=observer,
+                reason=reason,
+            )
+        )
+
+
+def _as_it_is(event: ExecutionEvent) -> ExecutionEvent:
+    return event
