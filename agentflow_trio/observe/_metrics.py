@@ -195,16 +195,15 @@ class MetricsCollector:
         """All metrics as they are now, those without series included, in the order of `METRICS`. Not a checkpoint."""
         with self._lock:
             self._fold()
-            return tuple(
-                Family(
-                    metric,
-                    tuple(
-                        self._sample(metric, labels)
-                        for labels in sorted(self._table.of(metric))
-                    ),
-                )
-                for metric in METRICS
+            table = self._table.copy()
+        # outside of the lock, for it takes a while and runs go on
+        return tuple(
+            Family(
+                metric,
+                tuple(_sample(table, metric, labels) for labels in sorted(table.of(metric))),
             )
+            for metric in METRICS
+        )
 
     def _fold(self) -> None:
         """Bring what came through the ledger to where events are counted."""
@@ -212,11 +211,12 @@ class MetricsCollector:
             self.settle()
         plain, self._plain = self._plain, {}
         for (flow, node, taken), cell in plain.items():
-            visits = sum(cell[:-1])
-            self._table.change(NODE_EXECUTIONS, (flow, node, "success"), visits)
+            visits = int(sum(cell[:-1]))
+            success = flow, node, "success"
+            self._table.change(NODE_EXECUTIONS, success, visits, times=visits)
             self._table.add_all(NODE_DURATION, (flow, node), cell)
             if taken is not None:
-                self._table.change(NODE_ROUTED, (flow, node, taken), visits)
+                self._table.change(NODE_ROUTED, (flow, node, taken), visits, times=visits)
 
     def _seen(self, name: str) -> list[tuple[Selection, list[Labels]]]:
         """What *name* means, of all it may mean: the first that has series."""
@@ -244,10 +244,11 @@ class MetricsCollector:
         found = [self._table.together(each.metric, series) for each, series in seen]
         return asked.read(added(found))
 
-    def _sample(self, metric: Metric, labels: Labels) -> Sample:
-        if metric.kind == "histogram":
-            return Sample(labels, self._table.together(metric, [labels]))
-        return Sample(labels, self._table.value(metric, labels))
+
+def _sample(table: SeriesTable, metric: Metric, labels: Labels) -> Sample:
+    if metric.kind == "histogram":
+        return Sample(labels, table.together(metric, [labels]))
+    return Sample(labels, table.value(metric, labels))
 
 
 def _parts(metric: Metric, value: str | None, labels: Labels) -> Sequence[str]:

@@ -51,9 +51,19 @@ class SeriesTable:
         cells = self._cells[metric.name]
         return merged(self.bounds(metric), [cells[labels] for labels in series])
 
-    def change(self, metric: Metric, labels: Labels, by: float) -> None:
-        """Add to a number, or set it, or count a value in a histogram, as *metric* has it."""
-        labels = self._room(metric, labels, 1)
+    def copy(self) -> SeriesTable:
+        """The same, which others do not change."""
+        twin = SeriesTable(self._bounds, self._max_series)
+        twin._values = {name: values.copy() for name, values in self._values.items()}
+        twin._cells = {
+            name: {labels: cell.copy() for labels, cell in cells.items()}
+            for name, cells in self._cells.items()
+        }
+        return twin
+
+    def change(self, metric: Metric, labels: Labels, by: float, *, times: int = 1) -> None:
+        """Add to a number, or set it, or count a value in a histogram, as *metric* has it; for so many *times* of it."""
+        labels = self._room(metric, labels, times)
         if metric.kind == "histogram":
             add(self._cell(metric, labels), self.bounds(metric), by)
             return
