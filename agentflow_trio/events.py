@@ -392,7 +392,7 @@ class CircuitChanged(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class AttemptFailed(_GuardEvent):
-    """An attempt of a retry failed. ``attempt``: which, from 1. ``error``: its class. ``message``: its text."""
+    """An attempt of a retry failed. ``duration_ms``: how long it took. ``attempt``: which, from 1. ``error``: its class. ``message``: its text."""
 
     event_type: ClassVar[Literal["attempt_failed"]] = "attempt_failed"
     attempt: int

@@ -144,12 +144,13 @@ class RetryState:
 class Trial:
     """One body, from its first failure on."""
 
-    __slots__ = ("_course", "_random", "_state")
+    __slots__ = ("_course", "_random", "_since", "_state")
 
     def __init__(self, state: RetryState, begun: float) -> None:
         self._state = state
         self._course = Course(state.policy, state.judge, begun)
         self._random: Random | None = None
+        self._since = begun  # when the attempt began that runs, or ran last
 
     @staticmethod
     def begin(policy: RetryPolicy, now: float) -> None:
@@ -219,6 +220,7 @@ class Trial:
             now = trio.current_time()
             stop = self._course.woken(again, now, deadline=trio.current_effective_deadline())
             begins = stop is None
+            self._since = now
         finally:
             state.waiting -= 1
             if state.budget is not None and again.paid is not None and not begins:
@@ -238,10 +240,14 @@ class Trial:
         name, listener = self._state.name, self._state.listener
         if listener.on:
             kind, text = _UNWANTED if error is None else _brief(error)
-            attempt = self._course.attempt
             listener.tell(
                 AttemptFailed(
-                    guard=name, timestamp=now, attempt=attempt, error=kind, message=text
+                    guard=name,
+                    timestamp=now,
+                    duration_ms=(now - self._since) * 1000.0,
+                    attempt=self._course.attempt,
+                    error=kind,
+                    message=text,
                 )
             )
         if isinstance(decision, Stop):

@@ -186,6 +186,8 @@ async def test_the_attempt_timeout_bounds_one_attempt(autojump_clock: object) ->
         "2 attempt_failed f/play guard=play attempt=1 error=DeadlineExceededError "
         "message=attempt_timeout of f/play (2 s) ran out; spent: f/play 2 s"
     )
+    failed = [event for event in recorder.events if event.event_type == "attempt_failed"]
+    assert [event.duration_ms for event in failed] == [2000.0, 2000.0]
 
 
 async def test_a_budget_of_one_name_is_shared_by_steps(autojump_clock: object) -> None:

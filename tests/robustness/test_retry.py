@@ -197,6 +197,25 @@ async def test_an_error_that_takes_no_note_is_raised_all_the_same() -> None:
     assert caught.value is error
 
 
+async def test_a_failed_attempt_says_how_long_it_took(autojump_clock: MockClock) -> None:
+    events: list[GuardEvent] = []
+    body = Tape([ValueError(), ValueError(), None], takes=0.25)
+    retry = Retry(EXACT, on_event=events.append)
+    await retry.call(body)
+    async for attempt in retry:
+        async with attempt:
+            await trio.sleep(0.5)
+            if attempt.number < 3:
+                raise ValueError
+    told = [event for event in events if isinstance(event, AttemptFailed)]
+    assert [(event.attempt, event.duration_ms) for event in told] == [
+        (1, 250.0),
+        (2, 250.0),
+        (1, 500.0),
+        (2, 500.0),
+    ]
+
+
 async def test_an_error_without_a_text_is_raised_all_the_same() -> None:
     class MuteError(Exception):
         def __str__(self) -> str:
