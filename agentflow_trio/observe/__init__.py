@@ -13,31 +13,55 @@ if TYPE_CHECKING:
     from ._alert_rule import AlertRule, AlertRulesError, RuleProblem
     from ._audit import AuditInUseError, AuditTrail, verify_audit
     from ._audit_core import AuditBrokenError, AuditHead, AuditRecord
+    from ._critical_core import PathLink, critical_path
     from ._event_lines import EventLineError, read_events, write_event
+    from ._guard_use_core import EventCounts, GuardProfile
     from ._histogram_core import Histogram
     from ._metric_table_core import METRICS, Metric
     from ._metrics import Family, MetricsCollector, Sample
+    from ._profile_core import Profile, Profiler, percentile
+    from ._profile_records_core import FailureProfile, PathShare, PlaceProfile, RunProfile
+    from ._report_html import report_html
+    from ._span_fold_core import spans_of
+    from ._spans_core import Attempt, RunSpans, Span, Wait
 else:
     __getattr__ = lazily(
         __name__,
         {
             "AlertRule": "._alert_rule",
             "AlertRulesError": "._alert_rule",
+            "Attempt": "._spans_core",
             "AuditBrokenError": "._audit_core",
             "AuditHead": "._audit_core",
             "AuditInUseError": "._audit",
             "AuditRecord": "._audit_core",
             "AuditTrail": "._audit",
+            "EventCounts": "._guard_use_core",
             "EventLineError": "._event_lines",
+            "FailureProfile": "._profile_records_core",
             "Family": "._metrics",
+            "GuardProfile": "._guard_use_core",
             "Histogram": "._histogram_core",
             "METRICS": "._metric_table_core",
             "Metric": "._metric_table_core",
             "MetricsCollector": "._metrics",
+            "PathLink": "._critical_core",
+            "PathShare": "._profile_records_core",
+            "PlaceProfile": "._profile_records_core",
+            "Profile": "._profile_core",
+            "Profiler": "._profile_core",
             "RuleProblem": "._alert_rule",
+            "RunProfile": "._profile_records_core",
+            "RunSpans": "._spans_core",
             "Sample": "._metrics",
+            "Span": "._spans_core",
+            "Wait": "._spans_core",
+            "critical_path": "._critical_core",
             "load_rules": "._alert_file",
+            "percentile": "._profile_core",
             "read_events": "._event_lines",
+            "report_html": "._report_html",
+            "spans_of": "._span_fold_core",
             "verify_audit": "._audit",
             "write_event": "._event_lines",
         },
@@ -47,20 +71,37 @@ __all__ = [
     "METRICS",
     "AlertRule",
     "AlertRulesError",
+    "Attempt",
     "AuditBrokenError",
     "AuditHead",
     "AuditInUseError",
     "AuditRecord",
     "AuditTrail",
+    "EventCounts",
     "EventLineError",
+    "FailureProfile",
     "Family",
+    "GuardProfile",
     "Histogram",
     "Metric",
     "MetricsCollector",
+    "PathLink",
+    "PathShare",
+    "PlaceProfile",
+    "Profile",
+    "Profiler",
     "RuleProblem",
+    "RunProfile",
+    "RunSpans",
     "Sample",
+    "Span",
+    "Wait",
+    "critical_path",
     "load_rules",
+    "percentile",
     "read_events",
+    "report_html",
+    "spans_of",
     "verify_audit",
     "write_event",
 ]

@@ -1,0 +1,148 @@
+"""A span while it goes on, and what it was once it has ended.
+
+Layer: observe.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, final
+
+import attrs
+
+from ..events import AttemptFailed, RetryScheduled, WaitEnded, WaitStarted
+from ._spans_core import Attempt, Outcome, Span, Wait
+
+__all__ = ["Kind", "OpenSpan"]
+
+Kind: TypeAlias = Literal["run", "visit", "item"]
+
+
+@final
+class OpenSpan:
+    """A span that has not ended.
+
+    Attributes:
+        inside: what goes on inside of it, by path.
+        children: what has ended inside.
+        handled: as in `Span`.
+    """
+
+    __slots__ = (
+        "_failures",
+        "_kind",
+        "_pauses",
+        "_waiting",
+        "_waits",
+        "children",
+        "handled",
+        "inside",
+        "name",
+        "parent",
+        "path",
+        "start",
+    )
+
+    def __init__(
+        self, kind: Kind, path: str, name: str, start: float, parent: OpenSpan | None
+    ) -> None:
+        self._kind: Kind = kind
+        self.path = path
+        self.name = name
+        self.start = start
+        self.parent = parent
+        self.inside: dict[str, OpenSpan] = {}
+        self.children: list[Span] = []
+        self.handled = ""
+        self._waits: list[Wait] = []
+        self._waiting: list[tuple[str, float]] = []
+        self._failures: list[
+            tuple[float, float | None, str]
+        ] = []  # when, its length, its class
+        self._pauses: list[float] = []  # when those of its own retry are over
+
+    def wait_started(self, event: WaitStarted) -> None:
+        """It began to wait."""
+        self._waiting.append((event.guard, event.timestamp))
+
+    def wait_ended(self, event: WaitEnded) -> None:
+        """It waits no longer; of several waits for one guard the one that fits."""
+        start = event.timestamp - event.waited
+        mine = [one for one in self._waiting if one[0] == event.guard]
+        if mine:
+            self._waiting.remove(min(mine, key=lambda one: abs(one[1] - start)))
+        self._waits.append(Wait(guard=event.guard, start=start, end=event.timestamp))
+
+    def retry_scheduled(self, event: RetryScheduled) -> None:
+        """It pauses before an attempt, its own or one of a retry in the node's code."""
+        start, end = event.timestamp, event.timestamp + event.delay
+        self._waits.append(Wait(guard=event.guard, retry=True, start=start, end=end))
+        if event.guard == self.name:
+            self._pauses.append(end)
+            self.children = [_tried_again(child) for child in self.children]
+
+    def attempt_failed(self, event: AttemptFailed) -> None:
+        """An attempt of its own retry failed."""
+        length = None if event.duration_ms is None else event.duration_ms / 1000.0
+        self._failures.append((event.timestamp, length, event.error))
+
+    def end(
+        self,
+        end: float,
+        outcome: Outcome,
+        *,
+        exit_: str | None = None,
+        error: str | None = None,
+        message: str | None = None,
+    ) -> Span:
+        """What it was."""
+        going = [Wait(guard=guard, start=start, end=end) for guard, start in self._waiting]
+        return Span(
+            kind=self._kind,
+            path=self.path,
+            start=self.start,
+            end=end,
+            outcome=outcome,
+            exit=exit_,
+            error=error,
+            message=message,
+            handled=self.handled,
+            attempts=self._attempts(end, outcome, error) if self._failures else (),
+            waits=tuple(_until(end, wait) for wait in (*self._waits, *going)),
+            children=tuple(self.children),
+        )
+
+    def _attempts(self, end: float, outcome: Outcome, error: str | None) -> tuple[Attempt, ...]:
+        starts = [self.start, *self._pauses]
+        attempts: list[Attempt] = []
+        for number, (when, length, failed) in enumerate(self._failures, start=1):
+            start = (
+                starts[number - 1] if number <= len(starts) else when
+            )  # a pause was not told
+            attempts.append(
+                Attempt(
+                    number=number,
+                    start=start if length is None else when - length,
+                    end=when,
+                    outcome="error",
+                    error=failed,
+                )
+            )
+        number = len(attempts) + 1
+        if number == len(starts) and starts[-1] <= end:
+            attempts.append(
+                Attempt(number=number, start=starts[-1], end=end, outcome=outcome, error=error)
+            )
+        return tuple(attempts)
+
+
+def _tried_again(child: Span) -> Span:
+    if child.outcome == "error" and not child.handled:
+        return attrs.evolve(child, handled="tried again")
+    return child
+
+
+def _until(end: float, wait: Wait) -> Wait:
+    """*wait*, cut off where its span was."""
+    if wait.end <= end:
+        return wait
+    return Wait(guard=wait.guard, retry=wait.retry, start=min(wait.start, end), end=end)
