@@ -473,14 +473,12 @@ class _AlertEvent(_Event):
         alert: the name of the rule.
         severity: as the rule says.
         condition: what the rule looks at (``rate(editing.error_count[60s])``).
-        value: what that is now.
-        threshold: what it is compared with.
+        threshold: what that is compared with.
     """
 
     alert: str
     severity: str
     condition: str
-    value: float
     threshold: float
     run_id: str = ""
     seq: int = -1
@@ -490,17 +488,22 @@ class _AlertEvent(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class AlertFired(_AlertEvent):
-    """A condition has held for as long as its rule asks."""
+    """A condition has held for as long as its rule asks. ``value``: what the condition is now."""
 
     event_type: ClassVar[Literal["alert_fired"]] = "alert_fired"
+    value: float
 
 
 @final
 @attrs.frozen(kw_only=True)
 class AlertResolved(_AlertEvent):
-    """A fired alert holds no longer. ``duration_ms``: how long it was firing."""
+    """A fired alert holds no longer.
+
+    ``value``: what the condition is now; None if there is no data. ``duration_ms``: how long it was firing.
+    """
 
     event_type: ClassVar[Literal["alert_resolved"]] = "alert_resolved"
+    value: float | None
 
 
 AlertEvent: TypeAlias = AlertFired | AlertResolved

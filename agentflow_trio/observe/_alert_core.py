@@ -6,14 +6,17 @@ does until the value is beyond ``resolve_below``. No data holds nothing: it ends
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias, final
 
 import attrs
 
+from ..events import AlertEvent, AlertFired, AlertResolved
 from ._alert_rule import AlertRule, Op
-from ._condition_core import SLACK
+from ._condition_core import SLACK, parse
+from ._samples_core import MetricsReader, Samples
 
-__all__ = ["INACTIVE", "AlertPhase", "AlertState", "follow"]
+__all__ = ["INACTIVE", "AlertPhase", "AlertState", "Watchers", "follow"]
 
 AlertPhase: TypeAlias = Literal["inactive", "pending", "firing"]
 """Where an alert is in its life."""
@@ -68,3 +71,80 @@ def _compared(value: float, op: Op, threshold: float) -> bool:
             return value < threshold
         case "<=":
             return value <= threshold
+
+
+@final
+class Watchers:
+    """All rules, each with the state of its alert.
+
+    An alert keeps firing when nobody looks any more, and while nobody does no time passes for it.
+    """
+
+    def __init__(self, rules: Iterable[AlertRule], metrics: MetricsReader) -> None:
+        """Begin with all of them inactive. The names of the rules are different."""
+        self._rules = tuple((rule, parse(rule.condition)) for rule in rules)
+        terms = (term for _, condition in self._rules for term in condition.terms)
+        self._samples = Samples(terms, metrics)
+        self._states = {rule.name: INACTIVE for rule, _ in self._rules}
+        self._fired: dict[str, AlertFired] = {}
+        self._last = 0.0
+
+    def look(self, now: float) -> list[tuple[AlertRule, AlertEvent]]:
+        """Compute all conditions at *now*, no earlier than the time before; return what became of alerts, in the order of rules."""
+        told: list[tuple[AlertRule, AlertEvent]] = []
+        values = self._samples.read(now)
+        for rule, condition in self._rules:
+            value = condition.value(values.__getitem__)
+            before = self._states[rule.name]
+            after = self._states[rule.name] = follow(rule, before, value, now)
+            was_firing, fires = before.phase == "firing", after.phase == "firing"
+            if fires and not was_firing and value is not None:
+                fired = _fired(rule, value, now)
+                self._fired[rule.name] = fired
+                told.append((rule, fired))
+            elif was_firing and not fires:
+                del self._fired[rule.name]
+                told.append((rule, _resolved(rule, value, now, now - before.since)))
+        self._last = now
+        return told
+
+    def resume(self, now: float) -> None:
+        """Look on after a pause, perhaps by another clock: what was pending is not, what fires has not aged."""
+        self._samples.restart()
+        for name, state in self._states.items():
+            if state.phase == "firing":
+                since = now - (self._last - state.since)
+                self._states[name] = AlertState("firing", since)
+            else:
+                self._states[name] = INACTIVE
+
+    def firing(self) -> tuple[AlertFired, ...]:
+        """What fired and was not resolved, in the order in which it fired."""
+        return tuple(self._fired.values())
+
+    def pending(self) -> tuple[str, ...]:
+        """The names of alerts whose condition holds, but not for long enough, in the order of rules."""
+        return tuple(name for name, state in self._states.items() if state.phase == "pending")
+
+
+def _fired(rule: AlertRule, value: float, now: float) -> AlertFired:
+    return AlertFired(
+        alert=rule.name,
+        severity=rule.severity,
+        condition=rule.condition,
+        value=value,
+        threshold=rule.threshold,
+        timestamp=now,
+    )
+
+
+def _resolved(rule: AlertRule, value: float | None, now: float, lasted: float) -> AlertResolved:
+    return AlertResolved(
+        alert=rule.name,
+        severity=rule.severity,
+        condition=rule.condition,
+        value=value,
+        threshold=rule.threshold,
+        timestamp=now,
+        duration_ms=lasted * 1000.0,
+    )

@@ -108,8 +108,11 @@ def told(event: ExecutionEvent) -> str:
             return f"{limit}"
         case CallTimedOut(seconds=seconds):
             return f"{seconds}"
-        case AlertFired(alert=alert, value=value) | AlertResolved(alert=alert, value=value):
+        case AlertFired(alert=alert, value=value):
             assert_type(value, float)
+            return f"{alert}: {value}"
+        case AlertResolved(alert=alert, value=value):
+            assert_type(value, float | None)
             return f"{alert}: {value}"
         case _:
             assert_never(event)
