@@ -275,18 +275,18 @@ class Bus:
         """Number an event and pass it on; *begun* is when what ends here began."""
         seq = self.seq
         self.seq = seq + 1
-        told = self.folds.wants(kind)
-        if not told and not self._keep:
+        who, keep = self.folds.who_wants(kind), self._keep
+        if not who and not keep:
             return
         now = self._clock()
         if begun is not None:
             duration_ms = (now - begun) * 1000.0
         record: Record = (kind, seq, path, now, duration_ms, fields)
-        if self._keep:
+        if keep:
             self._ring.append(record)
             for subscription in self._readers.open():
                 subscription.put(record)
-        if told:
+        if who:
             self.folds.tell(kind, record)
 
     def build(self, record: Record) -> ExecutionEvent:

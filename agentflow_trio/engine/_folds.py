@@ -76,11 +76,8 @@ class Folds(Generic[Told]):
         """Whether that one has done well until now."""
         return seat in self._on
 
-    def wants(self, kind: type[ExecutionEvent]) -> bool:
-        """Whether anybody is to be told of *kind*."""
-        return bool(self._who_wants(kind))
-
-    def _who_wants(self, kind: type[ExecutionEvent]) -> tuple[Seat, ...]:
+    def who_wants(self, kind: type[ExecutionEvent]) -> tuple[Seat, ...]:
+        """Who is to be told of *kind*."""
         who = self._wanting.get(kind)
         if who is None:
             spared = kind in self._spared
@@ -94,18 +91,19 @@ class Folds(Generic[Told]):
 
     def tell(self, kind: type[ExecutionEvent], told: Told) -> None:
         """Tell everybody who wants it of one event before anybody is told of the next, also of those that observers cause."""
-        self._pending.append((kind, told))
         if self._telling:
+            self._pending.append((kind, told))
             return
         self._telling = True
         try:
+            self._tell_all(kind, told)
             while self._pending:
                 self._tell_all(*self._pending.popleft())
         finally:
             self._telling = False
 
     def _tell_all(self, kind: type[ExecutionEvent], told: Told) -> None:
-        who = self._who_wants(kind)
+        who = self.who_wants(kind)
         if not who:
             return
         event, clock = self._build(told), self._clock

@@ -47,6 +47,8 @@ def limited(
     strand: Strand, step: PlanStep, place: Place, work: Callable[[], Awaitable[Value]]
 ) -> Callable[[], Awaitable[Value]]:
     """Return *work* within the step's limits."""
+    if step.timeout is None and step.idle_timeout is None:
+        return work
     account = None if step.deep else place.account
     limits: list[Limit] = []
     if step.timeout is not None:

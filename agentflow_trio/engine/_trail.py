@@ -46,7 +46,10 @@ class Place(NamedTuple):
     @property
     def path(self) -> str:
         """As text, with the visit number from the second on; the flow's path where no step was visited yet."""
-        path = (self.prefix + segment(self.step.name, self.visit)).removesuffix("/")
+        name = self.step.name  # read once: a field of a named tuple is a call
+        path = self.prefix + name if self.visit == 1 else f"{self.prefix}{name}#{self.visit}"
+        if not name:
+            path = path.removesuffix("/")
         return path if self.item is None else f"{path}[{self.item}]"
 
     @property

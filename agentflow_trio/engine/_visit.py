@@ -65,6 +65,8 @@ async def visit(
 async def _phases(
     strand: Strand, step: PlanStep, state: StateValue, place: Place, run_plan: RunPlan
 ) -> tuple[StateValue, object]:
+    if step.inline is Kind.PHASES:
+        return state, await _plain_phases(strand, step, state)
     mine = fork(state) if step.atomic else state
     prepared: Any = _NOTHING
 
@@ -94,6 +96,18 @@ async def _phases(
     if strand.cleanups:
         await closed(strand, attempt=False)
     return mine, chosen
+
+
+async def _plain_phases(strand: Strand, step: PlanStep, state: StateValue) -> object:
+    """Without any policy: a third of the time, for whoever listens to all that happens."""
+    prepared = await step.prep(state)
+    strand.phase = "exec"
+    result = await attempt(strand, step, lambda: step.exec(prepared))
+    strand.phase = "post"
+    chosen: object = await step.post(state, prepared, result)
+    if strand.cleanups:
+        await closed(strand, attempt=False)
+    return chosen
 
 
 def _on_items(
