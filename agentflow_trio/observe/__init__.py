@@ -11,6 +11,7 @@ from .._lazy import lazily
 if TYPE_CHECKING:
     from ._alert_file import load_rules
     from ._alert_rule import AlertRule, AlertRulesError, RuleProblem
+    from ._alerts import AlertAction, Alerts, AlertsInUseError, AlertsStatistics
     from ._audit import AuditInUseError, AuditTrail, verify_audit
     from ._audit_core import AuditBrokenError, AuditHead, AuditRecord
     from ._critical_core import PathLink, critical_path
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
     from ._profile_core import Profile, Profiler, percentile
     from ._profile_records_core import FailureProfile, PathShare, PlaceProfile, RunProfile
     from ._report_html import report_html
+    from ._samples_core import MetricsReader
     from ._span_fold_core import spans_of
     from ._spans_core import Attempt, RunSpans, Span, Wait
 else:
     __getattr__ = lazily(
         __name__,
         {
+            "AlertAction": "._alerts",
             "AlertRule": "._alert_rule",
             "AlertRulesError": "._alert_rule",
+            "Alerts": "._alerts",
+            "AlertsInUseError": "._alerts",
+            "AlertsStatistics": "._alerts",
             "Attempt": "._spans_core",
             "AuditBrokenError": "._audit_core",
             "AuditHead": "._audit_core",
@@ -45,6 +51,7 @@ else:
             "METRICS": "._metric_table_core",
             "Metric": "._metric_table_core",
             "MetricsCollector": "._metrics",
+            "MetricsReader": "._samples_core",
             "PathLink": "._critical_core",
             "PathShare": "._profile_records_core",
             "PlaceProfile": "._profile_records_core",
@@ -69,8 +76,12 @@ else:
 
 __all__ = [
     "METRICS",
+    "AlertAction",
     "AlertRule",
     "AlertRulesError",
+    "Alerts",
+    "AlertsInUseError",
+    "AlertsStatistics",
     "Attempt",
     "AuditBrokenError",
     "AuditHead",
@@ -85,6 +96,7 @@ __all__ = [
     "Histogram",
     "Metric",
     "MetricsCollector",
+    "MetricsReader",
     "PathLink",
     "PathShare",
     "PlaceProfile",

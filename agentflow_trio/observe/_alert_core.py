@@ -117,6 +117,7 @@ class Watchers:
                 self._states[name] = AlertState("firing", since)
             else:
                 self._states[name] = INACTIVE
+        self._last = now
 
     def firing(self) -> tuple[AlertFired, ...]:
         """What fired and was not resolved, in the order in which it fired."""

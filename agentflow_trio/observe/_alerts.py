@@ -201,14 +201,12 @@ def _log_action(logger: EventLogger | None) -> AlertAction:
     return log
 
 
-def _is_async(action: AlertAction) -> bool:
+def _is_async(action: object) -> bool:
     layers = (action, getattr(type(action), "__call__", None))  # noqa: B004 - how it is called
     return any(map(inspect.iscoroutinefunction, layers))
 
 
-def _check(
-    rules: tuple[AlertRule, ...], actions: Mapping[str, AlertAction], every: float
-) -> None:
+def _check(rules: tuple[AlertRule, ...], actions: Mapping[str, object], every: float) -> None:
     for name, action in actions.items():
         if not callable(action) or _is_async(action):
             raise TypeError(
@@ -216,14 +214,16 @@ def _check(
                 "let it send to a channel that a task of yours reads"
             )
     if not 0.0 < every <= 1.0:
-        raise ValueError(f"Alerts: every must be a number of seconds > 0 and <= 1, not {every!r}")
+        raise ValueError(
+            f"Alerts: every must be a number of seconds > 0 and <= 1, not {every!r}"
+        )
     problems = tuple(_unfit(rules, actions))
     if problems:
         raise AlertRulesError(problems=problems)
 
 
 def _unfit(
-    rules: tuple[AlertRule, ...], actions: Mapping[str, AlertAction]
+    rules: tuple[AlertRule, ...], actions: Mapping[str, object]
 ) -> Iterator[RuleProblem]:
     """Rules that do not go together, or ask for what is not there."""
     names: dict[str, None] = {}
