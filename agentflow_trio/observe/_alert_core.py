@@ -7,7 +7,7 @@ does until the value is beyond ``resolve_below``. No data holds nothing: it ends
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, assert_never, final
 
 import attrs
 
@@ -71,13 +71,15 @@ def _compared(value: float, op: Op, threshold: float) -> bool:
             return value < threshold
         case "<=":
             return value <= threshold
+        case _:
+            assert_never(op)
 
 
 @final
 class Watchers:
     """All rules, each with the state of its alert.
 
-    An alert keeps firing when nobody looks any more, and while nobody does no time passes for it.
+    An alert keeps firing when nobody looks any more.
     """
 
     def __init__(self, rules: Iterable[AlertRule], metrics: MetricsReader) -> None:
@@ -108,16 +110,17 @@ class Watchers:
         self._last = now
         return told
 
-    def resume(self, now: float) -> None:
-        """Look on after a pause, perhaps by another clock: what was pending is not, what fires has not aged."""
-        self._samples.restart()
+    def resume(self, now: float, *, same_clock: bool) -> None:
+        """Look on after a pause: what was pending is not. By another clock windows begin anew, and what fires has not aged."""
         for name, state in self._states.items():
-            if state.phase == "firing":
+            if state.phase == "pending":
+                self._states[name] = INACTIVE
+            elif state.phase == "firing" and not same_clock:
                 since = now - (self._last - state.since)
                 self._states[name] = AlertState("firing", since)
-            else:
-                self._states[name] = INACTIVE
-        self._last = now
+        if not same_clock:
+            self._samples.restart()
+            self._last = now
 
     def firing(self) -> tuple[AlertFired, ...]:
         """What fired and was not resolved, in the order in which it fired."""

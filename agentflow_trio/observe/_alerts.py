@@ -68,8 +68,9 @@ class Alerts:
     has held for ``for_`` seconds. `AlertFired` and `AlertResolved` go to all observers of the engine, once each, and then
     the rule's action is called.
 
-    What fires when the engine closes keeps firing, without an event; if these alerts are then given to another engine,
-    they go on: what still holds does not fire again, and windows begin anew.
+    What fires when the engine closes keeps firing, without an event. If these alerts are then given to another engine,
+    they go on: what still holds does not fire again; what was pending waits from its opening on. In another run of Trio
+    windows begin anew.
 
     Attributes:
         name: what reports call it.
@@ -112,6 +113,7 @@ class Alerts:
         self._reported: dict[str, None] = {}  # an ordered set of names
         self._fired = self._resolved = self._failures = 0
         self._is_watched = False
+        self._clock: trio.abc.Clock | None = None
 
     def observe(self, event: ExecutionEvent, /) -> None:
         """It wants no events."""
@@ -127,8 +129,9 @@ class Alerts:
             raise AlertsInUseError
         self._is_watched = True
         try:
-            begin = trio.current_time()
-            self._core.resume(begin)
+            begin, clock = trio.current_time(), trio.lowlevel.current_clock()
+            self._core.resume(begin, same_clock=clock is self._clock)
+            self._clock = clock
             while True:
                 now = trio.current_time()
                 self._look(now, tell)

@@ -175,6 +175,18 @@ async def test_the_slowest_calls_of_late_are_looked_at_in_milliseconds(
     assert lines(told) == ["2: r fired at 1250.0", "7: r resolved at None"]
 
 
+async def test_quantiles_are_of_what_was_seen_since_the_alerts_were_made(
+    autojump_clock: MockClock,
+) -> None:
+    metrics = MetricsCollector(buckets=(1.0, 2.0))
+    alerts = noting(metrics, rule("p95(editing.duration_ms[5s])", 1500.0))
+    async with watched(alerts) as told:
+        await trio.sleep(0.5)
+        ended(metrics, seconds=1.75)
+        await trio.sleep(2.0)
+    assert lines(told) == ["1: r fired at 1950.0"]
+
+
 async def test_values_of_gauges_that_nobody_set_are_no_data(autojump_clock: MockClock) -> None:
     metrics = MetricsCollector()
     alerts = noting(
@@ -397,28 +409,48 @@ async def test_they_belong_to_one_engine_at_a_time(autojump_clock: MockClock) ->
         await trio.sleep(1.5)
 
 
+GROWS = rule("increase(editing.error_count[10s])", name="grows")
+WAITS = rule("editing.error_count", name="waits", for_=3.0)
+
+
 async def test_what_fires_when_nobody_looks_any_more_fires_on_without_an_event(
     autojump_clock: MockClock,
 ) -> None:
     metrics = MetricsCollector()
-    grows = rule("increase(editing.error_count[10s])", name="grows")
-    waits = rule("editing.error_count", name="waits", for_=3.0)
-    alerts = noting(metrics, grows, waits)
+    alerts = noting(metrics, GROWS, WAITS)
     async with watched(alerts) as told:
         await trio.sleep(0.5)
         ended(metrics)
         await trio.sleep(2.0)
     assert lines(told) == ["1: grows fired at 1.0"]
-    await trio.sleep(100.0)
+    await trio.sleep(2.0)
     assert [event.alert for event in alerts.firing()] == ["grows"]
     assert alerts.statistics().pending == 1
     ended(metrics, times=2)  # nobody looks, but it is counted
-
     async with watched(alerts) as told:
         await trio.sleep(0.5)
         assert alerts.statistics().pending == 1  # it waits from here on
-        await trio.sleep(8.0)
-        assert alerts.firing()[0].value == 1.0
-        ended(metrics)
-        await trio.sleep(12.5)
-    assert lines(told) == ["3: waits fired at 3.0", "19: grows resolved at 0.0"]
+        await trio.sleep(20.0)
+    # At 4.5 the two are seen, and forgotten ten seconds later.
+    assert lines(told) == ["3: waits fired at 3.0", "10: grows resolved at 0.0"]
+    assert told[1][1].duration_ms == pytest.approx(13_500.0)
+
+
+def test_in_another_run_of_trio_windows_begin_anew_and_what_fires_fires_on() -> None:
+    metrics = MetricsCollector()
+    alerts = noting(metrics, GROWS)
+    found: list[str] = []
+
+    async def look(seconds: float, *, errors: int) -> None:
+        async with watched(alerts) as told:
+            await trio.sleep(0.5)
+            ended(metrics, times=errors)
+            await trio.sleep(seconds - 0.5)
+        found.extend(lines(told))
+        found.extend(f"after {event.duration_ms} ms" for _, event in told if event.duration_ms)
+
+    for errors in (1, 0):
+        trio.run(
+            functools.partial(look, 2.5, errors=errors), clock=MockClock(autojump_threshold=0.0)
+        )
+    assert found == ["1: grows fired at 1.0", "0: grows resolved at 0.0", "after 1000.0 ms"]
