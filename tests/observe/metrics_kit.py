@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import attrs
 import trio
 
-from agentflow_trio import END, Flow, Next, Step, Wiring, flow, step
+from agentflow_trio import END, Flow, Next, Step, Wiring, flow, merged_by, step, summed
 from agentflow_trio.observe import Histogram, MetricsCollector
 
 
@@ -15,7 +15,7 @@ from agentflow_trio.observe import Histogram, MetricsCollector
 class Notes:
     """The state of every flow here."""
 
-    count: int = 0
+    count: int = attrs.field(default=0, metadata=merged_by(summed))
 
 
 def doing(act: Callable[[], Awaitable[object]], name: str) -> Step[Notes, []]:
