@@ -51,7 +51,8 @@ def test_importing_the_package_loads_no_adapter() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["types", "errors", "events", "ports", "state", "robustness", "engine", "flow"]
+    "name",
+    ["types", "errors", "events", "ports", "state", "robustness", "engine", "flow", "observe"],
 )
 def test_a_layer_loads_no_adapter_either(name: str) -> None:
     assert sorted(loaded(f"agentflow_trio.{name}") & set(ADAPTERS)) == []
