@@ -6,7 +6,7 @@ Layer: the lowest. Imports attrs only.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from types import MappingProxyType
 from typing import (
     Any,
@@ -38,6 +38,7 @@ __all__ = [
     "Share",
     "Stream",
     "Trail",
+    "is_nothing",
     "is_sensitive",
     "secrets_alive",
     "sensitive",
@@ -185,6 +186,11 @@ a `Secret`. With a rule for merges: ``field(metadata={**sensitive, **merged_by(l
 def is_sensitive(field: attrs.Attribute[Any]) -> bool:
     """Whether *field* was marked as `sensitive`."""
     return "agentflow_trio.sensitive" in field.metadata
+
+
+def is_nothing(value: object) -> bool:
+    """Whether *value* may be shown even where it is sensitive: None, or an empty text or container."""
+    return value is None or (isinstance(value, Sized) and not len(value))
 
 
 @final

@@ -130,6 +130,8 @@ def _no_part(owner: str, name: str, parts: _Parts) -> str:
 def _parts(kind: type[Any]) -> _Parts:
     """What a value of *kind* consists of, as the codec writes it."""
     origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _parts(options[0])
     if origin in {typing.Union, types.UnionType}:
         several = [_parts(option) for option in options]
         named = {name: part for parts in several for name, part in parts.named.items()}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 
 from ..errors import CodecError, Mismatch
+from ..types import is_sensitive, sensitive
 
 __all__ = ["Hint", "called", "class_of", "fields_of"]
 
@@ -49,10 +50,16 @@ def fields_of(kind: Hint) -> tuple[tuple[str, str, Hint], ...]:
         (
             field.name,
             str(field.alias) if field.init else field.name,
-            _filled(field.type or Any, bounds.get(_home(owner, field.name), {})),
+            _marked(
+                field, _filled(field.type or Any, bounds.get(_home(owner, field.name), {}))
+            ),
         )
         for field in attrs.fields(owner)
     )
+
+
+def _marked(field: attrs.Attribute[Any], hint: Hint) -> Hint:
+    return Annotated[hint, sensitive] if is_sensitive(field) else hint
 
 
 def _home(owner: type, name: str) -> type:

@@ -28,6 +28,7 @@ from uuid import UUID
 
 import attrs
 
+from ..types import Secret
 from ._fields import Hint, called, class_of
 from ._forms import (
     Choice,
@@ -44,6 +45,7 @@ from ._forms import (
     Thing,
     Union,
 )
+from ._hushed import MASK, Hushed, is_marked
 from ._records import Keys, Record
 
 __all__ = ["DYNAMIC", "form_of"]
@@ -89,7 +91,7 @@ def _made(hint: Hint) -> Form:  # noqa: PLR0911 - a table of rules; the first th
     """Decide how the values of a type are written."""
     origin, args, name = class_of(hint), get_args(hint), called(hint)
     if origin is Annotated:
-        return form_of(args[0])
+        return _hushed(form_of(args[0])) if is_marked(args[1:]) else form_of(args[0])
     if isinstance(hint, NewType):
         return form_of(hint.__supertype__)
     if (
@@ -109,6 +111,10 @@ def _made(hint: Hint) -> Form:  # noqa: PLR0911 - a table of rules; the first th
     if origin in _CONTAINERS:
         return _container(name, _CONTAINERS[origin], args, bare=not args and hint != tuple[()])
     return _class_form(hint, origin, name) if isinstance(origin, type) else _unknown(name)
+
+
+def _hushed(form: Form) -> Form:
+    return form if isinstance(form, Hushed) else Hushed(form.expected, form.shapes, form)
 
 
 def _unknown(name: str) -> Form:
@@ -172,7 +178,12 @@ def _union(name: str, hints: tuple[Hint, ...]) -> Form:
 
 def _rank(form: Form) -> int:
     """When to ask a member of a union: first those that take certain words, last those that take much or all."""
-    kinds = (Choice, Leaf | Items | Row | Dict | Record | Keys, Float, Dynamic | Refused)
+    kinds = (
+        Choice,
+        Leaf | Items | Row | Dict | Record | Keys | Hushed,
+        Float,
+        Dynamic | Refused,
+    )
     return next(at for at, kind in enumerate(kinds) if isinstance(form, kind))
 
 
@@ -243,4 +254,5 @@ _LEAVES: Final[Mapping[Hint, Form]] = dict([
     _leaf(timedelta, str, _to_duration, _of_duration),
     _leaf(Decimal, str, str, Decimal),
     _leaf(UUID, str, str, _of_uuid),
+    (Secret, Hushed("Secret", _STR, Leaf("Secret", _STR, Secret, lambda _: MASK, Secret))),
 ])

@@ -21,10 +21,13 @@ dict                        an object; keys are str, int, enums, or what else is
 attrs class                 an object, with the names ``__init__`` takes as keys
 union                       as its member; attrs classes of one union carry ``"$type"``, their name
 `Keyed` (SharedState)       an object of the keys that the class declares
+`Secret`, `sensitive`       ``"***"``, or null or empty if that is what it is
 =========================== ==================================================================
 
 ``Sequence`` is read as a tuple, ``Mapping`` as a dict, ``collections.abc.Set`` as a frozenset; under
-``Any`` and ``object`` stands plain JSON only.
+``Any`` and ``object`` stands plain JSON only. What must not be shown (a `Secret`, a field or key that is `sensitive`,
+``Annotated[..., sensitive]``) is read from its text, and left out when it is written; ``"***"`` is refused when it is
+read in its place, and no error says what was found there.
 
 Layer: codec, beside state, which it meets through `Keyed`. Rule: a class is looked at once.
 """

@@ -17,11 +17,13 @@ from types import MappingProxyType, MemberDescriptorType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ..errors import StateForkError
+from ._hidden_core import NOTICE, hides
 from ._kinds_core import (
     CACHED_HASH,
     MISSING,
     SHARED,
     Part,
+    blank,
     check_state,
     extras,
     is_frozen,
@@ -29,9 +31,10 @@ from ._kinds_core import (
     is_shared,
     is_tuple,
     names_of,
+    put,
 )
 
-__all__ = ["Memo", "blank", "fork", "fork_fields", "fork_part", "put"]
+__all__ = ["Memo", "fork", "fork_fields", "fork_part"]
 
 State = TypeVar("State")
 
@@ -266,17 +269,6 @@ _FORKERS: Final[dict[type, Callable[[Any], Any]]] = {}
 
 # ---------------------------------------------------------------- attrs classes
 
-put: Final = object.__setattr__
-"""Set a field of any attrs instance, frozen or not; no hook of its class runs."""
-
-
-def blank(kind: type[State]) -> State:
-    """Make an instance of an attrs class with no field set; no ``__new__`` or ``__init__`` of its class runs."""
-    new = object.__new__(kind)
-    if hasattr(kind, CACHED_HASH):
-        put(new, CACHED_HASH, None)
-    return new
-
 
 def _fork_loosely(old: State, memo: Memo | None) -> State:
     """Fork an instance with fields that are not set, or attributes that are not fields."""
@@ -307,7 +299,19 @@ def generated(kind: type) -> Callable[..., Any]:
     source = _frozen_source(kind) if is_frozen(kind) else _source(kind)
     exec(compile(source, f"<fork of {kind.__qualname__}>", "exec"), namespace)  # noqa: S102 - made of field names only
     function: Callable[..., Any] = namespace["fork_it"]
-    return function
+    return _noticed(function) if hides(kind) else function
+
+
+def _noticed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let who runs flows know of each fork, whose values must not be shown."""
+
+    def fork_it(old: Part, memo: Memo | None = None) -> Part:
+        new = function(old, memo)
+        if NOTICE.see is not None:
+            NOTICE.see(new)
+        return new
+
+    return fork_it
 
 
 def _read(kind: type) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -25,6 +25,7 @@ __all__ = [
     "SHARED",
     "Missing",
     "Part",
+    "blank",
     "check_state",
     "extras",
     "is_frozen",
@@ -32,10 +33,14 @@ __all__ = [
     "is_shared",
     "is_tuple",
     "names_of",
+    "put",
 ]
 
 Part: TypeAlias = Any
 """Any value a state may hold."""
+
+
+State = TypeVar("State")
 
 
 class Missing:
@@ -142,6 +147,18 @@ def extras(state: object) -> list[str]:
 
 def _is_cache(kind: type, name: str) -> bool:
     return name == CACHED_HASH or isinstance(getattr(kind, name, None), cached_property)
+
+
+put: Final = object.__setattr__
+"""Set a field of any attrs instance, frozen or not; no hook of its class runs."""
+
+
+def blank(kind: type[State]) -> State:
+    """Make an instance of an attrs class with no field set; no ``__new__`` or ``__init__`` of its class runs."""
+    new = object.__new__(kind)
+    if hasattr(kind, CACHED_HASH):
+        put(new, CACHED_HASH, None)
+    return new
 
 
 # ---------------------------------------------------------------- what is no state

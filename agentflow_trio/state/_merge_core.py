@@ -12,8 +12,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 import attrs
 
 from ..errors import MergeConflictError
-from ._fork_core import Memo, blank, fork_part, put
-from ._kinds_core import MISSING, Missing, Part, check_state, extras
+from ._fork_core import Memo, fork_part
+from ._hidden_core import HIDING, NOTICE
+from ._kinds_core import MISSING, Missing, Part, blank, check_state, extras, put
 from ._rules import RULE, Rule, UnmergeableError, combined
 from ._same_core import same
 
@@ -61,6 +62,8 @@ def merge(base: State, branches: Sequence[tuple[str, State]]) -> State:
         value = merger(base, branches, memo)
         if value is not MISSING:
             put(new, field, value)
+    if kind in HIDING and NOTICE.see is not None:
+        NOTICE.see(new)
     return new
 
 

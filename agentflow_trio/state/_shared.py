@@ -26,7 +26,9 @@ import attrs
 
 from .._typing import override
 from ..errors import StateForkError, StateKeyError
+from ..types import sensitive as marked
 from ._fork_core import Memo, fork_fields
+from ._hidden_core import HIDING, NOTICE, SENSITIVE_KEYS, masked_values
 from ._kinds_core import MISSING, names_of
 from ._merge_core import WHOLE, Branches, merged_mapping
 from ._rules import Rule
@@ -47,6 +49,7 @@ class StateKey(Generic[Value]):
         kind: the class of the value, such as ``str`` or ``tuple[str, ...]``. What is stored is checked against the
             class only, not against what stands in the brackets.
         rule: what becomes of it when several branches write it (see `merged_by`); None makes that a conflict.
+        sensitive: the value must not be shown (see `sensitive`), be it stored under this key or another of its name.
 
     Raises:
         TypeError: *kind* is not a class (a union or a Literal, say).
@@ -55,8 +58,11 @@ class StateKey(Generic[Value]):
     name: str
     kind: type[Value]
     rule: Callable[[Value, Value, Value], Value] | None = attrs.field(default=None, eq=False)
+    sensitive: bool = attrs.field(default=False, eq=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
+        if self.sensitive:
+            SENSITIVE_KEYS.add(self.name)
         if not isinstance(_class_of(self.kind), type):
             raise TypeError(f"StateKey({self.name!r}, ...) needs a class, not {self.kind!r}")
 
@@ -233,7 +239,7 @@ class SharedState:
     @override
     def __repr__(self) -> str:
         with self._lock:
-            return f"{type(self).__name__}({self._values!r})"
+            return f"{type(self).__name__}({masked_values(self._values)!r})"
 
     def __agentflow_rules__(self) -> Mapping[str, Rule]:
         return self._rules
@@ -241,17 +247,25 @@ class SharedState:
     def __agentflow_fork__(self) -> Self:
         try:
             with self._lock:
-                return fork_fields(self)
+                forked = fork_fields(self)
         except StateForkError as error:
             error.field = error.field.removeprefix("._values")
             raise
+        if SENSITIVE_KEYS:
+            HIDING.add(type(self))
+            if NOTICE.see is not None:
+                NOTICE.see(forked)
+        return forked
 
     @classmethod
-    def __agentflow_keys__(cls) -> Mapping[str, type]:
+    def __agentflow_keys__(cls) -> Mapping[str, Any]:
         more = [name for name in names_of(cls) if name not in names_of(SharedState)]
         if more:
             raise TypeError(f"{cls.__name__}.{more[0]} is a field; for JSON make it a StateKey")
-        return {key.name: key.kind for key in _declared(cls)}
+        return {
+            key.name: Annotated[key.kind, marked] if key.name in SENSITIVE_KEYS else key.kind
+            for key in _declared(cls)
+        }
 
     def __agentflow_values__(self) -> Mapping[str, object]:
         with self._lock:
