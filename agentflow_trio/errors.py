@@ -6,7 +6,7 @@ Layer: above types. Every error of this package is an `AgentFlowError` or a grou
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -986,6 +986,14 @@ class _Tree:
     state: object = None
     marks: tuple[Failure | None, ...] = ()
     suppressed: tuple[Exception, ...] = ()
+    redact: Callable[[str], str] = staticmethod(str)
+    """What the engine hands over to take out of `report` what must not be shown."""
+
+    @property
+    def without_secrets(self) -> dict[str, Any]:
+        """What a pickle keeps beside the members: not a state with anything sensitive, which is plain in a pickle."""
+        hiding = getattr(self.redact, "hidden", None) is not None
+        return {**self.__dict__, "state": None} if hiding else self.__dict__
 
     def take_from(
         self, tree: BaseExceptionGroup[BaseException], ours: Sequence[BaseException]
@@ -993,6 +1001,7 @@ class _Tree:
         """Be the part *ours* of *tree*: with its path and state, and the marks of these members."""
         if isinstance(tree, _Tree):
             self.path, self.state, self.suppressed = tree.path, tree.state, tree.suppressed
+            self.redact = tree.redact
         known = list(zip(tree.exceptions, _marks(tree), strict=True))
         self.marks = tuple(_mark_of(error, known) for error in ours)
 
@@ -1070,7 +1079,8 @@ def _report(group: BaseExceptionGroup[BaseException]) -> str:
         notes: Sequence[str] = getattr(error, "__notes__", ())
         lines += [f"  {note.removeprefix('in ')}" for note in notes]
         lines.append(_told(error))
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    return group.redact(text) if isinstance(group, _Tree) else text
 
 
 def _told(error: BaseException) -> str:
@@ -1102,6 +1112,10 @@ class FlowFailedError(_Tree, ExceptionGroup[Leaf_co], Generic[Leaf_co]):
     @override
     def derive(self, excs: Sequence[BaseException], /) -> BaseExceptionGroup[BaseException]:
         return _derive(self, excs)
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.exceptions), self.without_secrets
 
     def leaves(self) -> Iterator[Exception]:
         """The exceptions that nodes raised, in the order they arose; a group raised by a node is one leaf."""
@@ -1151,6 +1165,10 @@ class FlowAbortedError(_Tree, BaseExceptionGroup[BaseLeaf_co], Generic[BaseLeaf_
     @override
     def derive(self, excs: Sequence[BaseException], /) -> BaseExceptionGroup[BaseException]:
         return _derive(self, excs)
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.exceptions), self.without_secrets
 
     def leaves(self) -> Iterator[BaseException]:
         """Everything that came back, in the order it arose."""

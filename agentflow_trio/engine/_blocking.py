@@ -22,6 +22,7 @@ from trio.lowlevel import Task
 
 from .._typing import override
 from ._frames import places, upto
+from ._hiding import Veil
 from ._live import CURRENT, Settings, Strand
 from ._snapshot import Blocked
 
@@ -136,9 +137,12 @@ class Watchdog(trio.abc.Instrument):
         # the line that was seen most often; without samples it was too short for the thread, or held the GIL
         sample = max(samples, key=samples.count, default=None) or _Sample(*_whose(task), ())
         strand, path, stack = sample
-        where = stack[-1] if stack else f"task {task.name}"
-        if self._note(where, path, task, seconds, stack):
-            who = path or f"task {task.name!r}"
+        # a task may be called by what it works on
+        veil = Veil(self._settings.redactor) if strand is None else strand.run.veil
+        name = veil(task.name)
+        where = stack[-1] if stack else f"task {name}"
+        if self._note(where, path, name, seconds, stack):
+            who = path or f"task {name!r}"
             _LOG.warning(
                 "%s blocked the loop for %.3g s%s",
                 who,
@@ -146,13 +150,13 @@ class Watchdog(trio.abc.Instrument):
                 "".join(f"\n  {line}" for line in stack) or "; no stack was taken",
             )
         if strand is not None and strand.run.bus is not None and self._ours(strand):
-            strand.run.bus.loop_blocked(path, seconds, task.name, stack)
+            strand.run.bus.loop_blocked(path, seconds, name, stack)
 
     def _ours(self, strand: Strand) -> bool:
         return strand.run.settings is self._settings
 
     def _note(
-        self, where: str, path: str, task: Task, seconds: float, stack: tuple[str, ...]
+        self, where: str, path: str, task: str, seconds: float, stack: tuple[str, ...]
     ) -> bool:
         """Count it. Whether it is the first at that place."""
         if where not in self.found and len(self.found) >= _MOST_PLACES:
@@ -161,7 +165,7 @@ class Watchdog(trio.abc.Instrument):
         self.found[where] = Blocked(
             place=where,
             path=path,
-            task=task.name,
+            task=task,
             times=1 if before is None else before.times + 1,
             total=seconds if before is None else before.total + seconds,
             longest=seconds if before is None else max(before.longest, seconds),

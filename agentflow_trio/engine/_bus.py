@@ -2,7 +2,7 @@
 
 Layer: engine. Rules: telling is synchronous, never a checkpoint and never raises. Records are slim tuples; an event
 object is built only when somebody reads it. What nobody wants is numbered all the same, so that an event has the same
-number whoever listens. Imported when somebody listens: the events' classes take 8 ms to make.
+number whoever listens. Texts are redacted once, here, and only if somebody wants them. Imported when somebody listens: the events' classes take 8 ms to make.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ _ADDED: Final = frozenset({"run_id", "seq", "path", "timestamp", "duration_ms"})
 _OF_A_VISIT: Final = frozenset({NodeStarted, NodeSucceeded, Routed})
 """What is told of a visit that ends well, and what a line in a ledger stands for."""
 
+_TEXTS: Final = ("callback", "function", "message", "reason", "task", "text")
+"""The fields of events that are free text."""
+
 _LONG: Final = 1_000
 """As many lines as a ledger may have before it is read, where many strands write."""
 
@@ -83,6 +86,7 @@ class Bus:
         "_ring",
         "_root",
         "_run_id",
+        "_veil",
         "flow",
         "folds",
         "has_pace",
@@ -101,8 +105,9 @@ class Bus:
         root: str,
         budget: float,
         keep: bool,
+        veil: Callable[[str], str],
     ) -> None:
-        """Begin; *root* is what all keys of places begin with."""
+        """Begin; *root* is what all keys of places begin with, *veil* makes of a text what may be shown."""
         self.seq: int = 0
         self.flow: str = flow
         around = [(seat, seat.around) for seat in seats if seat.around is not None]
@@ -120,6 +125,7 @@ class Bus:
         if around:
             self.scopes = Scopes(around, self.folds, run_id, flow)
         self._run_id = run_id
+        self._veil = veil
         self._root = len(root)
         self._clock = clock
         self._keep = keep
@@ -147,7 +153,7 @@ class Bus:
             "outcome": outcome,
             "exit": taken,
             "steps": steps,
-            "error": error,
+            "error": None if error is None else self._veil(error),
         }
         self._emit(RunEnded, path, fields, begun)
 
@@ -189,9 +195,7 @@ class Bus:
         self, path: str, begun: float, phase: Phase, attempt: int, error: BaseException
     ) -> None:
         """A visit ended with an error."""
-        self._emit(
-            NodeFailed, path, {"phase": phase, "attempt": attempt, **brief(error)}, begun
-        )
+        self._say(NodeFailed, path, {"phase": phase, "attempt": attempt, **brief(error)}, begun)
 
     def node_cancelled(
         self, path: str, begun: float, phase: Phase, attempt: int, error: BaseException
@@ -199,15 +203,15 @@ class Bus:
         """A visit was cut off; perhaps something failed while it unwound."""
         failed = what_failed(error)
         told = brief(failed) if failed else {"error": None, "message": None}
-        self._emit(NodeCancelled, path, {"phase": phase, "attempt": attempt, **told}, begun)
+        self._say(NodeCancelled, path, {"phase": phase, "attempt": attempt, **told}, begun)
 
     def caught(self, path: str, error: BaseException, target: str) -> None:
         """An error was routed."""
-        self._emit(Caught, path, {"target": target, **brief(error)})
+        self._say(Caught, path, {"target": target, **brief(error)})
 
     def fallback_used(self, path: str, error: BaseException) -> None:
         """A fallback stood in for a result."""
-        self._emit(FallbackUsed, path, brief(error))
+        self._say(FallbackUsed, path, brief(error))
 
     def batch_done(
         self, path: str, begun: float, done: int, failed: int, total: int | None
@@ -220,48 +224,64 @@ class Bus:
     ) -> None:
         """A part of the items failed."""
         fields = {"attempt": attempt, "tolerated": tolerated, **brief(error)}
-        self._emit(ItemFailed, path, fields, begun)
+        self._say(ItemFailed, path, fields, begun)
 
     def branch_cancelled(self, path: str, begun: float, reason: str) -> None:
         """A branch was cancelled alone."""
-        self._emit(BranchCancelled, path, {"reason": reason}, begun)
+        self._say(BranchCancelled, path, {"reason": reason}, begun)
 
     def progress(self, path: str, fraction: float, text: str) -> None:
         """A step reported how far it is."""
-        self._emit(Progress, path, {"fraction": fraction, "text": text})
+        self._say(Progress, path, {"fraction": fraction, "text": text})
 
     def guard_told(self, path: str, event: GuardEvent) -> None:
         """A guard did something that is worth telling."""
         kind = type(event)
         own = (field.name for field in attrs.fields(kind) if field.name not in _ADDED)
         fields = {name: getattr(event, name) for name in own}
-        self._emit(kind, path, fields, duration_ms=event.duration_ms)
+        self._say(kind, path, fields, duration_ms=event.duration_ms)
 
     def cleanup_overran(
         self, path: str, what: str, grace: float, stack: tuple[str, ...]
     ) -> None:
         """A cleanup used up the grace."""
-        self._emit(CleanupOverrun, path, {"callback": what, "grace": grace, "stack": stack})
+        self._say(CleanupOverrun, path, {"callback": what, "grace": grace, "stack": stack})
 
     def thread_abandoned(self, path: str, function: str) -> None:
         """A thread works on, and nobody waits for it."""
-        self._emit(ThreadAbandoned, path, {"function": function})
+        self._say(ThreadAbandoned, path, {"function": function})
 
     def thread_ended(
         self, path: str, begun: float, function: str, error: BaseException | None
     ) -> None:
         """A thread that had been abandoned came to its end, perhaps after the run."""
         told = brief(error) if error else {"error": None, "message": None}
-        self._emit(ThreadEnded, path, {"function": function, **told}, begun)
+        self._say(ThreadEnded, path, {"function": function, **told}, begun)
 
     def loop_blocked(
         self, path: str, seconds: float, task: str, stack: tuple[str, ...]
     ) -> None:
         """A step kept the loop from going round."""
-        self._emit(LoopBlocked, path, {"seconds": seconds, "task": task, "stack": stack})
+        self._say(LoopBlocked, path, {"seconds": seconds, "task": task, "stack": stack})
 
     def _observer_failed(self, path: str, observer: str, reason: str) -> None:
-        self._emit(ObserverFailed, path, {"observer": observer, "reason": reason})
+        self._say(ObserverFailed, path, {"observer": observer, "reason": reason})
+
+    def _say(
+        self,
+        kind: type[ExecutionEvent],
+        path: str,
+        fields: dict[str, Any],
+        begun: float | None = None,
+        *,
+        duration_ms: float | None = None,
+    ) -> None:
+        """Number an event that has free text, and pass on what of it may be shown."""
+        if self._keep or self.folds.wants(kind):
+            for name in _TEXTS:
+                if fields.get(name):
+                    fields[name] = self._veil(fields[name])
+        self._emit(kind, path, fields, begun, duration_ms=duration_ms)
 
     def _emit(
         self,

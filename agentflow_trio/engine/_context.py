@@ -17,6 +17,7 @@ import trio
 from ..errors import NoStepError, ResourceError, StepEndedError
 from ..types import Resource, Stream
 from ._cleanup import Cleanup
+from ._frames import name_of
 from ._live import CURRENT, Strand
 from ._private import PublicStatus, find_status
 from ._trail import Place
@@ -277,8 +278,7 @@ class StepContext:
             return await fn(*args)
 
         strand = self._owner("on_cleanup")
-        what = getattr(fn, "__qualname__", repr(fn))
-        strand.open(Cleanup(strand.phase, what, call))
+        strand.open(Cleanup(strand.phase, name_of(fn), call))
 
     def _owner(self, what: str) -> Strand:
         strand = self._live()

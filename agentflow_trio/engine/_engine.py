@@ -39,6 +39,7 @@ from ._system import RandomIds, SystemClock
 from ._threads import Threads
 
 if TYPE_CHECKING:
+    from ..redaction import Redactor
     from ._background import Background
     from ._blocking import Watchdog
     from ._snapshot import Snapshot
@@ -96,6 +97,7 @@ class Engine:
         wall_clock: WallClock | None = None,
         ids: Ids | None = None,
         watchdog: float | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         """Set what all its runs have in common.
 
@@ -115,6 +117,7 @@ class Engine:
             watchdog: seconds of real time that any task may keep the loop from going round; who takes longer is told,
                 with the line, as a `LoopBlocked` event of the run, in the log (``agentflow_trio.watchdog``, once for
                 each place) and in `snapshot`. Off by default, and in a simulation, whose time is not real.
+            redactor: hides what must not be shown in all that is told of runs; ``Redactor()`` by default.
 
         Raises:
             ValueError: a bound makes no sense.
@@ -145,6 +148,7 @@ class Engine:
             threads=self._threads,
             processes=self._processes,
             settle=None if watchdog is None else self._settle,
+            redactor=redactor,
         )
         self._observers = tuple(
             observer for observer in observers if isinstance(observer, BackgroundObserver)

@@ -139,6 +139,7 @@ class Execution(Generic[State]):
         group: FlowFailedError[Exception]
         group = FlowFailedError(f"flow {path!r} was cancelled and failed", [cancelled, failure])
         group.path, group.marks = path, (None, None)
+        group.redact = self.live.veil
         if is_failed(failure):
             group.state, group.suppressed = failure.state, failure.suppressed
         return group
@@ -148,7 +149,7 @@ class Execution(Generic[State]):
     def request_cancel(self, reason: str) -> None:
         """Ask it to stop. The first reason counts."""
         if not self.done.is_set() and self.reason is None:
-            self.reason = reason
+            self.reason = self.live.veil(reason)
             self.requested = self.live.clock()
             self._scope.cancel()
 

@@ -22,6 +22,7 @@ from ..errors import (
     WrongExitError,
 )
 from ..types import Exit, Phase
+from ._hiding import conceal
 from ._live import Strand
 from ._plan import PlanStep
 from ._trail import Place
@@ -258,6 +259,7 @@ def note(error: BaseException, text: str) -> None:
 
 def _mark(strand: Strand, error: BaseException, phase: Phase) -> Failure:
     mark = strand.failure(phase)
+    conceal(error, strand.run.veil)
     if not _passes(error):
         note(error, f"in {mark}")
     return mark
@@ -279,5 +281,6 @@ def _group(
         else FlowAbortedError(message, errors)
     )
     group.path, group.state, group.marks = path, state, tuple(marks)
+    group.redact = strand.run.veil
     strand.trouble.tree = group
     return group

@@ -1,10 +1,11 @@
-"""Whose code a frame runs: the node author's, a library's, or ours.
+"""Whose code a frame runs: the node author's, a library's, or ours; and what a function is called.
 
 Layer: engine.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -14,10 +15,17 @@ from typing import Final, TypeAlias
 import outcome
 import trio
 
-__all__ = ["Stack", "is_ours", "is_trios", "place", "places", "theirs", "upto"]
+__all__ = ["Stack", "is_ours", "is_trios", "name_of", "place", "places", "theirs", "upto"]
 
 Stack: TypeAlias = Sequence[tuple[FrameType, int]]
 """Frames and the lines they are at, outermost first."""
+
+
+def name_of(fn: object) -> str:
+    """What reports call a function."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return getattr(fn, "__qualname__", None) or type(fn).__name__
 
 
 def _folder(file: str | None) -> str:

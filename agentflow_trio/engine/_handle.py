@@ -155,7 +155,9 @@ class Run(Generic[State]):
         return self._report()
 
     def _end_part(self, reason: str, path: str) -> Ending:
-        return self._execution.reach.end(path, reason, self._execution.live.clock())
+        return self._execution.reach.end(
+            path, self._execution.live.veil(reason), self._execution.live.clock()
+        )
 
     async def _cancel_part(self, reason: str, path: str) -> CancelReport:
         for strand in self._execution.around():

@@ -19,8 +19,10 @@ import trio
 from ..errors import CutOff, Failure
 from ..ports import Ids, Simulated, WallClock
 from ..robustness import AROUND, FAULTS, Dice, FaultPlan
+from ..state import NOTICE
 from ..types import Exit, Phase, Resource
 from ._cleanup import Cleanup
+from ._hiding import Veil
 from ._plan import Plan, StateValue
 from ._private import CancelStatus, find_status
 from ._seats import Seat
@@ -30,6 +32,7 @@ from ._trouble import Trouble
 
 if TYPE_CHECKING:
     from ..events import GuardEvent
+    from ..redaction import Redactor
     from ._bus import Bus
     from ._context import StepContext
     from ._processes import Processes
@@ -49,6 +52,7 @@ class Settings:
         seats: of its observers.
         threads, processes: where they make blocking calls; None without an engine.
         settle: called before a run's last event, so that what blocked the loop just now is told before it.
+        redactor: what hides secrets in all that is told; None for the one that has no settings.
     """
 
     resources: Mapping[Resource[object], object] = attrs.field(
@@ -64,6 +68,7 @@ class Settings:
     ids: Ids = attrs.field(factory=RandomIds)
     threads: Threads | None = None
     processes: Processes | None = None
+    redactor: Redactor | None = None
 
 
 _SUPPRESSED: Final = 100
@@ -109,6 +114,7 @@ class LiveRun:
         "_cut_off",
         "_run_id",
         "_seed",
+        "_veil",
         "began",
         "bus",
         "clock",
@@ -136,6 +142,7 @@ class LiveRun:
         self.bus: Bus | None = None
         self.reach: Reach | None = None
         self._cut_off: list[CutOff] | None = None
+        self._veil: Veil | None = None
         around = CURRENT.get()
         self.outer: Strand | None = around if around and around.contains_caller() else None
         self.state: object = None
@@ -159,7 +166,20 @@ class LiveRun:
             root=f"{name}/" if name else "",
             budget=settings.observer_budget,
             keep=keep,
+            veil=self.veil,
         )
+
+    @property
+    def veil(self) -> Veil:
+        """What makes of a text what may be shown of it."""
+        if self._veil is None:
+            around = None if self.outer is None else self.outer.run.veil
+            self._veil = Veil(self.settings.redactor, around)
+        return self._veil
+
+    def hide(self, state: object) -> None:
+        """Show no value of *state* that is sensitive, here and in the runs around this one."""
+        self.veil.share().see(state)
 
     @property
     def path(self) -> str:
@@ -486,6 +506,16 @@ def _around() -> Strand | None:
 
 
 AROUND.find, AROUND.hint = _around, CURRENT.get
+
+
+def _see(state: object) -> None:
+    """A state was made that has values which must not be shown."""
+    strand = CURRENT.get()
+    if strand is not None:
+        strand.run.hide(state)
+
+
+NOTICE.see = _see
 
 RunPlan: TypeAlias = Callable[
     [Strand, Plan[Any], StateValue], Awaitable[tuple[StateValue, Exit]]

@@ -71,6 +71,12 @@ def _state(live: LiveRun, task: Task, reason: str | None = None) -> RunState:
     return "draining" if draining else "running"
 
 
+def _name_of(task: Task) -> str:
+    """What *task* is called, which may be what it works on."""
+    strand = task.context.get(CURRENT)
+    return task.name if strand is None else strand.run.veil(task.name)
+
+
 def stack_of(task: Task) -> Stack:
     """The frames of *task*, outermost first, be it suspended or the one that asks."""
     suspended = [*task.iter_await_frames()]
@@ -219,7 +225,7 @@ class _Looker:
             inside = (nested, *inside)
             wait = wait_of(mine, self.now, running=False)._replace(words=f"run {nested.run_id}")
         one = TaskSnapshot(
-            name=task.name,
+            name=_name_of(task),
             waits_for=_counted(wait.words, None, inside),
             at=wait.at,
             inside=inside,

@@ -15,7 +15,7 @@ import trio
 from ..errors import ExtraMissingError, NotPicklableError, WorkerDiedError
 from ..ports import Simulated
 from ._failures import note
-from ._threads import name_of
+from ._frames import name_of
 
 if TYPE_CHECKING:
     from ._live import LiveRun

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, NoReturn
 
 from ..errors import CutOff
+from ..state import HIDING
 from ..types import Phase
 from ._cleanup import close_visit
 from ._failures import combined, has_cancelled, in_flow, mark_once, named, target_of
@@ -44,6 +45,8 @@ async def recover(
     if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
     phase, cleanups = strand.phase, list[BaseException]()
+    if HIDING and type(state) in HIDING:
+        strand.run.hide(state)
     error = named(step, phase, error)
     # a closed coroutine cannot wait
     if strand.cleanups and not isinstance(error, GeneratorExit):

@@ -13,7 +13,7 @@ import trio
 
 from ..errors import ResourceError
 from ..robustness import has_own_limits, own_limits
-from ..state import fork
+from ..state import HIDING, fork
 from ..types import END, Exit, RunResult
 from ._failures import brief, flow_failed, tell_suppressed, without_cancelled
 from ._limits import Limit, bounded
@@ -97,6 +97,9 @@ def _begin(plan: Plan[Any], state: State, asked: _Asked) -> tuple[Strand, State]
         run = LiveRun(plan, DEFAULT, asked.run_id, asked.seed)
     strand = Strand(run)
     CURRENT.set(strand)
+    if HIDING and type(state) in HIDING:
+        run.hide(state)
+        strand.quiet = False  # every visit is to look at the values, which change
     run.began = run.clock()
     if run.bus is not None:
         if run.bus.scopes is not None:

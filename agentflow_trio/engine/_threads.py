@@ -7,7 +7,6 @@ then it keeps its place, is told when it ends, and is named wherever something e
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 from collections.abc import Callable
 from typing import Final, TypeVar, TypeVarTuple, final
@@ -16,19 +15,13 @@ import trio
 
 from ..errors import AbandonedThread, AbandonedThreadWarning
 from ._failures import note, what_failed
+from ._frames import name_of
 from ._live import LiveRun
 
-__all__ = ["Hop", "Threads", "abandoned_threads", "in_thread", "name_of"]
+__all__ = ["Hop", "Threads", "abandoned_threads", "in_thread"]
 
 Value = TypeVar("Value")
 PosArgs = TypeVarTuple("PosArgs")
-
-
-def name_of(fn: object) -> str:
-    """What reports call a function."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return getattr(fn, "__qualname__", None) or type(fn).__name__
 
 
 @final

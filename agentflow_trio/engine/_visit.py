@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..errors import MaxVisitsError
 from ..robustness import Fallback, own_limits
-from ..state import fork
+from ..state import HIDING, fork
 from ..types import Exit
 from ._attempts import attempt, closed, tried
 from ._failures import follow, is_caught
@@ -32,6 +32,8 @@ async def visit(
     run, place = strand.run, strand.trail.here()
     started = strand.started = run.clock()
     strand.phase = "prep"
+    if HIDING and type(state) in HIDING:
+        run.hide(state)
     bus, scopes = run.bus, strand.scopes
     if scopes is not None:
         scopes.enter(strand, "step")  # left below, or by `recover`

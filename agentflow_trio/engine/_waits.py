@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Final, NamedTuple
 
-from ._frames import Stack, is_ours, is_trios, place, theirs
-from ._threads import Hop, name_of
+from ._frames import Stack, is_ours, is_trios, name_of, place, theirs
+from ._threads import Hop
 
 __all__ = ["Wait", "wait_of"]
 
