@@ -6,7 +6,7 @@ One that raises is reported once, and harms nobody. Shielded: however the engine
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import trio
@@ -23,12 +23,17 @@ __all__ = ["Background"]
 class Background:
     """The tasks of an engine's observers."""
 
-    __slots__ = ("_clock", "_folds", "_observers", "_scopes")
+    __slots__ = ("_clock", "_folds", "_observers", "_scopes", "_veil")
 
     def __init__(
-        self, observers: Sequence[BackgroundObserver], seats: Sequence[Seat], budget: float
+        self,
+        observers: Sequence[BackgroundObserver],
+        seats: Sequence[Seat],
+        budget: float,
+        veil: Callable[[str], str],
     ) -> None:
         self._observers = observers
+        self._veil = veil
         self._clock = trio.lowlevel.current_clock().current_time
         self._folds: Folds[ExecutionEvent] = Folds(
             seats, self._clock, budget, spared=(), build=_as_it_is, report=self._failed
@@ -68,7 +73,7 @@ class Background:
                 path=path,
                 timestamp=self._clock(),
                 observer=observer,
-                reason=reason,
+                reason=self._veil(reason),
             )
         )
 

@@ -28,6 +28,7 @@ from ..types import AttrsState, Resource, RunResult
 from ._checks import check_count, check_observers, check_seconds, check_values
 from ._drain import Drain, DrainReport
 from ._execution import Execution
+from ._hiding import Veil
 from ._live import LiveRun, Settings
 from ._plan import Runnable
 from ._processes import Processes
@@ -182,7 +183,8 @@ class Engine:
             from ._background import Background  # noqa: PLC0415
 
             seats, budget = self._settings.seats, self._settings.observer_budget
-            self._background = Background(self._observers, seats, budget)
+            veil = Veil(self._settings.redactor)
+            self._background = Background(self._observers, seats, budget, veil)
             self._background.start(self._nursery)
         return self
 

@@ -32,8 +32,6 @@ async def visit(
     run, place = strand.run, strand.trail.here()
     started = strand.started = run.clock()
     strand.phase = "prep"
-    if HIDING and type(state) in HIDING:
-        run.hide(state)
     bus, scopes = run.bus, strand.scopes
     if scopes is not None:
         scopes.enter(strand, "step")  # left below, or by `recover`
@@ -67,6 +65,8 @@ async def visit(
 async def _phases(
     strand: Strand, step: PlanStep, state: StateValue, place: Place, run_plan: RunPlan
 ) -> tuple[StateValue, object]:
+    if HIDING and type(state) in HIDING:
+        strand.run.hide(state)
     if step.inline is Kind.PHASES:
         return state, await _plain_phases(strand, step, state)
     mine = fork(state) if step.atomic else state
