@@ -277,7 +277,7 @@ class Bus:
         duration_ms: float | None = None,
     ) -> None:
         """Number an event that has free text, and pass on what of it may be shown."""
-        if self._keep or self.folds.wants(kind):
+        if self._keep or self.folds.who_wants(kind):
             for name in _TEXTS:
                 if fields.get(name):
                     fields[name] = self._veil(fields[name])
