@@ -12,11 +12,6 @@ from typing import final
 
 import trio
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as PrometheusMetric
 
@@ -92,25 +87,19 @@ class PrometheusExporter:
 
 
 def _family(metric: Metric, samples: Sequence[Sample]) -> PrometheusMetric:
-    if metric.kind == "histogram":
-        return _histogram(metric, samples)
-    make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = make(metric.name, metric.help, labels=metric.labels)
+    name = metric.name.removesuffix("_total")
+    family = PrometheusMetric(name, metric.help, metric.kind, metric.unit)
     for sample in samples:
-        if not isinstance(sample.value, Histogram):
-            family.add_metric(sample.labels, sample.value)
-    return family
-
-
-def _histogram(metric: Metric, samples: Sequence[Sample]) -> PrometheusMetric:
-    family = HistogramMetricFamily(
-        metric.name, metric.help, labels=metric.labels, unit=metric.unit
-    )
-    for sample in samples:
-        if isinstance(sample.value, Histogram):
-            bounds = [*map(repr, sample.value.bounds), "+Inf"]
-            buckets = list(zip(bounds, sample.value.cumulative, strict=True))
-            family.add_metric(sample.labels, buckets, sample.value.total)
+        labels = dict(zip(metric.labels, sample.labels, strict=True))
+        value = sample.value
+        if isinstance(value, Histogram):
+            bounds = [*map(repr, value.bounds), "+Inf"]
+            for bound, count in zip(bounds, value.cumulative, strict=True):
+                family.add_sample(f"{name}_bucket", {**labels, "le": bound}, count)
+            family.add_sample(f"{name}_count", labels, value.count)
+            family.add_sample(f"{name}_sum", labels, value.total)
+        else:
+            family.add_sample(metric.name, labels, value)
     return family
 
 
