@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias, final
 import attrs
 
 from ..events import (
+    AlertFired,
+    AlertResolved,
     BatchDone,
     Caught,
     ExecutionEvent,
@@ -26,6 +28,7 @@ from ..events import (
     RunStarted,
 )
 from ..flow import Flow, Step
+from ._words import alert_words, guard_words
 
 __all__ = ["Board", "Row", "Status", "place_of"]
 
@@ -81,7 +84,11 @@ class Row:
 
 @final
 class Board:
-    """An observer that keeps the rows of one run."""
+    """An observer that keeps the rows of one run.
+
+    Attributes:
+        alerts: by name those that fired, as words; of the status ``done`` if they hold no longer.
+    """
 
     name = "board"
 
@@ -93,6 +100,7 @@ class Board:
         self.visits: int = 0
         self.outcome: Status = "waiting"
         self.exit: str | None = None
+        self.alerts: dict[str, tuple[Status, str]] = {}
         self._rows = {place: Row(place) for place in _places(flow, flow.name)}
 
     @property
@@ -135,8 +143,13 @@ class Board:
                 self._row(event).text = f"{event.error} → {event.target}"
             case FallbackUsed():
                 self._row(event).text = f"fallback for {event.error}"
+            case AlertFired() | AlertResolved():
+                status: Status = "failed" if isinstance(event, AlertFired) else "done"
+                self.alerts[event.alert] = (status, alert_words(event))
             case _:
-                pass
+                words = guard_words(event)
+                if words:
+                    self._row(event).text = words
 
     def elapsed(self, now: float) -> float:
         """Seconds since the run began, until it ended."""

@@ -1,4 +1,4 @@
-"""Progress as plain lines, for logs and pipes: one when a visit begins, one when it ends.
+"""Progress as plain lines, for logs and pipes: one when a visit begins, one when it ends, one for what went wrong between.
 
 Layer: cli.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TextIO, final
+from typing import Self, TextIO, final
 
 import trio
 
 from ..events import (
+    AlertFired,
+    AlertResolved,
     BranchCancelled,
     Caught,
     CleanupOverrun,
@@ -29,8 +31,9 @@ from ..events import (
     ThreadAbandoned,
     ThreadEnded,
 )
+from ._words import alert_words, guard_words
 
-__all__ = ["Lines", "one_line"]
+__all__ = ["Lines", "Undrawn", "one_line"]
 
 
 def one_line(text: str) -> str:
@@ -38,8 +41,25 @@ def one_line(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).strip()
 
 
+class Undrawn:
+    """What a view that only writes lines has no need of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: the last event had its line."""
+
+    def restore(self) -> None:
+        """Do nothing: lines leave a terminal as it was."""
+
+    async def keep_drawing(self, _look: object, /) -> None:
+        """Return: lines need no redrawing. Always a checkpoint."""
+        await trio.lowlevel.checkpoint()
+
+
 @final
-class Lines:
+class Lines(Undrawn):
     """A view and its observer: a line for every visit that begins or ends; times are seconds since the run began."""
 
     name = "lines"
@@ -52,12 +72,6 @@ class Lines:
     def observer(self) -> Lines:
         """Itself."""
         return self
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing: the last event had its line."""
 
     def observe(self, event: ExecutionEvent) -> None:
         """Write what there is to say about *event*."""
@@ -73,18 +87,11 @@ class Lines:
         self._file.write(f"{text}\n")
         self._file.flush()
 
-    def restore(self) -> None:
-        """Do nothing: lines leave a terminal as it was."""
-
-    async def keep_drawing(self, _look: object, /) -> None:
-        """Return: lines need no redrawing. Always a checkpoint."""
-        await trio.lowlevel.checkpoint()
-
 
 @functools.singledispatch
-def _said(_: ExecutionEvent) -> str:
-    """What there is to say of an event: nothing, unless its kind is registered below."""
-    return ""
+def _said(event: ExecutionEvent) -> str:
+    """What there is to say of an event: nothing, unless its kind is registered below, or a guard did something."""
+    return guard_words(event)
 
 
 @_said.register
@@ -164,6 +171,12 @@ def _(event: ThreadEnded) -> str:
 @_said.register
 def _(event: ObserverFailed) -> str:
     return f"observer {event.observer} was switched off: {event.reason}"
+
+
+@_said.register(AlertFired)
+@_said.register(AlertResolved)
+def _(event: AlertFired | AlertResolved) -> str:
+    return alert_words(event)
 
 
 def _by(exit_: str | None) -> str:

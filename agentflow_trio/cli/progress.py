@@ -107,7 +107,8 @@ def picture(
     The last columns stay empty: there a terminal puts its ``^C``, which would otherwise move the cursor on a line.
     """
     rows = board.rows
-    shown = _most_interesting(rows, max(1, size.height - 3))
+    alerts = [*board.alerts.values()][: max(0, size.height - 4)]
+    shown = _most_interesting(rows, max(1, size.height - 3 - len(alerts)))
     cut: OverflowMethod = "crop" if ascii_only else "ellipsis"
     table = Table.grid(padding=(0, 1), expand=True)
     table.width = max(20, size.width - 4)
@@ -116,7 +117,7 @@ def picture(
     table.add_column(no_wrap=True, overflow=cut, ratio=1)
     table.add_column(no_wrap=True, justify="right")
     table.add_row(*_head(board, now, ascii_only=ascii_only))
-    room = max(0, size.height - 3 - len(shown))
+    room = max(0, size.height - 3 - len(alerts) - len(shown))
     goes_on = going_on(live)
     for row in shown:
         own, inside = goes_on.get(row.place, ("", []))
@@ -125,6 +126,9 @@ def picture(
             margin = "  " * (row.depth + 2)
             table.add_row(Text(margin + one_line(name)), Text(), Text(one_line(text), "cyan"))
         room -= min(room, len(inside))
+    for status, words in alerts:
+        sign, style = _sign(status, now, ascii_only=ascii_only)
+        table.add_row(Text.assemble("  ", (sign, style)), Text(), Text(one_line(words), style))
     if len(shown) < len(rows):
         table.add_row(Text(f"  {len(rows) - len(shown)} more steps", style="dim"))
     return table

@@ -18,12 +18,19 @@ from agentflow_trio.cli._board import Board, Row, place_of
 from agentflow_trio.cli._lines import Lines, one_line
 from agentflow_trio.cli.progress import Display, picture
 from agentflow_trio.events import (
+    AlertFired,
+    AlertResolved,
+    AttemptFailed,
     BatchDone,
     BranchCancelled,
+    CallRejected,
+    CallTimedOut,
     Caught,
+    CircuitChanged,
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    GaveUp,
     ItemFailed,
     LoopBlocked,
     NodeCancelled,
@@ -32,11 +39,14 @@ from agentflow_trio.events import (
     NodeSucceeded,
     ObserverFailed,
     Progress,
+    RetryScheduled,
     Routed,
+    RuleFailed,
     RunEnded,
     RunStarted,
     ThreadAbandoned,
     ThreadEnded,
+    WaitStarted,
 )
 from agentflow_trio.flow import Step, Wiring, flow, parallel, step
 from agentflow_trio.ports import Observer
@@ -582,6 +592,118 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
         "    1.000  news observer spy was switched off: slow",
         "    2.000  news ended: cancelled after 2.000 s, 1 step",
     ]
+
+
+WHAT_GUARDS_DO: list[tuple[type[ExecutionEvent], dict[str, Any], str]] = [
+    (
+        CallRejected,
+        {"reason": "open", "retry_after": 1.5},
+        "rejected by web: open, again in 1.5 s",
+    ),
+    (CallRejected, {"reason": "full", "retry_after": None}, "rejected by web: full"),
+    (
+        AttemptFailed,
+        {"attempt": 1, "error": "OSError", "message": "gone"},
+        "attempt 1 failed: OSError: gone",
+    ),
+    (RetryScheduled, {"attempt": 2, "delay": 0.12345}, "attempt 2 in 0.123 s"),
+    (
+        GaveUp,
+        {"attempts": 3, "elapsed": 1.5, "reason": "attempts"},
+        "gave up after 3 attempts, 1.500 s: attempts",
+    ),
+    (
+        GaveUp,
+        {"attempts": 1, "elapsed": 0.0, "reason": "permanent"},
+        "gave up after 1 attempt, 0.000 s: permanent",
+    ),
+    (
+        CircuitChanged,
+        {
+            "before": "closed",
+            "state": "open",
+            "generation": 2,
+            "cause": "failures",
+            "retry_after": 30.0,
+        },
+        "circuit web is open, was closed: failures, again in 30 s",
+    ),
+    (
+        CircuitChanged,
+        {
+            "before": "half_open",
+            "state": "closed",
+            "generation": 4,
+            "cause": "probe",
+            "retry_after": None,
+        },
+        "circuit web is closed, was half_open: probe",
+    ),
+    (CallTimedOut, {"seconds": 0.25}, "timed out by web after 0.25 s"),
+    (RuleFailed, {"error": "E", "message": "a"}, "a rule of web failed: E: a"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    WHAT_GUARDS_DO,
+    ids=[words for _, _, words in WHAT_GUARDS_DO],
+)
+def test_what_a_guard_does_is_a_line_and_the_text_of_its_row(
+    kind: type[ExecutionEvent], fields: dict[str, Any], words: str
+) -> None:
+    out = io.StringIO()
+    board = Board(news)
+    for tell in (begin(Lines(out)), begin(board)):
+        tell(NodeStarted, "news/edit", 10.0)
+        tell(kind, "news/edit[3]", 10.5, guard="web", **fields)
+        tell(WaitStarted, "news/edit[3]", 10.5, guard="web", waiting=1)
+    assert out.getvalue().splitlines()[2:] == [f"    0.500  news/edit[3] {words}"]
+    assert rows(board)["news/edit"].text == words
+
+
+def alert(observer: Observer, kind: type[AlertFired | AlertResolved], **fields: Any) -> None:
+    observer.observe(
+        kind(
+            timestamp=12.5,
+            alert="slow",
+            severity="critical",
+            condition="p95(news.duration_ms[5m])",
+            value=1234.5678,
+            threshold=1000,
+            **fields,
+        )
+    )
+
+
+NOW = "p95(news.duration_ms[5m]) is 1234.57, threshold 1000"
+
+
+def test_an_alert_is_a_line_when_it_fires_and_when_it_is_resolved() -> None:
+    out = io.StringIO()
+    lines = Lines(out)
+    begin(lines)
+    alert(lines, AlertFired)
+    alert(lines, AlertResolved, duration_ms=250.0)
+    alert(lines, AlertResolved)
+    assert out.getvalue().splitlines()[1:] == [
+        f"    2.500  alert slow fired (critical): {NOW}",
+        f"    2.500  alert slow resolved after 0.250 s: {NOW}",
+        f"    2.500  alert slow resolved: {NOW}",
+    ]
+
+
+def test_an_alert_stays_in_the_table_and_takes_no_room_that_is_not_there() -> None:
+    board = half_way()
+    alert(board, AlertFired)
+    assert drawn(board, 12.0, width=120)[5:] == [
+        f"  ✗             alert slow fired (critical): {NOW}"
+    ]
+    alert(board, AlertResolved, duration_ms=250.0)
+    assert drawn(board, 12.0, width=120)[5:] == [
+        f"  ✓             alert slow resolved after 0.250 s: {NOW}"
+    ]
+    assert [len(drawn(board, 12.0, height=height)) for height in (4, 5, 6, 20)] == [3, 4, 4, 6]
 
 
 def test_a_line_stays_a_line() -> None:

@@ -1,0 +1,81 @@
+"""What guards and alerts do, in a few words: for lines, and for the rows of the table.
+
+Layer: cli.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from ..events import (
+    AlertEvent,
+    AlertFired,
+    AlertResolved,
+    AttemptFailed,
+    CallRejected,
+    CallTimedOut,
+    CircuitChanged,
+    ExecutionEvent,
+    GaveUp,
+    RetryScheduled,
+    RuleFailed,
+)
+
+__all__ = ["alert_words", "guard_words"]
+
+
+@functools.singledispatch
+def guard_words(_: ExecutionEvent) -> str:
+    """What a guard did: nothing to speak of, unless its kind is registered below."""
+    return ""
+
+
+@guard_words.register
+def _(event: CallRejected) -> str:
+    again = "" if event.retry_after is None else f", again in {event.retry_after:.3g} s"
+    return f"rejected by {event.guard}: {event.reason}{again}"
+
+
+@guard_words.register
+def _(event: AttemptFailed) -> str:
+    return f"attempt {event.attempt} failed: {event.error}: {event.message}"
+
+
+@guard_words.register
+def _(event: RetryScheduled) -> str:
+    return f"attempt {event.attempt} in {event.delay:.3g} s"
+
+
+@guard_words.register
+def _(event: GaveUp) -> str:
+    attempts = f"{event.attempts} attempt{'s' * (event.attempts != 1)}"
+    return f"gave up after {attempts}, {event.elapsed:.3f} s: {event.reason}"
+
+
+@guard_words.register
+def _(event: CircuitChanged) -> str:
+    again = "" if event.retry_after is None else f", again in {event.retry_after:.3g} s"
+    return f"circuit {event.guard} is {event.state}, was {event.before}: {event.cause}{again}"
+
+
+@guard_words.register
+def _(event: CallTimedOut) -> str:
+    return f"timed out by {event.guard} after {event.seconds:g} s"
+
+
+@guard_words.register
+def _(event: RuleFailed) -> str:
+    return f"a rule of {event.guard} failed: {event.error}: {event.message}"
+
+
+def alert_words(event: AlertEvent) -> str:
+    """That an alert fired, or was resolved."""
+    now = f"{event.condition} is {event.value:.6g}, threshold {event.threshold:.6g}"
+    match event:
+        case AlertFired():
+            return f"alert {event.alert} fired ({event.severity}): {now}"
+        case AlertResolved():
+            after = (
+                "" if event.duration_ms is None else f" after {event.duration_ms / 1000:.3f} s"
+            )
+            return f"alert {event.alert} resolved{after}: {now}"
