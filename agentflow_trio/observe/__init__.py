@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazily
 
 if TYPE_CHECKING:
+    from ._alert_export_core import as_prometheus
     from ._alert_file import load_rules
     from ._alert_rule import AlertRule, AlertRulesError, RuleProblem
     from ._alerts import AlertAction, Alerts, AlertsInUseError, AlertsStatistics
@@ -63,6 +64,7 @@ else:
             "Sample": "._metrics",
             "Span": "._spans_core",
             "Wait": "._spans_core",
+            "as_prometheus": "._alert_export_core",
             "critical_path": "._critical_core",
             "load_rules": "._alert_file",
             "percentile": "._profile_core",
@@ -108,6 +110,7 @@ __all__ = [
     "Sample",
     "Span",
     "Wait",
+    "as_prometheus",
     "critical_path",
     "load_rules",
     "percentile",
