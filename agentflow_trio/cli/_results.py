@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from ..codec import to_data
 from ..errors import Failure, FlowAbortedError, FlowFailedError, RunCancelledError
 from ..types import RunResult
 from ._checking import Checked
 from ._exit import UsageError
+from ._showing import state_as_data
 
 __all__ = ["checks_as_data", "failure_as_data", "result_as_data", "usage_as_data"]
 
@@ -30,7 +30,7 @@ def result_as_data(result: RunResult[Any]) -> Data:
     return {
         "run_id": result.run_id,
         "exit": result.exit,
-        "state": to_data(result.state),
+        "state": state_as_data(result.state),
         "duration": result.duration,
         "steps": result.steps,
         "visits": dict(result.visits),
@@ -42,7 +42,10 @@ def failure_as_data(run_id: str, error: BaseException | None) -> Data:
     described: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, FlowFailedError | FlowAbortedError):
         described["message"] = error.message
-        described["failures"] = [_leaf(leaf, error.find(leaf)) for leaf in error.leaves()]
+        described["failures"] = [
+            {**_leaf(leaf, error.find(leaf)), "message": error.redact(str(leaf))}
+            for leaf in error.leaves()
+        ]
     if isinstance(error, RunCancelledError):
         described["cut_off"] = [attrs.asdict(cut) for cut in error.cut_off]
     return {"run_id": run_id, "error": described}

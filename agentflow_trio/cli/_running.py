@@ -24,6 +24,7 @@ from ..flow import Flow
 from ..ports import Observer
 from ..types import AttrsState, RunResult
 from ._exit import ExitCode, UsageError
+from ._showing import REDACTOR
 from ._signals import Interrupts
 
 __all__ = ["Outcome", "View", "carry_out"]
@@ -103,7 +104,7 @@ async def carry_out(
     outcome: Outcome[State] | None = None
     try:
         async with (
-            Engine(observers=everybody, observer_budget=A_DAY) as engine,
+            Engine(observers=everybody, observer_budget=A_DAY, redactor=REDACTOR) as engine,
             engine.start(flow, state, timeout=timeout, seed=seed) as run,
         ):
             outcome = await _watched(engine, run, view, grace, kill)

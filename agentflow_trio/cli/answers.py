@@ -1,6 +1,6 @@
 """How a command answers people: states, failures, lists of problems (needs rich).
 
-Layer: cli. Rules: plain text wherever it does not go to a terminal; nothing of a name or value is markup;
+Layer: cli. Rules: what is printed may be shown (see `_showing`); plain text wherever it does not go to a terminal; nothing of a name or value is markup;
 what goes to stdout goes through `_writing`, so that an answer that is lost is said.
 """
 
@@ -25,6 +25,7 @@ from ._checking import Checked
 from ._exit import ExitCode, UnwrittenError, UsageError
 from ._results import failure_as_data, result_as_data, usage_as_data
 from ._running import Outcome
+from ._showing import shown, shown_data, shown_state
 
 __all__ = ["Page", "answering", "list_checks", "tell", "write_json", "write_text"]
 
@@ -94,12 +95,12 @@ def write_text(answer: TextIO, text: str) -> None:
 
 
 def write_json(answer: TextIO, data: Mapping[str, Any]) -> None:
-    """Write *data* as one JSON object.
+    """Write *data* as one JSON object, as it may be shown.
 
     Raises:
         UnwrittenError: it cannot be written.
     """
-    write_text(answer, json.dumps(data, indent=2) + "\n")
+    write_text(answer, json.dumps(shown_data(data), indent=2) + "\n")
 
 
 def tell(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:
@@ -107,7 +108,7 @@ def tell(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:
     if outcome.result is None:
         return _tell_failure(outcome, answer, as_json=as_json)
     if not as_json:
-        Page(file=answer, soft_wrap=True).print(Pretty(outcome.result.state))
+        Page(file=answer, soft_wrap=True).print(Pretty(shown_state(outcome.result.state)))
         return outcome.code
     try:
         data = result_as_data(outcome.result)
@@ -136,7 +137,7 @@ def _report(error: BaseException | None) -> str:
 
 
 def _complain(text: str) -> None:
-    first, line_break, rest = text.partition("\n")
+    first, line_break, rest = shown(text).partition("\n")
     _err().print(Text.assemble(("error: ", "bold red"), first, line_break, rest))
 
 
@@ -150,7 +151,7 @@ def list_checks(
             where = f"{finding.file}:{finding.line}: "
             console.print(
                 Text.assemble(
-                    (where, "bold"), (finding.definition, "red"), f": {finding.problem}"
+                    (where, "bold"), (finding.definition, "red"), shown(f": {finding.problem}")
                 )
             )
         for name in checked.passed_over:

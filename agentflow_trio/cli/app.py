@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TextIO, TypeAlias
 
 import trio
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, CycloptsPanel, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
+from rich.panel import Panel
 
 from ..errors import StateTypeError
 from ..flow import Flow
@@ -32,6 +33,7 @@ from ._lines import Lines
 from ._loading import find_flow
 from ._results import checks_as_data, usage_as_data
 from ._running import View, carry_out
+from ._showing import shown
 from .answers import Page, answering, list_checks, tell, write_json, write_text
 from .progress import Display
 
@@ -102,6 +104,10 @@ def dispatch(tokens: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
 
 
+def _complaint(error: CycloptsError) -> Panel:
+    return CycloptsPanel(shown(str(error)))
+
+
 def _carried_out(tokens: Sequence[str], *, as_json: bool) -> int:
     try:
         code = app(
@@ -110,6 +116,7 @@ def _carried_out(tokens: Sequence[str], *, as_json: bool) -> int:
             print_error=not as_json,
             console=Page(),
             error_console=Console(stderr=True),
+            error_formatter=_complaint,
         )
     except CycloptsError as error:
         if as_json:
