@@ -76,6 +76,7 @@ __all__ = [
     "is_failed",
     "is_tree",
     "members_of",
+    "text_of",
 ]
 
 
@@ -1056,6 +1057,14 @@ def members_of(
     return list(zip(error.exceptions, _marks(error), strict=True))
 
 
+def text_of(error: BaseException) -> str:
+    """The text of *error*, as ``str`` makes it; empty if that raises, for who tells of an error must not fail over it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an error without a text is an error all the same
+        return ""
+
+
 def is_failed(error: BaseException | None) -> TypeIs[FlowFailedError[Exception]]:
     """Whether *error* is a failure tree; ``isinstance`` alone leaves checkers without its leaf type."""
     return isinstance(error, FlowFailedError)
@@ -1084,8 +1093,9 @@ def _report(group: BaseExceptionGroup[BaseException]) -> str:
 
 
 def _told(error: BaseException) -> str:
-    text = "".join(f"\n      {line}" for line in str(error).splitlines()[1:])
-    return f"    {type(error).__name__}: {str(error).partition(chr(10))[0]}{text}"
+    first, _, rest = text_of(error).partition("\n")
+    text = "".join(f"\n      {line}" for line in rest.splitlines())
+    return f"    {type(error).__name__}: {first}{text}"
 
 
 @final

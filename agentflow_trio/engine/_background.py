@@ -13,7 +13,7 @@ import trio
 
 from ..events import ExecutionEvent, ObserverFailed
 from ..ports import BackgroundObserver
-from ._folds import Folds
+from ._folds import Folds, said
 from ._seats import Seat
 
 __all__ = ["Background"]
@@ -54,7 +54,7 @@ class Background:
             with scope:
                 await observer.watch(self.tell)
         except Exception as error:  # noqa: BLE001 - whatever an observer raises must not reach the engine; it is reported
-            self._failed("", observer.name, f"{type(error).__name__}: {error}")
+            self._failed("", observer.name, said(error))
 
     def stop(self) -> None:
         """Cancel them."""

@@ -20,6 +20,7 @@ from ..errors import (
     NotAwaitableError,
     StepLimitError,
     WrongExitError,
+    text_of,
 )
 from ..types import Exit, Phase
 from ._hiding import conceal
@@ -67,10 +68,10 @@ def brief(error: BaseException) -> dict[str, Any]:
     """An error as events tell it: the name of its class and its text, of a group those of its leaves."""
     single = list(leaves(error))
     if len(single) == 1 and not _is_group(error):
-        return {"error": type(error).__name__, "message": str(error)}
+        return {"error": type(error).__name__, "message": text_of(error)}
     return {
         "error": type(error).__name__,
-        "message": "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in single),
+        "message": "; ".join(f"{type(leaf).__name__}: {text_of(leaf)}" for leaf in single),
     }
 
 
@@ -161,7 +162,7 @@ _CALLERS = tuple(
 
 def named(step: PlanStep, phase: str, error: BaseException) -> BaseException:
     """Return *error*, or its better name if it is Python's complaint that a phase gave nothing to await."""
-    if isinstance(error, TypeError) and "'await' expression" in str(error):
+    if isinstance(error, TypeError) and "'await' expression" in text_of(error):
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next

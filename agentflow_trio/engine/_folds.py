@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
+from ..errors import text_of
 from ._seats import Line, Seat
 
 if TYPE_CHECKING:
     from ..events import ExecutionEvent
 
-__all__ = ["Folds"]
+__all__ = ["Folds", "said"]
 
 Told = TypeVar("Told")
 
@@ -113,7 +114,7 @@ class Folds(Generic[Told]):
             try:
                 seat.observe(event)
             except Exception as error:  # noqa: BLE001 - whatever an observer raises must not reach the run; it is reported
-                reason = f"{type(error).__name__}: {error}"
+                reason = said(error)
             after = clock()
             if reason is None and after - before > self._budget:
                 reason = self._too_long(after - before, "one event")
@@ -130,7 +131,7 @@ class Folds(Generic[Told]):
         try:
             act()
         except Exception as error:  # noqa: BLE001 - as above
-            self.switch_off(seat, path, f"{type(error).__name__}: {error}")
+            self.switch_off(seat, path, said(error))
             return False
         took = self._clock() - before
         if took > self._budget:
@@ -168,3 +169,8 @@ class Folds(Generic[Told]):
             if seat.settle is not None and seat.ledger is not None and len(seat.ledger) > above:
                 self.attempt(seat, path, "its ledger", seat.settle)
                 seat.ledger.clear()
+
+
+def said(error: Exception) -> str:
+    """An error as reports of observers tell it."""
+    return f"{type(error).__name__}: {text_of(error)}"

@@ -14,6 +14,7 @@ import attrs
 import trio
 from trio.lowlevel import current_root_task
 
+from ..errors import text_of
 from ._budget import budget_of
 from ._budget_core import Budget, BudgetStatistics
 from ._dice import Dice, derived_dice
@@ -288,8 +289,4 @@ _UNWANTED: Final = ("", "unwanted result")
 
 def _brief(error: Exception) -> tuple[str, str]:
     """The class and the text of *error*, as events tell them."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an error without a text is an error all the same
-        text = ""
-    return type(error).__name__, text
+    return type(error).__name__, text_of(error)

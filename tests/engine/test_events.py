@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 from trio.testing import MockClock
+from typing_extensions import override
 
 from agentflow_trio import (
     END,
@@ -674,3 +675,18 @@ async def test_every_visit_that_began_has_exactly_one_end(autojump_clock: MockCl
     ended = [event.path for event in recorder.events if event.event_type in kinds]
     assert sorted(begun) == sorted(ended)
     assert len(begun) == 4
+
+
+async def test_an_error_whose_text_cannot_be_made_is_told_without_it() -> None:
+    class MuteError(Exception):
+        @override
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    recorder = Recorder()
+    async with Engine(observers=[recorder]) as engine:
+        with pytest.raises(FlowFailedError) as caught:
+            await engine.run(chain("f", failing(MuteError(), "a")), Notes())
+    assert recorder.lines()[2] == "node_error f/a phase=exec attempt=1 error=MuteError message="
+    assert recorder.lines()[-1] == "run_end f outcome=error steps=1 error=MuteError: "
+    assert "    MuteError: " in caught.value.report().splitlines()

@@ -246,7 +246,7 @@ class Raising(Recorder):
 def test_a_fold_that_raises(kind: str, usual: Seen) -> None:
     bad = Raising(kind, ValueError("no"))
     same(seen_with(bad), usual, "bad: ValueError: no")
-    assert [event.event_type for event in bad.events].count(kind) == 1
+    assert sum(event.event_type == kind for event in bad.events) == 1
     assert bad.events[-1].event_type == kind
 
 
@@ -256,7 +256,7 @@ def test_a_fold_that_raises_an_error_without_a_text_or_a_group(usual: Seen) -> N
         def __str__(self) -> str:
             raise ZeroDivisionError
 
-    same(seen_with(Raising("routed", MuteError())), usual, "bad: MuteError")
+    same(seen_with(Raising("routed", MuteError())), usual, "bad: MuteError: ")
     group = ExceptionGroup("two", [ValueError("a"), OSError("b")])
     text = "bad: ExceptionGroup: two (2 sub-exceptions)"
     same(seen_with(Raising("routed", group)), usual, text)
