@@ -688,5 +688,8 @@ async def test_an_error_whose_text_cannot_be_made_is_told_without_it() -> None:
         with pytest.raises(FlowFailedError) as caught:
             await engine.run(chain("f", failing(MuteError(), "a")), Notes())
     assert recorder.lines()[2] == "node_error f/a phase=exec attempt=1 error=MuteError message="
-    assert recorder.lines()[-1] == "run_end f outcome=error steps=1 error=MuteError: "
+    assert (
+        recorder.lines()[-1]
+        == "run_end f outcome=error steps=1 error=FlowFailedError: MuteError: "
+    )
     assert "    MuteError: " in caught.value.report().splitlines()
