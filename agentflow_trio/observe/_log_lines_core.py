@@ -19,6 +19,7 @@ __all__ = ["console_line", "iso", "json_line", "ordered"]
 
 _FIRST: Final = ("timestamp", "level", "event")
 _PLACE: Final = ("run_id", "seq", "flow", "path", "node_id", "visit", "attempt", "item")
+_ASIDE: Final = ("flow", "node_id", "run_id", "seq")
 _TEXTS: Final = ("exception", "stack")
 _DEEP: Final = 8
 _BITS: Final = 14_000
@@ -62,7 +63,8 @@ def console_line(record: Mapping[str, object]) -> str:
     """*record* for people, in a line; tracebacks in further lines that begin with a bar."""
     when, level, event = (_visible(_shown(record.get(name, ""))) for name in _FIRST)
     head = [when, f"[{level:<8}]", event]
-    rest = [name for name in record if name not in (*_FIRST, *_TEXTS)]
+    rest = [name for name in record if name not in (*_FIRST, *_TEXTS, *_ASIDE)]
+    rest += [name for name in _ASIDE if name in record]  # what people look at last
     pairs = [f"{_word(str(name))}={_value(record[name])}" for name in rest]
     texts = [_shown(record[name]) for name in _TEXTS if name in record]
     below = [f"    | {_visible(line)}" for text in texts for line in text.splitlines()]

@@ -26,11 +26,20 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from ..events import ExecutionEvent, RunEnded, RunStarted
 from ..ports import Where
-from ._log_core import BY_OUTCOME, LEVELS, NUMBERS, Level, fields_of
+from ._log_core import BY_OUTCOME, LEVELS, NUMBERS, OWN, Level, fields_of
 from ._log_lines_core import console_line, iso, json_line, ordered
 from ._wall import RunTime, WallTimes
 
-__all__ = ["LEVELS", "EventLogger", "Level", "Logs", "console_logger", "json_logger"]
+__all__ = [
+    "BY_OUTCOME",
+    "LEVELS",
+    "OWN",
+    "EventLogger",
+    "Level",
+    "Logs",
+    "console_logger",
+    "json_logger",
+]
 
 
 class EventLogger(Protocol):

@@ -21,8 +21,10 @@ from agentflow_trio.events import (
     CallRejected,
     ExecutionEvent,
     GuardEvent,
+    RunEnded,
     RunStarted,
 )
+from agentflow_trio.observe.logs import BY_OUTCOME, LEVELS, OWN
 from agentflow_trio.types import Phase
 
 PAGES: Final = Path(__file__).parents[2] / "docs"
@@ -121,6 +123,19 @@ def common_fields(base: type[Any]) -> str:
     return table(("field", "is"), ((f"`{name}`", text) for name, text in cells.items()))
 
 
+# ---------------------------------------------------------------- logs
+
+
+def rows_of_records() -> Iterable[Sequence[str]]:
+    for kind, level in LEVELS.items():
+        levels = {level: ""}
+        if kind is RunEnded:
+            levels = {each: f" ({outcome})" for outcome, each in BY_OUTCOME.items()}
+        told = ", ".join(f"`{each}`{when}" for each, when in levels.items())
+        fields = ", ".join(f"`{called}`" for _, called in OWN[kind])
+        yield f"`{kind.event_type}`", told, fields
+
+
 GUARDS: Final = get_args(GuardEvent)
 ALERTS: Final = get_args(AlertEvent)
 OF_RUNS: Final = [kind for kind in EVENT_TYPES.values() if kind not in {*GUARDS, *ALERTS}]
@@ -133,6 +148,9 @@ TABLES: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("reference/events.md", "events of guards"): lambda: events_of(GUARDS),
     ("reference/events.md", "alerts"): lambda: common_fields(AlertFired.__mro__[1]),
     ("reference/events.md", "events of alerts"): lambda: events_of(ALERTS),
+    ("reference/logs.md", "records"): lambda: table(
+        ("event", "level", "fields of its own"), rows_of_records()
+    ),
 }
 """What is written: page, below the folder of the pages, and name -> how."""
 

@@ -3,6 +3,7 @@
 A page is one module: its blocks run in order in one namespace, and are checked joined together,
 at the line numbers of the page. A block below the comment ``<!-- type-error -->`` is not run, and
 both checkers must refuse it; if it has lines that say ``# error``, then exactly at those lines.
+A page whose blocks need an extra says so: ``<!-- extra: NAME -->``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ PAGES: Final = [
     )
     if not path.is_relative_to(ROOT / "docs" / "_build")
 ]
+EXTRA: Final = re.compile(r"<!--\s*extra: (\w+)\s*-->")
 TYPE_ERROR: Final = re.compile(r"<!--\s*type-error\s*-->\s*\Z")
 PROMPT: Final = re.compile(r"(>>>|\.\.\.)( |$)")
 
@@ -118,7 +120,13 @@ def page_module(page: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", PAGES)
+def marks_of(page: str) -> list[pytest.MarkDecorator]:
+    """The extras that its blocks need: each is a marker, by which tests are left out where it is not installed."""
+    needed: list[str] = EXTRA.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [getattr(pytest.mark, extra) for extra in needed]
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=marks_of(page)) for page in PAGES])
 def test_every_block_runs(
     page: str, page_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -275,10 +276,10 @@ def test_runs_whose_end_nobody_tells_are_forgotten_at_last() -> None:
 async def test_without_a_run_the_machine_says_the_time() -> None:
     kept = Kept()
     logs = Logs(kept, level="debug")
-    before = trio.current_time()
-    logs.observe(Progress(run_id="", seq=-1, path="", timestamp=before, fraction=0.1, text=""))
-    written = str(kept.records[0][2]["timestamp"])
-    assert written > "2026"
+    now = trio.current_time()
+    logs.observe(Progress(run_id="", seq=-1, path="", timestamp=now, fraction=0.1, text=""))
+    written = datetime.fromisoformat(str(kept.records[0][2]["timestamp"]))
+    assert abs(datetime.now(UTC) - written) < timedelta(minutes=1)
 
 
 def test_what_was_read_back_says_nothing_about_the_time_of_a_run() -> None:
@@ -291,7 +292,8 @@ def test_what_was_read_back_says_nothing_about_the_time_of_a_run() -> None:
             json_logger(file).info("now")
 
     trio.run(main)
-    assert lines(file)[0]["timestamp"] > "2026"
+    written = datetime.fromisoformat(lines(file)[0]["timestamp"])
+    assert abs(datetime.now(UTC) - written) < timedelta(minutes=1)
 
 
 # ---------------------------------------------------------------- in runs
@@ -326,20 +328,27 @@ def log_of(make: Callable[[io.StringIO], Any], seed: int, level: Level = "debug"
 
 
 def test_a_simulated_run_is_logged_line_by_line_in_its_own_time() -> None:
-    written = [
-        line.partition(" flow=news")[0]
-        for line in log_of(console_logger, 1, "warning").splitlines()
-    ]
+    written = log_of(console_logger, 1, "warning").splitlines()
     forged = r'"down\n2000-01-01T00:00:00.000000Z [info    ] run_end outcome=success"'
-    at = "2000-01-01T00:00:0"
-    assert written == [
-        f"{at}0.000000Z [warning ] attempt_failed run_id=sim-1-1 seq=2",
-        f"{at}0.000000Z [warning ] retry_scheduled run_id=sim-1-1 seq=3",
-        f"{at}1.000000Z [warning ] attempt_failed run_id=sim-1-1 seq=4",
-        f"{at}1.000000Z [warning ] gave_up run_id=sim-1-1 seq=5",
-        f"{at}1.000000Z [error   ] node_error run_id=sim-1-1 seq=6",
-        f"{at}1.000000Z [error   ] run_end run_id=sim-1-1 seq=7",
+    failed = f"error=OSError message={forged}"
+
+    def line(second: int, level: str, event: str, said: str, seq: int) -> str:
+        at = f"2000-01-01T00:00:0{second}.000000Z [{level:<8}]"
+        run = f"flow=news node_id=fetch run_id=sim-1-1 seq={seq}"
+        return f"{at} {event} path=news/fetch {said} {run}"
+
+    first = f"attempt=1 duration_ms=0 guard=fetch {failed}"
+    second = f"attempt=2 duration_ms=0 guard=fetch {failed}"
+    given_up = "guard=fetch attempts=2 elapsed=1 reason=attempts"
+    assert written[:5] == [
+        line(0, "warning", "attempt_failed", first, 2),
+        line(0, "warning", "retry_scheduled", "attempt=2 guard=fetch delay=1", 3),
+        line(1, "warning", "attempt_failed", second, 4),
+        line(1, "warning", "gave_up", given_up, 5),
+        line(1, "error", "node_error", f"attempt=2 duration_ms=1000 phase=exec {failed}", 6),
     ]
+    assert written[5].startswith("2000-01-01T00:00:01.000000Z [error   ] run_end path=news ")
+    assert len(written) == 6
     assert log_of(console_logger, 1).count(forged) == 3
 
 
