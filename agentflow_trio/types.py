@@ -6,8 +6,7 @@ Layer: the lowest. Imports attrs only.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sized
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sized
 from typing import (
     Any,
     ClassVar,
@@ -174,7 +173,36 @@ class Share:
 
 # ---------------------------------------------------------------- what must not be shown
 
-sensitive: Final[Mapping[str, bool]] = MappingProxyType({"agentflow_trio.sensitive": True})
+
+class _Mark(Mapping[str, bool]):
+    """Metadata of attrs that can also stand in an ``Annotated``, which wants a hash."""
+
+    __slots__ = ()
+
+    @override
+    def __getitem__(self, key: str, /) -> bool:
+        return _MARKED[key]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MARKED)
+
+    @override
+    def __len__(self) -> int:
+        return len(_MARKED)
+
+    @override
+    def __hash__(self) -> int:
+        return hash(_Mark)
+
+    @override
+    def __repr__(self) -> str:
+        return "sensitive"
+
+
+_MARKED: Final = {"agentflow_trio.sensitive": True}
+
+sensitive: Final[Mapping[str, bool]] = _Mark()
 """Marks a field of a state whose value must not be shown: ``api_key: str = field(metadata=sensitive)``.
 
 What runs tell (events, reports, the texts of our errors, the command line) has ``***`` in place of the value, and so has
@@ -185,7 +213,7 @@ a `Secret`. With a rule for merges: ``field(metadata={**sensitive, **merged_by(l
 
 def is_sensitive(field: attrs.Attribute[Any]) -> bool:
     """Whether *field* was marked as `sensitive`."""
-    return "agentflow_trio.sensitive" in field.metadata
+    return _MARKED.keys() <= field.metadata.keys()
 
 
 def is_nothing(value: object) -> bool:

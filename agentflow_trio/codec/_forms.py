@@ -59,6 +59,11 @@ class Form(ABC):
     expected: str
     shapes: frozenset[type]
 
+    @property
+    def sensitive(self) -> bool:
+        """Whether no error may say what was found."""
+        return False
+
     @abstractmethod
     def fits(self, value: object) -> bool:
         """Whether *value* is of the type, as far as a union must know."""
@@ -89,7 +94,8 @@ class Form(ABC):
 
     def unfit(self, found: object) -> UnfitError:
         """The error of a value or of data that is of another type."""
-        return UnfitError(self.expected, told(found))
+        kind = f"{type(found).__name__}, not shown: it is sensitive"
+        return UnfitError(self.expected, kind if self.sensitive else told(found))
 
 
 @attrs.frozen(eq=False)
@@ -379,6 +385,11 @@ class Union(Form):
     """One of several types that can be told apart in JSON; *members* in the order in which to ask them."""
 
     members: tuple[Form, ...]
+
+    @property
+    @override
+    def sensitive(self) -> bool:
+        return any(member.sensitive for member in self.members)
 
     @override
     def fits(self, value: object) -> bool:

@@ -18,7 +18,7 @@ from typing_extensions import override
 from ..ports import Keyed
 from ._fields import Hint, class_of, fields_of
 from ._forms import Data, Form, Tagged, Thing
-from ._hushed import Hushed, hushed
+from ._hushed import hushed
 from ._unfit import UnfitError, class_failure, named, no_such, tried
 
 __all__ = ["Keys", "Record"]
@@ -88,7 +88,7 @@ class Record(Tagged):
             )
         early = {key: item for key, item in data.items() if key not in self._late}
         value, wrong = tried(lambda: self._reader(early, self.kind))
-        if any(isinstance(form, Hushed) for _, _, form in self._fields):
+        if any(form.sensitive for _, _, form in self._fields):
             wrong = hushed(wrong)
         late, more = tried(lambda: self._read_late(data))
         if wrong or more:

@@ -92,18 +92,19 @@ def hidden_values(state: object) -> Iterator[str]:
     """
     todo: deque[tuple[Part, bool]] = deque([(state, False)])
     seen: set[int] = set()
-    while todo and len(seen) < _MOST:
+    for _ in range(_MOST):
+        if not todo:
+            return
         value, sensitive = todo.popleft()
         kind: type[Any] = value.__class__
         if kind in _SILENT or id(value) in seen:
             continue
-        if issubclass(kind, (str, int, float, bytes, bytearray)):
-            if sensitive:
-                binary = issubclass(kind, (bytes, bytearray))
-                yield value.decode(errors="backslashreplace") if binary else str(value)
-            continue
-        seen.add(id(value))
-        todo += _parts(value, kind, sensitive=sensitive)
+        if not issubclass(kind, (str, int, float, bytes, bytearray)):
+            seen.add(id(value))
+            todo.extendleft(reversed([*_parts(value, kind, sensitive=sensitive)]))
+        elif sensitive:
+            binary = issubclass(kind, (bytes, bytearray))
+            yield value.decode(errors="backslashreplace") if binary else str(value)
 
 
 _SILENT: Final = frozenset({bool, type(None), Secret})

@@ -1,0 +1,236 @@
+"""What of a state is found to be sensitive, at any depth, and copies of it that may be printed."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import Any
+
+import attrs
+import pytest
+
+from agentflow_trio import (
+    Secret,
+    SharedState,
+    StateKey,
+    added,
+    fork,
+    merge,
+    merged_by,
+    sensitive,
+)
+from agentflow_trio.state import HIDING, NOTICE, hidden_values, masked
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@attrs.define
+class Inner:
+    key: str = attrs.field(default="inner", metadata=sensitive)
+    name: str = "plain"
+
+
+@attrs.frozen
+class Cold:
+    key: str = attrs.field(default="cold", metadata=sensitive)
+
+
+@attrs.define
+class State:
+    inner: Inner = attrs.field(factory=Inner)
+    many: list[Inner] = attrs.field(factory=list[Inner])
+    by_name: dict[str, Inner] = attrs.field(factory=dict[str, Inner])
+    cold: Cold = Cold()
+    anything: Any = attrs.field(default=None, metadata=sensitive)
+    rest: Any = None
+    secret: Secret | None = None
+
+
+@attrs.define
+class Around:
+    parts: tuple[list[State] | None, ...] = ()
+    other: Around | None = None
+
+
+@attrs.define
+class Nothing:
+    name: str = ""
+    other: Nothing | None = None
+    numbers: dict[str, list[int]] = attrs.field(factory=dict[str, list[int]])
+
+
+@attrs.define
+class Odd:
+    name: "Missing"  # type: ignore[name-defined]  # noqa: F821, UP037
+    inner: Inner = attrs.field(factory=Inner)
+
+
+class Board(SharedState):
+    KEY = StateKey("hidden_key", str, sensitive=True)
+    NOTE = StateKey("hidden_note", str)
+    NOTES = StateKey("hidden_notes", tuple[str, ...], rule=added, sensitive=True)
+
+
+def values(state: object) -> list[str]:
+    return list(hidden_values(state))
+
+
+def test_values_are_found_at_any_depth() -> None:
+    state = State(
+        many=[Inner("one"), Inner("two")],
+        by_name={"open": Inner("three")},
+        rest=(deque([Inner("four")]), {"open": 1}, frozenset({Cold("five")}), "open", 7),
+        secret=Secret("known elsewhere"),
+    )
+    assert values(state) == ["inner", "one", "two", "three", "cold", "four", "five"]
+    assert values(Around(([state], None))) == values(state)
+    assert values("text") == values(7) == values(None) == []
+
+
+def test_all_that_a_sensitive_field_holds_is_hidden() -> None:
+    held = {
+        "name": ["text", 4711, 0.25, b"by\xff", bytearray(b"tes"), True, None],
+        "more": (Nothing("deep"), Colour.RED, Secret("known")),
+    }
+    assert values(State(anything=held)) == [
+        *("inner", "cold"),
+        *("name", "more", "text", "4711", "0.25", "by\\xff", "tes", "deep", "Colour.RED"),
+    ]
+
+
+def test_cycles_and_great_numbers_end() -> None:
+    loop: list[Any] = [Inner("in a loop")]
+    loop.append(loop)
+    assert values(State(rest=loop))[-1] == "in a loop"
+    crowd = State(anything=[[str(number)] for number in range(20_000)])
+    assert 4_900 < len(values(crowd)) < 5_000
+
+
+def noticed(kind: type[Any], *args: Any) -> list[object]:
+    found: list[object] = []
+    before, NOTICE.see = NOTICE.see, found.append
+    try:
+        fork(kind(*args))
+    finally:
+        NOTICE.see = before
+    return found
+
+
+def test_forks_of_what_hides_something_are_told_of() -> None:
+    state, *inside = noticed(State)[::-1]
+    assert state == State()
+    assert {type(one) for one in inside} == {Inner, Cold}
+    assert noticed(Around) == [Around()]
+    assert noticed(Nothing) == []
+    assert {State, Inner, Cold, Around} <= HIDING
+    assert Nothing not in HIDING
+
+
+def test_where_annotations_cannot_be_evaluated_what_is_inside_is_told_of_all_the_same() -> None:
+    assert noticed(Odd, "x") == [Inner()]
+    assert Odd not in HIDING
+
+
+def test_with_nobody_to_tell_a_fork_is_a_fork() -> None:
+    before, NOTICE.see = NOTICE.see, None
+    try:
+        state = State(many=[Inner("one")])
+        assert fork(state) == state
+        assert merge(state, [("a", fork(state))]) == state
+        board = Board()
+        board.insert(Board.KEY, "text")
+        assert repr(fork(board)) == "Board({'hidden_key': ***})"
+    finally:
+        NOTICE.see = before
+
+
+def test_what_a_merge_makes_is_told_of() -> None:
+    base = State()
+    left = fork(base)
+    left.inner = Inner("left")
+    found: list[object] = []
+    before, NOTICE.see = NOTICE.see, found.append
+    try:
+        new = merge(base, [("left", left)])
+    finally:
+        NOTICE.see = before
+    assert found[-1] is new
+
+
+def test_sensitive_keys_of_a_board_are_hidden_by_name() -> None:
+    board = Board()
+    board.insert(Board.KEY, "of the board")
+    board.insert(StateKey("hidden_note", str), "open")
+    board.insert(StateKey("hidden_notes", tuple[str, ...]), ())
+    assert repr(board) == (
+        "Board({'hidden_key': ***, 'hidden_note': 'open', 'hidden_notes': ()})"
+    )
+    assert values(board) == ["of the board"]
+    assert values(Around(other=None)) == []
+    found = noticed(Board)
+    assert [type(one) for one in found] == [Board]
+    assert Board in HIDING
+    assert StateKey("a", str, sensitive=True) == StateKey("a", str)
+
+
+def test_a_masked_copy_shows_what_may_be_shown() -> None:
+    state = State(
+        many=[Inner("one", "a word")],
+        by_name={"word": Inner("three")},
+        anything=[1],
+        rest=(1, 0.5, True, None, "word", {"word"}, Colour.RED, {"k": [b"word"]}),
+        secret=Secret("abcd"),
+    )
+    shown = masked(state, lambda text: text.replace("word", "-"))
+    assert repr(shown) == (
+        "State(inner=Inner(key=***, name='plain'), many=[Inner(key=***, name='a -')], "
+        "by_name={'-': Inner(key=***, name='plain')}, cold=Cold(key=***), anything=***, "
+        "rest=(1, 0.5, True, None, '-', {'-'}, <Colour.RED: 'red'>, {'k': [b'-']}), "
+        "secret=Secret('***'))"
+    )
+    assert state.many == [Inner("one", "a word")]
+    assert repr(masked(Inner(), str, "[hidden]")) == "Inner(key=[hidden], name='plain')"
+    assert repr(masked(State(), str)).count("None") == 3
+
+
+def test_a_masked_copy_of_what_is_odd() -> None:
+    board = Board()
+    board.insert(Board.KEY, "of the board")
+    board.insert(Board.NOTE, "a word")
+    assert repr(masked(board, str.upper)) == (
+        "Board({'hidden_key': ***, 'hidden_note': 'A WORD'})"
+    )
+    loop: list[Any] = ["a"]
+    loop.append(loop)
+    assert repr(masked(loop, str.upper)) == "['A', ...]"
+    unset = object.__new__(Inner)
+    unset.name = "set"
+    assert masked(unset, str.upper).name == "SET"
+    assert not hasattr(masked(unset, str.upper), "key")
+
+    @attrs.define(eq=False)
+    class Numbered:
+        pin: int = attrs.field(default=4711, metadata=sensitive, repr=False)
+
+        def __hash__(self) -> int:
+            return self.pin + 1
+
+    assert repr(masked({Numbered()}, str)) == "{Numbered()}"
+
+    class Other:
+        def __repr__(self) -> str:
+            return "<a word>"
+
+    rule = merged_by(added)
+    assert (
+        repr(masked([Other(), rule], lambda text: text.replace("word", "-")))[:9] == "[<a ->, {"
+    )
+
+
+@pytest.mark.parametrize("placed", [1, 2])
+def test_what_stands_in_two_places_is_shown_in_both(placed: int) -> None:
+    inner = Inner()
+    shown = masked([inner] * placed, str)
+    assert repr(shown) == str(["x"] * placed).replace("'x'", "Inner(key=***, name='plain')")
