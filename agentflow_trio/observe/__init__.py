@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._audit import AuditInUseError, AuditTrail, verify_audit
     from ._audit_core import AuditBrokenError, AuditHead, AuditRecord
     from ._critical_core import PathLink, critical_path
+    from ._dashboard_core import grafana_dashboard
     from ._event_lines import EventLineError, read_events, write_event
     from ._guard_use_core import EventCounts, GuardProfile
     from ._histogram_core import Histogram
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ._profile_core import Profile, Profiler, percentile
     from ._profile_records_core import FailureProfile, PathShare, PlaceProfile, RunProfile
     from ._report_html import report_html
+    from ._rules_core import prometheus_rules
     from ._samples_core import MetricsReader
     from ._span_fold_core import spans_of
     from ._spans_core import Attempt, RunSpans, Span, Wait
@@ -66,8 +68,10 @@ else:
             "Wait": "._spans_core",
             "as_prometheus": "._alert_export_core",
             "critical_path": "._critical_core",
+            "grafana_dashboard": "._dashboard_core",
             "load_rules": "._alert_file",
             "percentile": "._profile_core",
+            "prometheus_rules": "._rules_core",
             "read_events": "._event_lines",
             "report_html": "._report_html",
             "spans_of": "._span_fold_core",
@@ -112,8 +116,10 @@ __all__ = [
     "Wait",
     "as_prometheus",
     "critical_path",
+    "grafana_dashboard",
     "load_rules",
     "percentile",
+    "prometheus_rules",
     "read_events",
     "report_html",
     "spans_of",

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric as PrometheusMetric
 from ._histogram_core import Histogram
 from ._live_core import Live, live_values
 from ._metric_table_core import METRICS, Labels, Metric
-from ._metrics import MetricsCollector, Sample
+from ._metrics import Family, MetricsCollector, Sample
 from ._metrics_server import MetricsServer, serving
 
 __all__ = ["Live", "MetricsServer", "PrometheusExporter", "serve_metrics"]
@@ -67,7 +67,8 @@ class PrometheusExporter:
         """Every metric that has numbers, as they are now."""
         live = self._read_live()
         for family in self._metrics.snapshot():
-            samples = {sample.labels: sample for sample in family.samples}
+            samples = _zeros(family)
+            samples |= {sample.labels: sample for sample in family.samples}
             samples |= {
                 labels: Sample(labels, value)
                 for labels, value in live.get(family.metric.name, {}).items()
@@ -84,6 +85,16 @@ class PrometheusExporter:
             return trio.from_thread.run_sync(live_values, self._live, trio_token=self._loop)
         except trio.RunFinishedError:  # then they hold nobody any more
             return {}
+
+
+def _zeros(family: Family) -> dict[Labels, Sample]:
+    """What has not happened to those it could have happened to: a rate needs something to rise from."""
+    metric = family.metric
+    values = [value for value in metric.seed.values() if value is not None]
+    owners = {sample.labels[: len(metric.owner)]: None for sample in family.samples}
+    return {
+        (*owner, value): Sample((*owner, value), 0.0) for owner in owners for value in values
+    }
 
 
 def _family(metric: Metric, samples: Sequence[Sample]) -> PrometheusMetric:

@@ -24,6 +24,7 @@ from agentflow_trio.events import (
     RunEnded,
     RunStarted,
 )
+from agentflow_trio.observe import METRICS, Metric
 from agentflow_trio.observe.logs import BY_OUTCOME, LEVELS, OWN
 from agentflow_trio.types import Phase
 
@@ -141,6 +142,28 @@ ALERTS: Final = get_args(AlertEvent)
 OF_RUNS: Final = [kind for kind in EVENT_TYPES.values() if kind not in {*GUARDS, *ALERTS}]
 
 
+# ---------------------------------------------------------------- metrics
+
+
+def metrics_of(*owners: tuple[str, ...]) -> str:
+    """The metrics that belong to these."""
+    chosen = (metric for metric in METRICS if metric.owner in owners)
+    return table(("for Prometheus", "by name", "counts", "fed by"), map(row_of, chosen))
+
+
+def row_of(metric: Metric) -> Sequence[str]:
+    kinds = [kind for kind in EVENT_TYPES.values() if kind in metric.events]
+    events = [f"`{kind.event_type}`" for kind in kinds]
+    fields = [f"`{field}`" for field in metric.live]
+    rest = "".join(f", {label}" for label in metric.labels[len(metric.owner) :])
+    return (
+        f"`{metric.name}`<br>{metric.kind}{rest and ', by' + rest[1:]}",
+        "<br>".join(f"`.{suffix}`" for suffix in metric.seed),
+        metric.help,
+        "<br>".join([*events, *(["live: " + ", ".join(fields)] if fields else [])]),
+    )
+
+
 TABLES: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("reference/events.md", "every event"): lambda: common_fields(RunStarted.__mro__[1]),
     ("reference/events.md", "events of runs"): lambda: events_of(OF_RUNS),
@@ -150,6 +173,12 @@ TABLES: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("reference/events.md", "events of alerts"): lambda: events_of(ALERTS),
     ("reference/logs.md", "records"): lambda: table(
         ("event", "level", "fields of its own"), rows_of_records()
+    ),
+    ("reference/metrics.md", "flows"): lambda: metrics_of(("flow",)),
+    ("reference/metrics.md", "steps"): lambda: metrics_of(("flow", "node")),
+    ("reference/metrics.md", "guards"): lambda: metrics_of(("guard",)),
+    ("reference/metrics.md", "others"): lambda: metrics_of(
+        ("alert",), ("observer",), ("metric",), ()
     ),
 }
 """What is written: page, below the folder of the pages, and name -> how."""

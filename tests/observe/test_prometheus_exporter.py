@@ -69,7 +69,7 @@ def test_a_histogram_is_shown_with_its_buckets_its_count_and_its_sum() -> None:
         metrics.observe(NodeSucceeded(**HEAD, path="f/a/b", duration_ms=ms, exit=None))
     labels = 'flow="f",node="a/b"'
     page = generate_latest(PrometheusExporter(metrics).registry).decode()
-    assert page.splitlines()[3:] == [
+    assert page.splitlines()[5:] == [
         "# HELP agentflow_node_duration_seconds How long visits of a step took, retries and waiting included, however they ended.",
         "# TYPE agentflow_node_duration_seconds histogram",
         'agentflow_node_duration_seconds_bucket{flow="f",le="0.25",node="a/b"} 1.0',
@@ -93,6 +93,22 @@ def test_every_number_is_shown_in_both_formats() -> None:
     units = {family.name: family.unit for family in modern}
     assert units["agentflow_flow_duration_seconds"] == "seconds"
     assert units["agentflow_node_batch_items"] == "items"
+
+
+def test_what_could_have_happened_and_did_not_is_shown_as_0() -> None:
+    """So that the first failure is seen as a rise, which it is not from nothing."""
+    metrics = MetricsCollector()
+    metrics.ledger.append(("f", "a", "out", 0.5))
+    shown = scraped(PrometheusExporter(metrics))
+    assert {
+        dict(labels).get("outcome"): value
+        for (name, labels), value in shown.items()
+        if name == "agentflow_node_executions_total"
+    } == {"success": 1, "error": 0, "cancelled": 0}
+    assert {name for name, _ in shown if name.endswith("_total")} == {
+        "agentflow_node_executions_total",
+        "agentflow_node_routed_total",
+    }
 
 
 def test_labels_may_hold_any_text() -> None:
