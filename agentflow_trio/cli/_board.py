@@ -30,7 +30,7 @@ from ..events import (
 from ..flow import Flow, Step
 from ._words import alert_words, guard_words
 
-__all__ = ["Board", "Row", "Status", "place_of"]
+__all__ = ["Board", "Row", "Status", "place_of", "places"]
 
 Status: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -192,6 +192,12 @@ class Board:
         ]
         places.insert(ends[-1] if ends else len(places), place)
         self._rows = {known: self._rows.get(known) or Row(known) for known in places}
+
+
+def places(flow: Flow[Any, ...]) -> Iterator[str]:
+    """The paths of *flow* and of all its steps, without visits, attempts and items."""
+    yield flow.name
+    yield from _places(flow, flow.name)
 
 
 def _places(flow: Flow[Any, ...], above: str) -> Iterator[str]:

@@ -11,12 +11,19 @@ from typing import Any, TypeAlias
 import attrs
 
 from ..errors import Failure, FlowAbortedError, FlowFailedError, RunCancelledError
+from ..observe import AlertRule, RuleProblem
 from ..types import RunResult
 from ._checking import Checked
 from ._exit import UsageError
 from ._showing import state_as_data
 
-__all__ = ["checks_as_data", "failure_as_data", "result_as_data", "usage_as_data"]
+__all__ = [
+    "checks_as_data",
+    "failure_as_data",
+    "result_as_data",
+    "rules_as_data",
+    "usage_as_data",
+]
 
 Data: TypeAlias = Mapping[str, Any]
 
@@ -66,6 +73,25 @@ def usage_as_data(error: UsageError) -> Data:
             "hint": error.hint,
         }
     }
+
+
+def rules_as_data(
+    file: str, rules: Sequence[AlertRule], problems: Sequence[RuleProblem]
+) -> Data:
+    """What ``alerts check`` found, and an ``error`` that sums it up if it is not all well."""
+    found: dict[str, Any] = {
+        "file": file,
+        "rules": [rule.name for rule in rules],
+        "problems": [attrs.asdict(problem) for problem in problems],
+    }
+    if problems:
+        found["error"] = {
+            "type": "AlertRulesError",
+            "message": f"{len(problems)} problem{'s' * (len(problems) > 1)} found",
+            "details": [*map(str, problems)],
+            "hint": "",
+        }
+    return found
 
 
 def checks_as_data(checks: Sequence[Checked], problems: Sequence[UsageError]) -> Data:

@@ -34,6 +34,7 @@ from ._loading import find_flow
 from ._results import checks_as_data, usage_as_data
 from ._running import View, carry_out
 from ._showing import shown
+from .alerting import alerting
 from .answers import Page, answering, list_checks, tell, write_json, write_text
 from .progress import Display
 
@@ -285,3 +286,6 @@ def graph(
         return ExitCode.SUCCESS
 
     return answering(work, as_json=False)
+
+
+app.command(alerting)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from .._typing import TypeIs
+from ._alert_names_core import misnamed
 from ._alert_rule import AlertRule, AlertRulesError, RuleProblem, problems_of
 from ._condition_core import ConditionError, seconds
 
@@ -34,10 +35,17 @@ _KEY: Final = re.compile(r"\s*([\w-]+)\s*=\s*(\"{3}|'{3})?")
 _PLACE: Final = re.compile(r"(.*) \(at line (\d+), column \d+\)")
 
 
-def load_rules(path: str | Path) -> tuple[AlertRule, ...]:
+def load_rules(
+    path: str | Path, *, places: Collection[str] | None = None
+) -> tuple[AlertRule, ...]:
     """Read rules from a TOML file: a table ``[[rule]]`` for each, with the fields of `AlertRule`.
 
     ``for`` stands for ``for_`` and may be a text: ``for = "5m"``. Reads the file in one go; not a checkpoint.
+
+    Args:
+        path: the file.
+        places: the path of a flow, and then those of all its steps (``editorial``, ``editorial/editing/review``), which
+            conditions on flows and steps must name. Default: any may be meant.
 
     Raises:
         AlertRulesError: there are mistakes, with all of them; or the file cannot be read.
@@ -57,7 +65,7 @@ def load_rules(path: str | Path) -> tuple[AlertRule, ...]:
         raise _unread(
             path, f"it is not TOML: {sentence}", "correct that first", line
         ) from error
-    rules, problems = _read(tables)
+    rules, problems = _read(tables, places)
     if problems:
         lines = _lines(text)
         raise AlertRulesError(
@@ -71,7 +79,9 @@ def _unread(path: str | Path, sentence: str, remedy: str, line: int = 0) -> Aler
     return AlertRulesError(problems=(attrs.evolve(problem, file=str(path), line=line),))
 
 
-def _read(tables: Mapping[str, Any]) -> tuple[list[AlertRule], list[tuple[int, RuleProblem]]]:
+def _read(
+    tables: Mapping[str, Any], places: Collection[str] | None
+) -> tuple[list[AlertRule], list[tuple[int, RuleProblem]]]:
     """The rules, and what is wrong: in which one, from 0, or -1 for none."""
     problems = [(-1, _problem("", key, _UNKNOWN, _INSTEAD)) for key in tables if key != "rule"]
     written: object = tables.get("rule", [])
@@ -88,9 +98,10 @@ def _read(tables: Mapping[str, Any]) -> tuple[list[AlertRule], list[tuple[int, R
         if numbers.setdefault(name, at) != at:
             sentence = f"rule #{numbers[name] + 1} has that name, too"
             found.append(_problem(name, "name", sentence, "give each its own"))
-        problems += [(at, problem) for problem in found]
         if not found:
             rules.append(AlertRule(**fields))
+            found.extend(() if places is None else misnamed(rules[-1], places))
+        problems += [(at, problem) for problem in found]
     return rules, problems
 
 

@@ -79,7 +79,7 @@ class Term:
         window: how many seconds are looked back; 0.0 for a value.
         share: of a quantile, above 0 and below 1; 0.0 otherwise.
         unseen: what it is before anything of its metric was seen; None: there is no data.
-        column: where it begins in the text, from 1; the same term elsewhere is equal.
+        column: where its metric begins in the text, from 1; the same term elsewhere is equal.
     """
 
     metric: str
@@ -239,15 +239,16 @@ class _Reader:
         else:
             raise ConditionError(column, f"there is no function {function!r}", _TERMS)
         self._at += 2
+        at = self._tokens[self._at][1]
         metric = self._metric()
-        _make_sense(function, metric, self._tokens[self._at - 1][1])
+        _make_sense(function, metric, at)
         example = f"write {function}({metric}[5m])"
         self._demand("[", "there is no window", example)
         window = _seconds(*self._tokens[self._at])
         self._at += 1
         self._demand("]", "the window is not closed", example)
         self._demand(")", f"{function}( is not closed", example)
-        return Term(metric, how, window, share, None if share else 0.0, column)
+        return Term(metric, how, window, share, None if share else 0.0, at)
 
     def _metric(self) -> str:
         text, column = self._tokens[self._at]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from agentflow_trio.cli._exit import MEANING
 from agentflow_trio.cli.app import app
@@ -21,7 +22,7 @@ SECTIONS = {
     )
 }
 COMMANDS = {
-    heading.split()[1]: body
+    " ".join(word for word in heading.split()[1:] if word.islower()): body
     for heading, body in SECTIONS.items()
     if heading.startswith("agentflow ")
 }
@@ -38,14 +39,26 @@ def table(body: str) -> Iterator[tuple[str, str]]:
 def options(command: str) -> dict[str, str]:
     """Each option of *command* with the word for its value, if it takes one and the help names it."""
     found: dict[str, str] = {}
-    for argument in app[command].assemble_argument_collection():
+    found_app = app
+    for word in command.split():
+        found_app = found_app[word]
+    for argument in found_app.assemble_argument_collection():
         if argument.field_info.is_keyword:
             found[argument.name] = argument.parameter.metavar or ""
     return found
 
 
+def commands(of: App, *before: str) -> Iterator[str]:
+    """The commands of *of*, those of its groups too: ``alerts check``."""
+    names = [name for name in of if not name.startswith("-")]
+    if not names:
+        yield " ".join(before)
+    for name in names:
+        yield from commands(of[name], *before, name)
+
+
 def test_every_command_has_a_section() -> None:
-    assert sorted(COMMANDS) == sorted(name for name in app if not name.startswith("-"))
+    assert sorted(COMMANDS) == sorted(commands(app))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -309,3 +309,66 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_bytes(b"\xff")
     with pytest.raises(AlertRulesError, match="it is not UTF-8; save it as UTF-8"):
         load_rules(tmp_path / "rules.toml")
+
+
+# ---------------------------------------------------------------- names of flows and steps
+
+PLACES: Final = ("editorial", "editorial/editing", "editorial/editing/review")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "editorial.error_count",
+        "editing.error_count",
+        "review.routed_count.approve",
+        "editing.review.error_count",
+        "rate(editorial.editing.review.error_count[5m]) / rate(editorial.execution_count[5m])",
+        "editorial.active",
+        "any_guard.retry_count",
+        "p95(db.wait_ms[5m])",
+    ],
+)
+def test_a_condition_may_name_a_place_by_any_ending_of_its_path(
+    tmp_path: Path, condition: str
+) -> None:
+    path = written(tmp_path, RULE_TEXT.replace("a.error_count", condition))
+    (rule,) = load_rules(path, places=PLACES)
+    assert rule.condition == condition
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (
+            "reviews.error_count",
+            "column 1 of 'reviews.error_count': there is no flow or step 'reviews'; did you mean 'review'?",
+        ),
+        (
+            "review.error_count / iting.error_count",
+            (
+                "column 22 of 'review.error_count / iting.error_count': there is no flow or step 'iting'; "
+                "did you mean 'editing'?"
+            ),
+        ),
+        (
+            "editing.active",
+            (
+                "column 1 of 'editing.active': 'editing' is a step, which has no such metric; "
+                "write it for the flow, 'editorial'"
+            ),
+        ),
+        (
+            "x.error_count",
+            (
+                "column 1 of 'x.error_count': there is no flow or step 'x'; "
+                "there are editorial, editorial.editing, editorial.editing.review"
+            ),
+        ),
+    ],
+)
+def test_a_place_that_is_not_there_is_told(tmp_path: Path, condition: str, said: str) -> None:
+    path = written(tmp_path, RULE_TEXT.replace("a.error_count", condition))
+    with pytest.raises(AlertRulesError) as caught:
+        load_rules(path, places=PLACES)
+    assert str(caught.value) == f"{path}:3: rule 'r', condition: {said}"

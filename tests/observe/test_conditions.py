@@ -75,9 +75,9 @@ def test_a_condition_is_read_into_values(text: str, condition: Condition | None)
         assert parse(text) == condition
 
 
-def test_a_term_knows_its_column() -> None:
+def test_a_term_knows_the_column_of_its_metric() -> None:
     found = parse("  rate(a.error_count[5m]) / a.execution_count")
-    assert [term.column for term in found.terms] == [3, 29]
+    assert [term.column for term in found.terms] == [8, 29]
     assert [term.column for term in parse("a.error_count").terms] == [1]
 
 
