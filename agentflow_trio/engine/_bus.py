@@ -76,6 +76,7 @@ class Bus:
         has_pace: somebody subscribed who sets the pace.
         folds: who is told at once.
         scopes: what surrounds the run and its visits; None if nobody puts anything there.
+        missed: how many events subscribers did not read in time, all of them together.
     """
 
     __slots__ = (
@@ -90,6 +91,7 @@ class Bus:
         "flow",
         "folds",
         "has_pace",
+        "missed",
         "scopes",
         "seq",
         "terse",
@@ -113,6 +115,7 @@ class Bus:
         around = [(seat, seat.around) for seat in seats if seat.around is not None]
         self.terse: bool = not keep and not around and all(map(_is_content, seats))
         self.has_pace: bool = False
+        self.missed: int = 0
         self.folds: Folds[Record] = Folds(
             seats,
             clock,

@@ -63,6 +63,7 @@ class EngineStatistics:
         abandoned_in_all: how many ever were.
         processes: that make calls.
         processes_waiting: calls that wait for one of ``max_processes``.
+        missed_in_all: events that subscribers did not read in time, in all runs until now.
     """
 
     runs: int
@@ -72,6 +73,7 @@ class EngineStatistics:
     abandoned_in_all: int
     processes: int
     processes_waiting: int
+    missed_in_all: int
 
 
 @final
@@ -160,6 +162,7 @@ class Engine:
         self._seed = seed
         self._max_runs = max_runs
         self._runs: list[Execution[Any]] = []
+        self._missed = 0
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
         self._nursery: trio.Nursery | None = None
         self._ended = trio.lowlevel.ParkingLot()
@@ -369,10 +372,12 @@ class Engine:
             abandoned_in_all=self._threads.lost,
             processes=processes.borrowed_tokens,
             processes_waiting=processes.statistics().tasks_waiting,
+            missed_in_all=self._missed + sum(run.missed for run in self._runs),
         )
 
     def _over(self, run: Execution[Any]) -> None:
         self._runs.remove(run)
+        self._missed += run.missed
         if self._drain is not None:
             self._drain.note(run)
         self._ended.unpark_all()

@@ -91,6 +91,11 @@ class Execution(Generic[State]):
         return self.live.run_id
 
     @property
+    def missed(self) -> int:
+        """How many of its events subscribers did not read in time."""
+        return 0 if self.live.bus is None else self.live.bus.missed
+
+    @property
     def state(self) -> State:
         """A fork of the state as the last finished step left it."""
         if self._result is not None:

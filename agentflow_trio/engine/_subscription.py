@@ -27,7 +27,13 @@ WhenFull: TypeAlias = Literal["drop_oldest", "fail"]
 
 
 class Source(Protocol):
-    """Where a subscription's records come from."""
+    """Where a subscription's records come from.
+
+    Attributes:
+        missed: how many its subscribers did not read in time.
+    """
+
+    missed: int
 
     def build(self, record: Record, /) -> ExecutionEvent:
         """Make the event object of a record."""
@@ -60,6 +66,7 @@ class Subscription(Reader[Record]):
         """Take a record, or count it as missed."""
         if self.waiting >= RING or self._lagging:
             self.missed += 1
+            self._source.missed += 1
             if self._lagging:
                 return  # what was read has no gap: reading ends here
             self._queue.popleft()

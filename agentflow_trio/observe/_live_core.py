@@ -35,7 +35,7 @@ class _Windowed(Protocol):
 
 
 def live_values(sources: Iterable[Live]) -> Mapping[str, Mapping[Labels, float]]:
-    """The gauges of all *sources*: name of the metric -> labels -> value. Those of one name are added up."""
+    """The numbers of all *sources*: name of the metric -> labels -> value. Those of one name are added up."""
     found: dict[str, dict[Labels, float]] = {}
     for source in sources:
         owner = (guard_label(source.name),) if isinstance(source, _Named) else ()

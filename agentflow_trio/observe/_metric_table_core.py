@@ -594,6 +594,13 @@ _REST: Final = (
         live=("abandoned",),
     ),
     Metric(
+        name="agentflow_engine_events_missed_total",
+        kind="counter",
+        labels=(),
+        help="Events that subscribers of runs did not read in time, so that they were dropped.",
+        live=("missed_in_all",),
+    ),
+    Metric(
         name="agentflow_engine_processes",
         kind="gauge",
         labels=(),

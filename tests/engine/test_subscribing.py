@@ -178,6 +178,33 @@ async def test_a_full_queue_drops_the_oldest_and_counts_it() -> None:
         assert await seqs(events) == [*range(205, 1205)]
 
 
+async def test_an_engine_counts_what_all_subscribers_missed() -> None:
+    async with Engine() as engine:
+        assert engine.statistics().missed_in_all == 0
+        for _ in range(2):
+            async with engine.start(reporting(1200), Notes()) as run:
+                slow, lagging = run.events(), run.events(when_full="fail")
+                await run.result()
+                await seqs(run.events(after=-1))  # what had left the ring was nobody's to read
+            assert slow.missed == lagging.missed == 205
+        await engine.run(loop_flow(3), Notes())
+        assert engine.statistics().missed_in_all == 2 * 2 * 205
+
+
+async def test_an_engine_counts_what_is_missed_while_a_run_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    async def burst() -> None:
+        for _ in range(1100):
+            current_step().report(0.5)
+        await trio.sleep(2)
+
+    async with Engine() as engine, engine.start(chain("f", doing(burst, "a")), Notes()) as run:
+        events = run.events()
+        await trio.sleep(1)
+        assert engine.statistics().missed_in_all == events.missed == 102
+
+
 async def test_a_full_queue_is_an_error_in_the_subscriber_if_it_wants_that() -> None:
     async with Engine() as engine, engine.start(reporting(1200), Notes()) as run:
         events = run.events(when_full="fail")

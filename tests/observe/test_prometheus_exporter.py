@@ -200,6 +200,7 @@ async def test_gauges_are_read_from_guards_and_engines(autojump_clock: object) -
         "agentflow_engine_threads": 0,
         "agentflow_engine_threads_waiting": 0,
         "agentflow_engine_threads_abandoned": 0,
+        "agentflow_engine_events_missed_total": 0,
         "agentflow_engine_processes": 0,
         "agentflow_engine_processes_waiting": 0,
     }
