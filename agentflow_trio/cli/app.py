@@ -36,6 +36,7 @@ from ._running import View, carry_out
 from ._showing import shown
 from .alerting import alerting
 from .answers import Page, answering, list_checks, tell, write_json, write_text
+from .profiling import profile
 from .progress import Display
 
 __all__ = ["app", "dispatch"]
@@ -53,6 +54,7 @@ Examples:
   agentflow run editorial.py:editorial --set topic=trio --set author.name=Ada
   agentflow run news.flows:editorial --input article.json --json | jq .state
   agentflow run editorial.py --input - --timeout 60 --events run.jsonl
+  agentflow profile run.jsonl --html run.html     where did the time go?
 
 A target is a module (news.flows) or a file (editorial.py), with :name if it
 has several flows.
@@ -289,3 +291,4 @@ def graph(
 
 
 app.command(alerting)
+app.command(profile)

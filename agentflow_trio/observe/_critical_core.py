@@ -24,16 +24,21 @@ class PathLink:
     """A stretch of a critical path.
 
     Attributes:
-        path: of the span that it belongs to.
+        span: what it belongs to.
         start: seconds on Trio's clock; the end of the link before.
         end: the same.
         reason: what it waited for, as in `Wait.reason`; None: it worked.
     """
 
-    path: str
+    span: Span = attrs.field(repr=False)
     start: float
     end: float
     reason: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Where."""
+        return self.span.path
 
     @property
     def seconds(self) -> float:
@@ -66,10 +71,8 @@ def _chain(span: Span, low: float, high: float, links: list[PathLink]) -> None:
     """Append to *links*, last first, what *span* did from *low* to *high*."""
     reached = high
     for child, start, end in _finishers(span.children):
-        if end > reached + _SLACK or start >= reached or end <= start:
-            continue
-        if end <= low:
-            break
+        if end > reached + _SLACK or min(end, reached) <= max(start, low):
+            continue  # it went on beside what counts, or took no time
         begin, stop = max(start, low), min(end, reached)
         _own(span, stop, reached, links)
         _chain(child, begin, stop, links)
@@ -98,10 +101,10 @@ def _own(span: Span, low: float, high: float, links: list[PathLink]) -> None:
     for wait in _last_first(span.waits):
         start, end = max(wait.start, low), min(wait.end, reached)
         if end - start > 0.0:
-            _append(links, PathLink(span.path, end, reached))
-            _append(links, PathLink(span.path, start, end, wait.reason))
+            _append(links, PathLink(span, end, reached))
+            _append(links, PathLink(span, start, end, wait.reason))
             reached = start
-    _append(links, PathLink(span.path, low, reached))
+    _append(links, PathLink(span, low, reached))
 
 
 def _last_first(waits: tuple[Wait, ...]) -> Iterable[Wait]:
@@ -117,8 +120,8 @@ def _joined(links: Iterable[PathLink]) -> Iterable[PathLink]:
     """Neighbours that say the same are one."""
     held: PathLink | None = None
     for link in links:
-        if held is not None and (held.path, held.reason) == (link.path, link.reason):
-            held = PathLink(held.path, held.start, link.end, held.reason)
+        if held is not None and held.span is link.span and held.reason == link.reason:
+            held = PathLink(held.span, held.start, link.end, held.reason)
             continue
         if held is not None:
             yield held

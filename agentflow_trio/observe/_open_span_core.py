@@ -25,6 +25,7 @@ class OpenSpan:
         inside: what goes on inside of it, by path.
         children: what has ended inside.
         handled: as in `Span`.
+        told: its beginning was an event; otherwise it is that of the first thing that is known of it.
     """
 
     __slots__ = (
@@ -40,16 +41,25 @@ class OpenSpan:
         "parent",
         "path",
         "start",
+        "told",
     )
 
     def __init__(
-        self, kind: Kind, path: str, name: str, start: float, parent: OpenSpan | None
+        self,
+        kind: Kind,
+        path: str,
+        name: str,
+        start: float,
+        parent: OpenSpan | None,
+        *,
+        told: bool,
     ) -> None:
         self._kind: Kind = kind
         self.path = path
         self.name = name
         self.start = start
         self.parent = parent
+        self.told = told
         self.inside: dict[str, OpenSpan] = {}
         self.children: list[Span] = []
         self.handled = ""

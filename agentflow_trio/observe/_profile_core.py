@@ -136,18 +136,19 @@ def _summary(run: RunSpans) -> RunProfile:
 
 
 def _places(runs: Iterable[RunSpans], critical: Iterable[PathLink]) -> tuple[PlaceProfile, ...]:
-    spans: dict[str, list[Span]] = {}
+    # a step that runs alone has the path of its run
+    spans: dict[tuple[str, str], list[Span]] = {}
     for run in runs:
         for span in run.root.walk():
-            spans.setdefault(span.place, []).append(span)
+            spans.setdefault((span.kind, span.place), []).append(span)
     seconds = dict.fromkeys(spans, 0.0)
     for link in critical:
-        seconds[place_of(link.path)] += link.seconds
-    places = [_place(name, here, seconds[name]) for name, here in spans.items()]
+        seconds[link.span.kind, link.span.place] += link.seconds
+    places = [_place(here, seconds[key]) for key, here in spans.items()]
     return tuple(sorted(places, key=lambda place: -(place.own + place.waited)))
 
 
-def _place(name: str, spans: Sequence[Span], critical: float) -> PlaceProfile:
+def _place(spans: Sequence[Span], critical: float) -> PlaceProfile:
     outcomes = [span.outcome for span in spans]
     waiting: dict[str, list[float]] = {}
     for span in spans:
@@ -155,7 +156,7 @@ def _place(name: str, spans: Sequence[Span], critical: float) -> PlaceProfile:
             waiting.setdefault(wait.reason, []).append(wait.end - wait.start)
     took = sorted(span.duration for span in spans if span.outcome in {"success", "error"})
     return PlaceProfile(
-        place=name,
+        place=spans[0].place,
         kind=spans[0].kind,
         visits=len(spans),
         succeeded=outcomes.count("success"),
@@ -188,8 +189,9 @@ def _failures(run: RunSpans) -> Iterable[FailureProfile]:
                 tries=span.tries,
                 handled=handled,
             )
-        inside = [(child, handled) for child in span.children]
-        stack += sorted(inside, key=lambda one: one[0].start)[::-1]
+        if span.children:
+            inside = [(child, handled) for child in span.children]
+            stack += sorted(inside, key=lambda one: one[0].start)[::-1]
 
 
 def _explains(inside: Span) -> bool:

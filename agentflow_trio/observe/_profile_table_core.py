@@ -5,8 +5,9 @@ Layer: observe. Pure.
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ._profile_records_core import PlaceProfile, RunProfile
@@ -21,7 +22,7 @@ _HEADS: Final = (
 )  # fmt: skip
 _GAP: Final = "  "
 _NARROWEST: Final = 12
-"""Columns that a place has at least, whatever the width."""
+"""Columns that a place has at least, whatever the width; what was waited for has as many, or none."""
 
 
 def table_of(profile: Profile, *, width: int, top: int | None) -> str:
@@ -128,13 +129,13 @@ def _aligned(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """The first column and a tenth to the left, the others to the right; what is too wide loses its middle."""
     widths = [max(map(_wide, column)) for column in zip(*rows, strict=True)]
     others = sum(size + len(_GAP) for size in widths[1:9])
-    widths[0] = max(min(widths[0], width - others), _NARROWEST)
+    widths[0] = min(widths[0], max(width - others, _NARROWEST))
     for row in rows:
         numbers = [_left(text, size) for text, size in zip(row[1:9], widths[1:9], strict=True)]
         line = _GAP.join([_right(_shortened(row[0], widths[0]), widths[0]), *numbers])
         rest = row[9] if len(row) > len(widths[:9]) else ""
         room = width - _wide(line) - len(_GAP)
-        yield f"{line}{_GAP}{_shortened(rest, room)}" if rest and room > len("...") else line
+        yield f"{line}{_GAP}{_cut(rest, room)}" if rest and room >= _NARROWEST else line
 
 
 def _left(text: str, size: int) -> str:
@@ -161,15 +162,16 @@ def _shortened(text: str, size: int) -> str:
     if _wide(text) <= size:
         return text
     room = size - len("...")
-    end = _fitting(reversed(text), room - room // 3)
+    end = _fitting(text[::-1], room - room // 3)
     return f"{_fitting(text, room // 3)}...{end[::-1]}"
 
 
-def _fitting(text: Iterable[str], size: int) -> str:
-    taken = ""
-    for character in text:
-        size -= _columns(character)
-        if size < 0:
-            break
-        taken += character
-    return taken
+def _cut(text: str, size: int) -> str:
+    """*text* in at most *size* columns: its beginning."""
+    return text if _wide(text) <= size else f"{_fitting(text, size - len('...'))}..."
+
+
+def _fitting(text: str, size: int) -> str:
+    """As many characters as fit in *size* columns."""
+    reached = itertools.accumulate(map(_columns, text))
+    return "".join(each for each, columns in zip(text, reached, strict=True) if columns <= size)

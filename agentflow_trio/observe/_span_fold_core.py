@@ -90,7 +90,7 @@ class _OpenRun:
         self._next, self._missing = 0, 0
         self._whole = isinstance(first, RunStarted)
         name = first.path.partition("/")[0]
-        self._root = OpenSpan("run", name, name, _beginning(first), None)
+        self._root = OpenSpan("run", name, name, _beginning(first), None, told=self._whole)
         self._spans: dict[str, OpenSpan] = {name: self._root}
 
     def observe(self, event: ExecutionEvent) -> None:
@@ -100,7 +100,7 @@ class _OpenRun:
         self._last = max(self._last, event.timestamp)
         match event:
             case NodeStarted():
-                self._begin(event.path, event.timestamp)
+                self._begin(event.path, event.timestamp, told=True)
             case NodeSucceeded():
                 self._end(event, "success", exit_=event.exit)
             case BatchDone():
@@ -138,6 +138,8 @@ class _OpenRun:
     def end(self, event: RunEnded) -> RunSpans:
         """The run, which ended with *event*."""
         self._cut_inside(self._root, event.timestamp)
+        if not self._whole:
+            self._root.start = _beginning(event)
         root = self._root.end(
             event.timestamp, event.outcome, exit_=event.exit, error=event.error
         )
@@ -155,11 +157,11 @@ class _OpenRun:
         span.children = ended
         return done
 
-    def _begin(self, path: str, start: float) -> OpenSpan:
+    def _begin(self, path: str, start: float, *, told: bool = False) -> OpenSpan:
         parent = self._parent(path)
         kind: Kind = "item" if _ITEM.match(path) else "visit"
         name = _NUMBERS.sub("", path.rpartition("/")[2])
-        span = OpenSpan(kind, path, name, start, parent)
+        span = OpenSpan(kind, path, name, start, parent, told=told)
         self._spans[path] = parent.inside[path] = span
         return span
 
@@ -194,8 +196,12 @@ class _OpenRun:
         error: str | None = None,
         message: str | None = None,
     ) -> None:
-        span = self._spans.get(event.path) or self._begin(event.path, _beginning(event))
-        if _ITEM.match(event.path):
+        span = self._spans.get(event.path, self._root)
+        if (
+            span is self._root
+        ):  # its beginning was not read; a step that runs alone has the path of its run
+            span = self._begin(event.path, _beginning(event))
+        if not span.told:
             span.start = _beginning(event)  # before the first thing that happened inside
         self._cut_inside(span, event.timestamp)
         self._close(
@@ -209,18 +215,22 @@ class _OpenRun:
             self._close(one, one.end(end, "cancelled"))
 
     def _close(self, span: OpenSpan, done: Span) -> None:
-        del self._spans[span.path]
-        if span.parent is not None:
-            del span.parent.inside[span.path]
-            span.parent.children.append(done)
+        around = span.parent or self._root
+        del self._spans[span.path], around.inside[span.path]
+        self._spans.setdefault(
+            self._root.path, self._root
+        )  # a step that runs alone has its path
+        around.children.append(done)
+        if not around.told:
+            around.start = min(around.start, done.start)
 
     def _caught(self, event: Caught) -> None:
         """The visit that has just failed goes on elsewhere."""
         siblings = self._parent(event.path).children
-        for at in range(len(siblings) - 1, -1, -1):
-            if siblings[at].path == event.path:
-                siblings[at] = attrs.evolve(siblings[at], handled=f"caught by {event.target}")
-                return
+        numbers = reversed(range(len(siblings)))
+        last = next((at for at in numbers if siblings[at].path == event.path), None)
+        if last is not None:
+            siblings[last] = attrs.evolve(siblings[last], handled=f"caught by {event.target}")
 
 
 def _beginning(event: ExecutionEvent) -> float:

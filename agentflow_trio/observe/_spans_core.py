@@ -129,6 +129,8 @@ class Span:
     @property
     def own(self) -> float:
         """Seconds in which nothing inside went on, and it waited for nothing that events know of."""
+        if not self.children and not self.waits:
+            return self.duration
         busy = [(inside.start, inside.end) for inside in self.children]
         busy += [(wait.start, wait.end) for wait in self.waits]
         return max(0.0, self.duration - measure(busy, self.start, self.end))
@@ -139,7 +141,8 @@ class Span:
         while stack:
             span = stack.pop()
             yield span
-            stack += sorted(span.children, key=_start)[::-1]
+            if span.children:
+                stack += sorted(span.children, key=_start)[::-1]
 
 
 @final

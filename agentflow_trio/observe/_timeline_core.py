@@ -97,19 +97,21 @@ def bars_of(root: Span) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
-def occupancy(spans: Iterable[Span], low: float, high: float, columns: int) -> list[float]:
-    """Return how many of *spans* went on at once, on average, in each of so many equal stretches from *low* to *high*."""
+def occupancy(
+    stretches: Iterable[tuple[float, float]], low: float, high: float, columns: int
+) -> list[float]:
+    """Return how many of *stretches* there were at once, on average, in each of so many equal columns from *low* to *high*."""
     width = (high - low) / columns
     busy = [0.0] * (columns + 1)
     steps = [0.0] * (columns + 1)  # where one begins or ends to fill whole columns
-    for span in spans:
-        first = min(int((span.start - low) / width), columns - 1)
-        last = min(int((span.end - low) / width), columns - 1)
+    for start, end in stretches:
+        first = min(int((start - low) / width), columns - 1)
+        last = min(int((end - low) / width), columns - 1)
         if first == last:
-            busy[first] += span.duration
+            busy[first] += end - start
             continue
-        busy[first] += low + (first + 1) * width - span.start
-        busy[last] += span.end - (low + last * width)
+        busy[first] += low + (first + 1) * width - start
+        busy[last] += end - (low + last * width)
         steps[first + 1] += width
         steps[last] -= width
     filled = itertools.accumulate(steps)

@@ -11,7 +11,7 @@ from typing import Final
 
 from ._critical_core import PathLink
 from ._markup_core import Markup, joined, tag
-from ._spans_core import RunSpans, Span, Wait
+from ._spans_core import RunSpans, Span
 from ._timeline_core import Bar, bars_of, occupancy
 
 __all__ = ["timeline"]
@@ -24,6 +24,7 @@ _ROW: Final = 24.0
 _HIGH: Final = 18.0
 _CHARACTER: Final = 6.9  # how wide one is at 12 px, on average, rather more
 _THINNEST: Final = 2.0
+_SHORTEST: Final = 4  # letters of a name that say something
 _MARKS: Final = 40  # of one kind in one bar
 _COLUMNS: Final = 120  # of the picture of how many went on at once
 
@@ -34,7 +35,7 @@ def timeline(run: RunSpans, critical: Sequence[PathLink]) -> Markup:
     scale = _Scale(run.root)
     lanes = 1 + max(bar.lane for bar in bars)
     high = _TOP + lanes * _ROW + 4.0
-    links = _by_path(critical)
+    links = _by_span(critical)
     said = (
         f"{sum(len(bar.spans) for bar in bars):,} runs, visits and items in {len(bars)} bars "
         f"on {lanes} lanes, over {run.root.duration:.6g} s. The tables below say the same in words."
@@ -64,7 +65,7 @@ class _Scale:
 
     def x(self, moment: float) -> float:
         """The number of pixels from the left edge."""
-        return min(round(_LEFT + (moment - self.start) * self._pixels, 2), _WIDE)
+        return round(_LEFT + (moment - self.start) * self._pixels, 2)
 
     def stretch(self, start: float, end: float) -> tuple[float, float]:
         """Where a stretch begins, and how wide it is: wide enough to be seen."""
@@ -114,13 +115,11 @@ def _ticks(seconds: float) -> list[float]:
 # ---------------------------------------------------------------- bars
 
 
-def _bar(bar: Bar, scale: _Scale, room: float, links: dict[str, list[PathLink]]) -> Markup:
+def _bar(bar: Bar, scale: _Scale, room: float, links: dict[int, list[PathLink]]) -> Markup:
     left, width = scale.stretch(bar.start, bar.end)
     top = round(_TOP + bar.lane * _ROW + (_ROW - _HIGH) / 2, 2)
     many = len(bar.spans) > 1
-    mine = [
-        link for span in bar.spans for link in links.get(span.path, ()) if _within(link, span)
-    ]
+    mine = [link for span in bar.spans for link in links.get(id(span), ())]
     first = bar.spans[0]
     kind = "many" if many else "around" if first.children else first.kind
     frame = {"x": left, "y": top, "width": width, "height": _HIGH}
@@ -162,34 +161,33 @@ def _told(bar: Bar) -> str:
 def _inside(span: Span, scale: _Scale, top: float) -> Iterator[Markup]:
     """The waits and failed attempts of a span."""
     for retry, pattern in ((False, "waiting"), (True, "pausing")):
-        waits = [wait for wait in span.waits if wait.retry is retry]
-        for start, end in _thinned(waits, scale):
+        waits = [(wait.start, wait.end) for wait in span.waits if wait.retry is retry]
+        for start, end in _thinned(waits):
             x, width = scale.stretch(start, end)
             yield tag("rect", x=x, y=top, width=width, height=_HIGH, class_=pattern)
     failed = [attempt for attempt in span.attempts if attempt.outcome == "error"]
-    for _, end in _thinned([(each.end, each.end) for each in failed], scale):
+    for _, end in _thinned((each.end, each.end) for each in failed):
         x = scale.x(end)
         yield tag("path", d=f"M{x - 4:g},{top:g} h8 l-4,7 z", class_="failed-attempt")
 
 
-def _thinned(
-    stretches: Iterable[Wait] | Iterable[tuple[float, float]], scale: _Scale
-) -> list[tuple[float, float]]:
-    """*stretches* as they can be told apart, those that touch as one; at most `_MARKS`."""
-    plain = sorted(
-        (each.start, each.end) if isinstance(each, Wait) else each for each in stretches
-    )
-    gap = 1.0 * scale.seconds / _WIDE
-    while True:
-        joint: list[tuple[float, float]] = []
-        for start, end in plain:
-            if joint and start - joint[-1][1] <= gap:
-                joint[-1] = joint[-1][0], max(joint[-1][1], end)
-            else:
-                joint.append((start, end))
-        if len(joint) <= _MARKS:
-            return joint
-        gap *= 2.0
+def _thinned(stretches: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """*stretches*, those that touch as one; of more than `_MARKS` there is one in each of so many columns, as long as they."""
+    joint: list[tuple[float, float]] = []
+    for start, end in sorted(stretches):
+        if joint and start <= joint[-1][1]:
+            joint[-1] = joint[-1][0], max(joint[-1][1], end)
+        else:
+            joint.append((start, end))
+    if len(joint) <= _MARKS:
+        return joint
+    low, high = joint[0][0], joint[-1][1]
+    width = (high - low) / _MARKS
+    shares = occupancy(joint, low, high, _MARKS)
+    lefts = [low + number * width for number in range(_MARKS)]
+    return [
+        (left, left + share * width) for left, share in zip(lefts, shares, strict=True) if share
+    ]
 
 
 def _crowd(bar: Bar, scale: _Scale, top: float) -> Iterator[Markup]:
@@ -197,7 +195,7 @@ def _crowd(bar: Bar, scale: _Scale, top: float) -> Iterator[Markup]:
     low, high = bar.start, bar.end
     if high <= low:
         return
-    busy = occupancy(bar.spans, low, high, _COLUMNS)
+    busy = occupancy([(span.start, span.end) for span in bar.spans], low, high, _COLUMNS)
     most, step = max(busy), (scale.x(high) - scale.x(low)) / _COLUMNS
     left, bottom = scale.x(low), top + _HIGH
     line = "".join(
@@ -219,7 +217,7 @@ def _ending(bar: Bar, left: float, width: float, top: float) -> Iterator[Markup]
 
 
 def _outlines(links: Iterable[PathLink], scale: _Scale, top: float) -> Iterator[Markup]:
-    for start, end in _thinned([(link.start, link.end) for link in links], scale):
+    for start, end in _thinned((link.start, link.end) for link in links):
         x, width = scale.stretch(start, end)
         yield tag(
             "rect", x=x, y=top - 1, width=width, height=_HIGH + 2, rx=2, class_="critical"
@@ -227,25 +225,25 @@ def _outlines(links: Iterable[PathLink], scale: _Scale, top: float) -> Iterator[
 
 
 def _label(bar: Bar, left: float, width: float, top: float, room: float) -> Markup:
-    """The name in the bar, or beside it where there is *room*, or none: the pointer and the tables tell it."""
-    text = bar.label if bar.outcome == "success" else f"{bar.label}: {_WORDS[bar.outcome]}"
-    if len(bar.spans) > 1 and bar.outcome != "success":
-        text = f"{bar.label}: {bar.outcomes[bar.outcome]:,} {_WORDS[bar.outcome]}"
-    fits = int((width - 8) / _CHARACTER)
+    """The name, and how it ended if there is space: in the bar, or beside it where there is *room*."""
+    names = [bar.label]
+    if bar.outcome != "success":
+        many = f"{bar.outcomes[bar.outcome]:,} " if len(bar.spans) > 1 else ""
+        names.insert(0, f"{bar.label}: {many}{_WORDS[bar.outcome]}")
+    inside, beside = (int((space - 8) / _CHARACTER) for space in (width, room))
     y = top + 13.0
-    if len(text) <= fits:
-        return tag("text", text, x=left + 5, y=y, class_="name")
-    if len(text) <= int((room - 8) / _CHARACTER):
-        return tag("text", text, x=round(left + width + 5, 2), y=y, class_="name beside")
-    if fits >= 4:  # noqa: PLR2004 - less says nothing
-        return tag(
-            "text", f"{text[: fits - 1]}\N{HORIZONTAL ELLIPSIS}", x=left + 5, y=y, class_="name"
-        )
-    return joined()
+    for name in names:
+        if len(name) <= inside:
+            return tag("text", name, x=left + 5, y=y, class_="name")
+        if len(name) <= beside:
+            return tag("text", name, x=round(left + width + 5, 2), y=y, class_="name beside")
+    if inside < _SHORTEST:
+        return joined()  # the pointer is told, and the tables say it
+    cut = f"{bar.label[: inside - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return tag("text", cut, x=left + 5, y=y, class_="name")
 
 
 _WORDS: Final = {
-    "success": "",
     "error": "failed",
     "cancelled": "cancelled",
     "unfinished": "unfinished",
@@ -259,16 +257,12 @@ def _room(bar: Bar, bars: Sequence[Bar], scale: _Scale) -> float:
         for other in bars
         if other.lane == bar.lane and other is not bar and other.start >= bar.end
     )
-    return scale.x(min(after, default=math.inf)) - scale.x(bar.end)
+    return min(map(scale.x, after), default=_WIDE) - scale.x(bar.end)
 
 
-def _by_path(links: Iterable[PathLink]) -> dict[str, list[PathLink]]:
-    found: dict[str, list[PathLink]] = {}
+def _by_span(links: Iterable[PathLink]) -> dict[int, list[PathLink]]:
+    """The links of each span, by its identity: an item may be tried again under the same path."""
+    found: dict[int, list[PathLink]] = {}
     for link in links:
-        found.setdefault(link.path, []).append(link)
+        found.setdefault(id(link.span), []).append(link)
     return found
-
-
-def _within(link: PathLink, span: Span) -> bool:
-    """Whether *link* is of *span*: an item may be tried again under the same path."""
-    return span.start <= link.start and link.end <= span.end

@@ -1,0 +1,123 @@
+"""The command ``agentflow profile`` (needs cyclopts).
+
+Layer: cli. Rules: those of `app`; what a file of events lacks is said on stderr, and the rest is profiled.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import attrs
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from ..observe import EventLineError, Profile, read_events, report_html
+from ._exit import ExitCode, UsageError
+from .answers import answering, write_json, write_text
+
+__all__ = ["profile"]
+
+_NARROWEST = 60
+
+
+def profile(
+    events: Annotated[
+        str,
+        Parameter(
+            help="File that `agentflow run --events` has written; - reads standard input.",
+            allow_leading_hyphen=True,
+        ),
+    ],
+    /,
+    *,
+    html: Annotated[
+        Path | None,
+        Parameter(help="Write a page with a timeline to this file as well.", metavar="FILE"),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        Parameter(
+            "--json",
+            help="Print one JSON object: runs, counts, places, critical, guards, failures; times in seconds.",
+        ),
+    ] = False,
+    top: Annotated[
+        int | None,
+        Parameter(
+            help="Only so many places, and stretches of the critical path.",
+            validator=Number(gte=1),
+        ),
+    ] = None,
+) -> ExitCode:
+    """Say where the time of runs went: a table of places, and the critical path of the slowest run."""
+
+    def work(answer: TextIO) -> ExitCode:
+        made = _profile_of(events)
+        if html is not None:
+            _write_page(html, report_html(made))
+        if as_json:
+            write_json(answer, _as_data(made, top))
+        else:
+            width = max(shutil.get_terminal_size((100, 24)).columns, _NARROWEST)
+            write_text(answer, made.table(width=width, top=top))
+        return ExitCode.SUCCESS
+
+    return answering(work, as_json=as_json)
+
+
+def _profile_of(source: str) -> Profile:
+    name = "standard input" if source == "-" else source
+
+    def tell(sentence: str) -> None:
+        sys.stderr.write(f"warning: {name}, {sentence}\n")
+
+    try:
+        with _lines(source) as lines:
+            made = Profile.of(read_events(lines, tell=tell))
+    except OSError as error:
+        raise UsageError(problem=f"{name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(problem=f"{name} is not in UTF-8: {error.reason}") from error
+    except EventLineError as error:
+        place = f"line {error.line}" + (f", field {error.field!r}" if error.field else "")
+        raise UsageError(
+            problem=f"{name}, {place}: {error.problem}", hint=f"To do: {error.remedy}."
+        ) from error
+    if not made.runs:
+        raise UsageError(
+            problem=f"{name} has no events of a run",
+            hint="Make some with: agentflow run TARGET --events FILE",
+        )
+    return made
+
+
+@contextmanager
+def _lines(source: str) -> Generator[TextIO]:
+    if source == "-":
+        yield sys.stdin
+        return
+    with Path(source).open(encoding="utf-8-sig") as file:
+        yield file
+
+
+def _write_page(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(problem=f"{path} cannot be written: {error.strerror}") from error
+
+
+def _as_data(made: Profile, top: int | None) -> Mapping[str, Any]:
+    return {
+        "runs": [attrs.asdict(run) for run in made.runs],
+        "counts": attrs.asdict(made.counts),
+        "places": [attrs.asdict(place) for place in made.places[:top]],
+        "critical": [attrs.asdict(share) for share in made.shares()[:top]],
+        "guards": [attrs.asdict(guard) for guard in made.guards],
+        "failures": [attrs.asdict(failure) for failure in made.failures],
+    }
