@@ -137,6 +137,23 @@ def guard(
     )
 
 
+def observed(
+    name: str, title: str, shape: str, must: float | None = None, aim: float | None = None
+) -> Workload:
+    """A workload of `bench_observed`: the chain of F1, with somebody who looks on."""
+    return Workload(
+        name,
+        title,
+        shape=shape,
+        limit="chain",
+        size=(1_000,),
+        units=1_000,
+        must=None if must is None else Bound(Of.RATIO, must),
+        aim=None if aim is None else Bound(Of.RATIO, aim),
+        ours="bench_observed",
+    )
+
+
 FLOWS = (
     Workload(
         "F0",
@@ -328,6 +345,13 @@ FLOWS = (
         must=Bound(Of.VALUE, 512),
         kind=Kind.PARKED_RSS,
     ),
+    observed("F7o", "the chain of F1 in an engine that nobody observes", "nobody"),
+    observed("F7", "the same with metrics", "metrics", 1.45, 1.30),
+    observed("F7e", "the same with an observer that is told every event", "every_event"),
+    observed("F7k", "the same started, its events kept for readers", "started"),
+    observed("F7l", "the same with logs as JSON, into nowhere", "logs"),
+    observed("F7t", "the same with spans of OpenTelemetry, not exported", "spans"),
+    observed("F7a", "the same with metrics, logs and spans", "all_together"),
     Workload(
         "F9",
         "import agentflow_trio, against import trio",
