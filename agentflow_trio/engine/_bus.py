@@ -40,7 +40,7 @@ from ._failures import brief, what_failed
 from ._folds import Folds
 from ._reading import Readers
 from ._scopes import Scopes
-from ._seats import Seat
+from ._seats import Line, Seat
 from ._subscription import RING, Record, Subscription, WhenFull
 from ._trail import Place
 
@@ -54,8 +54,8 @@ _OF_A_VISIT: Final = frozenset({NodeStarted, NodeSucceeded, Routed})
 _TEXTS: Final = ("callback", "function", "message", "reason", "task", "text")
 """The fields of events that are free text."""
 
-_LONG: Final = 1_000
-"""As many lines as a ledger may have before it is read, where many strands write."""
+_LONG: Final = 100
+"""As many lines as a ledger may have before it is read: they are in the processor's cache still."""
 
 
 def _is_content(seat: Seat) -> bool:
@@ -75,6 +75,7 @@ class Bus:
         terse: nobody wants an event of a visit that ends well. It counts three, and is a line in the ledgers, if any.
         has_pace: somebody subscribed who sets the pace.
         folds: who is told at once.
+        note: theirs, for the hot path: writes a visit that ended well into every ledger; None if there is none.
         scopes: what surrounds the run and its visits; None if nobody puts anything there.
         missed: how many events subscribers did not read in time, all of them together.
     """
@@ -92,6 +93,7 @@ class Bus:
         "folds",
         "has_pace",
         "missed",
+        "note",
         "scopes",
         "seq",
         "terse",
@@ -124,6 +126,7 @@ class Bus:
             build=self.build,
             report=self._observer_failed,
         )
+        self.note: Callable[[Line], object] | None = self.folds.note
         self.scopes: Scopes | None = None
         if around:
             self.scopes = Scopes(around, self.folds, run_id, flow)
@@ -174,8 +177,8 @@ class Bus:
     ) -> None:
         """A visit ended well, and its exit was followed. *path*: what `node_started` returned."""
         now = self._clock()
-        if self.folds.note is not None:
-            self.folds.note((self.flow, self.below(place), taken, now - begun))
+        if self.note is not None:
+            self.note((self.flow, self.below(place), taken, now - begun))
         if self.terse:
             self.seq += 2
             return
@@ -268,6 +271,7 @@ class Bus:
         self._say(LoopBlocked, path, {"seconds": seconds, "task": task, "stack": stack})
 
     def _observer_failed(self, path: str, observer: str, reason: str) -> None:
+        self.note = self.folds.note
         self._say(ObserverFailed, path, {"observer": observer, "reason": reason})
 
     def _say(

@@ -126,18 +126,12 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     state, step = await visit(strand, step, state, run_plan)
                     steps, idle = strand.counts()
                     continue
-                if (
-                    bus is not None
-                ):  # terse, or it would have gone through visit: a line in place of two events
+                # terse, or it would have gone through visit: a line in place of two events
+                if bus is not None:
                     bus.seq += 2
-                    if bus.folds.note is not None:
+                    if bus.note is not None:
                         taken = None if chosen is None else chosen.name
-                        bus.folds.note((
-                            bus.flow,
-                            key + step.name,
-                            taken,
-                            clock() - strand.started,
-                        ))
+                        bus.note((bus.flow, key + step.name, taken, clock() - strand.started))
                 step = target
         # recover raises it again unless an edge catches it, and shields what it awaits
         except BaseException as error:  # noqa: ASYNC103, BLE001

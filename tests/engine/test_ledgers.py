@@ -210,7 +210,7 @@ async def test_flows_of_items_write_lines_and_ledgers_stay_short_however_many_th
         result = await engine.run(chain("f", many), Notes(count=3_000))
     assert result.state.count == sum(range(3_000))
     assert ledger.nodes == [*["many/a"] * 3_000, "many"]
-    assert ledger.most <= 1_002
+    assert ledger.most <= 102
     assert [event.event_type for event in ledger.events[:2]] == ["run_start", "batch"]
 
 
@@ -224,7 +224,7 @@ async def test_a_ledger_stays_short_in_a_long_loop() -> None:
     async with Engine(observers=[ledger]) as engine:
         await engine.run(loop, Notes())
     assert len(ledger.records) == 5_000
-    assert ledger.most < 2_000
+    assert ledger.most <= 400
 
 
 async def test_a_step_that_runs_alone_is_told_by_its_name() -> None:
