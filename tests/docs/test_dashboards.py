@@ -128,3 +128,84 @@ def test_promtool_accepts_the_rules_and_every_query(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "SUCCESS" in done.stdout
+
+
+SERIES_OF_A_BAD_DAY: Final = {
+    'agentflow_flow_executions_total{flow="f",outcome="success"}': "0+9x30",
+    'agentflow_flow_executions_total{flow="f",outcome="error"}': "0+1x30",
+    'agentflow_flow_executions_total{flow="g",outcome="success"}': "0+99x30",
+    'agentflow_flow_executions_total{flow="g",outcome="error"}': "0+1x30",
+    'agentflow_circuit_state{guard="db",state="open"}': "1x30",
+    'agentflow_circuit_state{guard="db",state="closed"}': "0x30",
+    'agentflow_circuit_state{guard="api",state="closed"}': "1x30",
+    'agentflow_rejections_total{guard="db",reason="open"}': "0+120x30",
+    'agentflow_loop_blocked_seconds_count{flow="f",node="a"}': "3x9 4x20",
+    'agentflow_threads_abandoned_working{flow="f",node="a"}': "2x30",
+    'agentflow_threads_abandoned_working{flow="f",node="b"}': "0x30",
+    'agentflow_cleanup_overruns_total{flow="f",node="a"}': "_x10 1x20",
+    'agentflow_observers_switched_off_total{observer="logs"}': "_x10 1x20",
+    'agentflow_metrics_overflow_total{metric="m"}': "7+1x30",
+}
+FIRING: Final = {
+    "AgentflowRunsFail": {"flow": "f", "outcome": "error"},
+    "AgentflowCircuitOpen": {"guard": "db", "state": "open"},
+    "AgentflowGuardRejects": {"guard": "db"},
+    "AgentflowLoopBlocked": {"flow": "f", "node": "a"},
+    "AgentflowThreadsAbandoned": {"flow": "f", "node": "a"},
+    "AgentflowCleanupOverruns": {"flow": "f", "node": "a"},
+    "AgentflowObserverOff": {"observer": "logs"},
+    "AgentflowMetricsOverflow": {"metric": "m"},
+}
+"""What fires on such a day after twelve minutes, for whom."""
+
+
+def test_every_alert_has_its_bad_day() -> None:
+    assert re.findall(r"alert: (\w+)", RULES) == [*FIRING]
+
+
+def told(when: str, name: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What promtool is to expect of an alert: that it fires for *labels*, or not at all."""
+    rule = next(text for text in RULES.split("- alert: ") if text.startswith(f"{name}\n"))
+    severity, summary = (
+        rule.partition(f"{key}: ")[2].partition("\n")[0] for key in ("severity", "summary")
+    )
+    said: str = json.loads(summary)
+    for label, value in (labels or {}).items():
+        said = said.replace(f"{{{{ $labels.{label} }}}}", value)
+    alert = {
+        "exp_labels": {**(labels or {}), "severity": severity},
+        "exp_annotations": {"summary": said},
+    }
+    return {
+        "eval_time": when,
+        "alertname": name,
+        "exp_alerts": [] if labels is None else [alert],
+    }
+
+
+@pytest.mark.real
+def test_the_alerts_fire_for_whom_they_should_and_nobody_else(tmp_path: Path) -> None:
+    expected = [told("12m", name, FIRING[name]) for name in FIRING]
+    calm = [
+        told("25m", name)
+        for name in ("AgentflowLoopBlocked", "AgentflowCleanupOverruns", "AgentflowObserverOff")
+    ]
+    series = [
+        {"series": name, "values": values} for name, values in SERIES_OF_A_BAD_DAY.items()
+    ]
+    day = {
+        "rule_files": [str(FOLDER / "agentflow.rules.yml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {"interval": "1m", "input_series": series, "alert_rule_test": expected + calm}
+        ],
+    }
+    file = tmp_path / "day.yml"
+    file.write_text(json.dumps(day))
+    done = subprocess.run(
+        [find_program("promtool"), "test", "rules", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
