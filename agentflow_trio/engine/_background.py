@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import final
 
+import attrs
 import trio
 
 from ..events import ExecutionEvent, ObserverFailed
@@ -62,7 +63,9 @@ class Background:
             scope.cancel()
 
     def tell(self, event: ExecutionEvent) -> None:
-        """Pass *event* to all observers. Not a checkpoint; never raises."""
+        """Pass *event* to all observers, redacted. Not a checkpoint; never raises."""
+        if isinstance(event, ObserverFailed):
+            event = attrs.evolve(event, reason=self._veil(event.reason))
         self._folds.tell(type(event), event)
 
     def _failed(self, path: str, observer: str, reason: str) -> None:
@@ -73,7 +76,7 @@ class Background:
                 path=path,
                 timestamp=self._clock(),
                 observer=observer,
-                reason=self._veil(reason),
+                reason=reason,
             )
         )
 

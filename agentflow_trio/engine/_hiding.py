@@ -73,10 +73,19 @@ class Veil:
     __slots__ = ("_around", "_hidden", "_redactor")
 
     def __init__(self, redactor: Redactor | None, around: Veil | None = None) -> None:
-        """Hide what *redactor* does, and the values of the run; *around*: that of the run whose node began it."""
+        """Hide what *redactor* does, and the values of the run; *around*: the veil of the run whose node began it."""
         self._redactor = redactor
         self._around = around
         self._hidden: Hidden | None = None
+
+    @property
+    def redactor(self) -> Redactor:
+        """The one given, or that of the run around, or the usual one."""
+        if self._redactor is None:
+            from ..redaction import Redactor  # noqa: PLC0415 - most runs have nothing to tell
+
+            self._redactor = Redactor() if self._around is None else self._around.redactor
+        return self._redactor
 
     @property
     def hidden(self) -> Hidden | None:
@@ -93,12 +102,8 @@ class Veil:
 
     def __call__(self, text: str, /) -> str:
         """*text*, as it may be shown."""
-        if self._redactor is None:
-            from ..redaction import Redactor  # noqa: PLC0415 - most runs have nothing to tell
-
-            self._redactor = Redactor()
         hidden = self.hidden
-        return self._redactor.text(text, also=() if hidden is None else hidden.values())
+        return self.redactor.text(text, also=() if hidden is None else hidden.values())
 
     @override
     def __reduce__(self) -> tuple[type[Veil], tuple[Redactor | None]]:

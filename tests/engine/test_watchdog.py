@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agentflow_trio import Blocked, Engine, Step, each, parallel, step
+from agentflow_trio import Blocked, Engine, Secret, Step, each, parallel, step
 from agentflow_trio.engine import _blocking
 from agentflow_trio.engine._blocking import Watchdog
 from agentflow_trio.engine._live import CURRENT
@@ -447,3 +447,34 @@ def test_in_a_simulation_it_is_off() -> None:
 def test_a_limit_that_makes_no_sense_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="watchdog must be a number of seconds > 0"):
         Engine(watchdog=seconds)
+
+
+async def test_what_a_task_is_called_is_redacted(
+    wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret, recorder = Secret("a user's number"), Recorder()
+    name = f"for {secret.reveal()}"
+    snapshots: list[str] = []
+
+    async def block(way: Callable[[float], None]) -> None:
+        way(LIMIT + 1.0)
+        await trio.lowlevel.checkpoint()
+
+    async def work() -> None:
+        assert wall.engine is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(block, wall.blocking, name=name)
+            nursery.start_soon(trio.sleep, 0.0, name=name)
+            await trio.sleep(0.0)
+            snapshots.append(str(wall.engine.snapshot()))
+
+    async with watched(wall, recorder) as engine:
+        await engine.run(chain("f", doing(work, "work")), Notes())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(block, wall.quietly, name=name)
+        snapshots.append(str(engine.snapshot()))
+    (event,) = blocks(recorder)
+    assert event.task == "for ***"
+    assert "number" not in "".join(snapshots) + caplog.text + str(recorder.events)
+    assert "for ***" in snapshots[0]
+    assert "task 'for ***' blocked the loop" in caplog.text
