@@ -27,6 +27,7 @@ __all__ = [
     "Forkable",
     "Ids",
     "Keyed",
+    "Met",
     "Observer",
     "SelectiveObserver",
     "Simulated",
@@ -167,11 +168,27 @@ class Ids(Protocol):
         ...
 
 
+class Met(Protocol):
+    """A guard or a pool, as a simulation that it is used in knows it."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    def statistics(self) -> object:
+        """A frozen picture of now. Not a checkpoint."""
+        ...
+
+
 class Simulated(WallClock, Ids):
     """The base of a clock that simulates: what a run would ask of the world, it asks of its clock.
 
     Several executions may share one run of Trio, each as if it were alone. Whoever keeps state for a run of Trio (a
     guard) tells them apart by `execution`, or is told by `when_over`.
+
+    Attributes:
+        met: the guards and pools that were used in this execution, in the order of their first use.
     """
 
     def __init__(self) -> None:
@@ -182,6 +199,7 @@ class Simulated(WallClock, Ids):
         """Begin an execution whose dice come from *seed*; the one before is over."""
         self.seed: int = seed
         self.execution: object = object()
+        self.met: list[Met] = []
         self._runs = 0
         leaving, self._leaving = self._leaving, []
         for leave in leaving:

@@ -14,7 +14,7 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
 
-Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Surroundings`, `Trial`,
+Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Outlook`, `Surroundings`, `Trial`,
 `has_own_limits` and `own_limits`, by which the engine and the simulator are told of guards, and guards of steps.
 """
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from ._guard import Guard, Member
     from ._keyed_limiter import KeyedRateLimiter, KeyedRateLimiterStatistics
     from ._limiter import RateLimiter, WeightedEntry
-    from ._limiter_core import RateLimiterStatistics
+    from ._limiter_core import Outlook, RateLimiterStatistics
     from ._limiter_policy import Rate, TokenBucketPolicy, WindowPolicy
     from ._pool import OpenPool, ResourcePool, open_pool
     from ._pool_core import PoolStatistics
@@ -98,6 +98,7 @@ else:
             "Member": "._guard",
             "OnEvent": "._events",
             "OpenPool": "._pool",
+            "Outlook": "._limiter_core",
             "PoolPolicy": "._pool_policy",
             "PoolStatistics": "._pool_core",
             "Rate": "._limiter_policy",
@@ -162,6 +163,7 @@ __all__ = [
     "Member",
     "OnEvent",
     "OpenPool",
+    "Outlook",
     "PoolPolicy",
     "PoolStatistics",
     "Rate",

@@ -386,7 +386,7 @@ class CircuitBreaker(Guarding):
         self._context, self._look = find_context(), find_look()
         # Half as long as trio.current_time(), which looks for the clock each time.
         self._clock = current_clock().current_time
-        if self._home.move_in(self.name):
+        if self._home.move_in(self):
             self._permits.clear()
             self._nested.clear()
             self._listener.start_anew()

@@ -163,7 +163,7 @@ class Bulkhead(Guarding):
         return task
 
     def _settle(self) -> None:
-        if current_root_task() is not self._home.root and self._home.move_in(self.name):
+        if current_root_task() is not self._home.root and self._home.move_in(self):
             self._start_blank()
 
     def _leave(self) -> None:

@@ -10,6 +10,9 @@ from contextvars import ContextVar, Token
 from random import Random
 from typing import Final, Protocol, final
 
+from trio.lowlevel import current_clock, in_trio_run
+
+from ..ports import Simulated
 from ._around import AROUND
 
 __all__ = ["Deals", "Dice", "derived_dice", "shared_dice"]
@@ -23,12 +26,13 @@ class Dice:
     """Hands out dice: the n-th of a name are ``Random(f"{seed}/{name}#{n}")``.
 
     ``with Dice(seed):`` makes it the one that guards without a seed of their own ask, here and in the tasks started
-    inside; so that they draw the same in each run of a step with the same seed.
+    inside; so that they draw the same in each run of a step with the same seed. Without a seed it is that of the
+    simulation that goes on, else one of this process.
     """
 
     __slots__ = ("_handed", "_seed", "_tokens")
 
-    def __init__(self, seed: object = _PROCESS) -> None:
+    def __init__(self, seed: object = None) -> None:
         self._seed = seed
         self._handed: dict[str, int] = {}
         self._tokens: list[Token[Dice | None]] = []
@@ -37,13 +41,19 @@ class Dice:
         """The next dice of this name."""
         number = self._handed.get(name, 0) + 1
         self._handed[name] = number
-        return Random(f"{self._seed}/{name}#{number}")
+        seed = _usual_seed() if self._seed is None else self._seed
+        return Random(f"{seed}/{name}#{number}")
 
     def __enter__(self) -> None:
         self._tokens.append(_DERIVED.set(self))
 
     def __exit__(self, *_: object) -> None:
         _DERIVED.reset(self._tokens.pop())
+
+
+def _usual_seed() -> int:
+    clock: object = current_clock() if in_trio_run() else None
+    return clock.seed if isinstance(clock, Simulated) else _PROCESS
 
 
 _DERIVED: Final[ContextVar[Dice | None]] = ContextVar("dice", default=None)

@@ -16,7 +16,7 @@ from trio.lowlevel import Task, current_clock, current_root_task, current_task
 
 from .._typing import TypeIs, override
 from ..errors import GuardInUseError, GuardMisuseError
-from ..ports import Simulated
+from ..ports import Met, Simulated
 from ._around import AROUND, Surroundings
 from ._events import GuardEvent, OnEvent
 from ._own_limits import is_out_of_time, own_limits
@@ -31,6 +31,7 @@ __all__ = [
     "Member",
     "TaskPermits",
     "conclude",
+    "meet",
     "own_limits",
 ]
 
@@ -125,7 +126,7 @@ class Home:
         self._left = False
         self._forget = forget
 
-    def move_in(self, guard: str) -> bool:
+    def move_in(self, guard: Met) -> bool:
         """Belong to the run that is going on. Return whether the guard must start blank: it was at home in another.
 
         Raises:
@@ -139,11 +140,12 @@ class Home:
         if before is here:
             return False
         if before is not None and not _is_over(before):
-            raise GuardInUseError(guard=guard)
+            raise GuardInUseError(guard=guard.name)
         clock = current_clock()
         # The next execution is another run, though Trio goes on.
         if _is_simulated(clock):
             clock.when_over(self._leave)
+            clock.met.append(guard)
         blank, self._left = before is not None or self._left, False
         self.root = here
         return blank
@@ -152,6 +154,13 @@ class Home:
         self.root, self._left = None, True
         if self._forget is not None:
             self._forget()
+
+
+def meet(guard: Met) -> None:
+    """Let the simulation that goes on, if one does, know of *guard*, which has no home; once, at its first use."""
+    clock = current_clock()
+    if _is_simulated(clock):
+        clock.met.append(guard)
 
 
 def _is_over(root: Task) -> bool:

@@ -32,7 +32,7 @@ from ._around import Surroundings
 from ._bounds import Number, Whole, named
 from ._events import CallRejected, LimitChanged, OnEvent, WaitEnded, WaitStarted
 from ._guard import Guarding, Home, Listener
-from ._limiter_core import LimiterCore, RateLimiterStatistics, Refusal, Waiter
+from ._limiter_core import LimiterCore, Outlook, RateLimiterStatistics, Refusal, Waiter
 from ._limiter_policy import TokenBucketPolicy, WindowPolicy, policy_of
 
 __all__ = ["RateLimiter", "WeightedEntry"]
@@ -302,7 +302,18 @@ class RateLimiter(Guarding):
 
     def statistics(self) -> RateLimiterStatistics:
         """Return how things stand. Not a checkpoint; works outside a run of Trio too, where all is free."""
-        return self._core.statistics(self._now() if in_trio_run() else math.inf)
+        now = self._now() if in_trio_run() else math.inf  # which may bring another core
+        return self._core.statistics(now)
+
+    def outlook(self, known: Outlook | None = None) -> Outlook:
+        """Return what tells the statistics of any later time, if nothing else happens; *known*, if nothing has since it was made.
+
+        Not a checkpoint; needs a run of Trio.
+        """
+        said = self.statistics()
+        if known is not None and known.holds(said):
+            return known
+        return Outlook(said, self._core.meter.fork())
 
     def is_idle(self) -> bool:
         """Whether a new one with the same policy would do the same: nothing counts, nobody waits, no limit was changed.
@@ -319,7 +330,7 @@ class RateLimiter(Guarding):
         return LimiterCore(self.policy.meter(), self.policy.max_waiters)
 
     def _move_in(self) -> None:
-        if self._home.move_in(self.name):
+        if self._home.move_in(self):
             self._core = self._blank()
             self._listener.start_anew()
         # Half as long as trio.current_time(), which looks for the clock each time.

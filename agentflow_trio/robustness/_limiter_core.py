@@ -23,6 +23,7 @@ from ._clock_core import seconds_until
 __all__ = [
     "LimiterCore",
     "Meter",
+    "Outlook",
     "RateLimiterStatistics",
     "Refusal",
     "Waiter",
@@ -103,6 +104,28 @@ class RateLimiterStatistics:
     admitted: int
     refused: int
     cancelled: int
+
+
+@final
+@attrs.frozen(eq=False)
+class Outlook:
+    """What statistics say later if nothing else happens.
+
+    Attributes:
+        said: what they said when this was made.
+        meter: a copy of the limiter's.
+    """
+
+    said: RateLimiterStatistics
+    meter: Meter
+
+    def at(self, now: float) -> RateLimiterStatistics:
+        """What they say at *now*, which is not before this was made."""
+        return attrs.evolve(self.said, free=self.meter.free(now))
+
+    def holds(self, now: RateLimiterStatistics) -> bool:
+        """Whether nothing else has happened until statistics said *now*."""
+        return attrs.evolve(now, free=self.said.free) == self.said
 
 
 @final

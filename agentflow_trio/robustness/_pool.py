@@ -16,7 +16,7 @@ from trio.lowlevel import enable_ki_protection
 from ..errors import GuardMisuseError
 from ._bounds import named
 from ._events import OnEvent
-from ._guard import Listener
+from ._guard import Listener, meet
 from ._pool_core import PoolStatistics
 from ._pool_policy import PoolPolicy, Rules
 from ._vault import Vault
@@ -143,7 +143,9 @@ class OpenPool(Generic[Object]):
         closers = await self._manager.__aenter__()
         listener = Listener(self._name, self._on_event)
         self._vault = Vault(self._name, self._policy, self._rules, listener, closers)
-        return ResourcePool(self._name, self._policy, self._vault)
+        pool = ResourcePool(self._name, self._policy, self._vault)
+        meet(pool)
+        return pool
 
     async def __aexit__(
         self,

@@ -68,7 +68,7 @@ class Retry(Member[Never]):
         """
         named("Retry", name)
         self.name = name
-        self._state = RetryState(name, policy or RetryPolicy(), seed, on_event)
+        self._state = RetryState(name, policy or RetryPolicy(), seed, on_event, owner=self)
 
     @property
     def policy(self) -> RetryPolicy:

@@ -161,7 +161,7 @@ class Timeout(Guarding):
             GuardInUseError: the timeout is in use under another run of Trio.
         """
         await checkpoint_if_cancelled()
-        if current_root_task() is not self._home.root and self._home.move_in(self.name):
+        if current_root_task() is not self._home.root and self._home.move_in(self):
             self._start_blank()
         entry = self._permits.push(_Entry(trio.current_time(), self._rule.seconds()))
         entry.scope.__enter__()

@@ -15,6 +15,7 @@ import trio
 from trio.lowlevel import current_root_task
 
 from ..errors import text_of
+from ..ports import Met
 from ._budget import budget_of
 from ._budget_core import Budget, BudgetStatistics
 from ._dice import Dice, derived_dice
@@ -64,6 +65,7 @@ class RetryState:
         "judge",
         "listener",
         "name",
+        "owner",
         "policy",
         "recovered",
         "retries",
@@ -72,9 +74,16 @@ class RetryState:
     )
 
     def __init__(
-        self, name: str, policy: RetryPolicy, seed: int | str | None, on_event: OnEvent | None
+        self,
+        name: str,
+        policy: RetryPolicy,
+        seed: int | str | None,
+        on_event: OnEvent | None,
+        owner: Met | None = None,
     ) -> None:
+        """*owner*: the retry that users know; by default this itself."""
         self.name: str = name
+        self.owner: Met | None = owner
         self.policy: RetryPolicy = policy
         self.seed: int | str | None = seed
         self.home: Home = Home()
@@ -110,7 +119,7 @@ class RetryState:
         return now
 
     def _move_in(self) -> None:
-        if self.home.move_in(self.name):
+        if self.home.move_in(self.owner or self):
             self._start_blank()
         if self.policy.budget is not None:
             self.budget = budget_of(self.policy.budget)

@@ -6,11 +6,13 @@ It needs no flows: a program is any async function.
 from ..robustness import fault_point
 from ._cancel import Cut, cancel_everywhere, cancel_with
 from ._determinism import check_deterministic
+from ._diff import Diff
 from ._errors import (
     ControlError,
     DeadlockError,
     LeakError,
     LivelockError,
+    MomentOverError,
     NestedSimulationError,
     NondeterminismError,
     NotEndedError,
@@ -20,24 +22,30 @@ from ._errors import (
     StepBudgetError,
     StuckError,
     TaskPicture,
+    UnreplaceableStepError,
     UnusedFaultError,
 )
 from ._explore import Exploration, ScheduleFailure, explore
 from ._faults import Fault, Faults, InjectedError, always, error_rate, first
 from ._leaks import assert_no_leaks
 from ._marked import Sim
+from ._moment import Moment
 from ._phases import Phases, phases
 from ._private import Control
 from ._program import Program
+from ._record import record
 from ._scripted import Fail, Scripted
 from ._search_core import Policy
 from ._simulate import Simulation, simulate
+from ._timeline import Timeline
+from ._timeline_core import Series
 
 __all__ = [
     "Control",
     "ControlError",
     "Cut",
     "DeadlockError",
+    "Diff",
     "Exploration",
     "Fail",
     "Fault",
@@ -45,6 +53,8 @@ __all__ = [
     "InjectedError",
     "LeakError",
     "LivelockError",
+    "Moment",
+    "MomentOverError",
     "NestedSimulationError",
     "NondeterminismError",
     "NotEndedError",
@@ -55,12 +65,15 @@ __all__ = [
     "ScheduleFailure",
     "ScriptEndedError",
     "Scripted",
+    "Series",
     "Sim",
     "Simulation",
     "SimulationError",
     "StepBudgetError",
     "StuckError",
     "TaskPicture",
+    "Timeline",
+    "UnreplaceableStepError",
     "UnusedFaultError",
     "always",
     "assert_no_leaks",
@@ -72,5 +85,6 @@ __all__ = [
     "fault_point",
     "first",
     "phases",
+    "record",
     "simulate",
 ]

@@ -53,6 +53,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         time: virtual seconds since the execution began.
         until: no jump goes so far; the run is `paused` there instead.
         paused: whether it stands at ``until`` with nothing left to do before.
+        leaving: called when everything that was due has happened, before time goes on.
     """
 
     def __init__(self, order: Order, idle: Idle) -> None:
@@ -62,6 +63,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         self._loop: Loop | None = None
         self._error: BaseException | None = None
         self.until: float = math.inf
+        self.leaving: Callable[[], None] | None = None
         self.begin(0, 0.0)
 
     def attach(self, loop: Loop | None) -> None:
@@ -124,6 +126,8 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         return 0.0
 
     def _jump(self, deadline: float) -> None:
+        if self.leaving is not None:
+            self.leaving()
         self.time = max(self.time, deadline)
         if self._slack and self._loop is not None:
             later = self._loop.near(deadline, self._slack)

@@ -18,6 +18,7 @@ __all__ = [
     "DeadlockError",
     "LeakError",
     "LivelockError",
+    "MomentOverError",
     "NestedSimulationError",
     "NondeterminismError",
     "NotEndedError",
@@ -27,6 +28,7 @@ __all__ = [
     "StepBudgetError",
     "StuckError",
     "TaskPicture",
+    "UnreplaceableStepError",
     "UnusedFaultError",
 ]
 
@@ -201,6 +203,38 @@ class NotEndedError(SimulationError):
     @override
     def __str__(self) -> str:
         return f"the program has not ended at {self.time:.9g} s: sim.run() lets it"
+
+
+@final
+class MomentOverError(SimulationError):
+    """A moment that was the present was asked for something when time had gone on."""
+
+    @override
+    def __str__(self) -> str:
+        return (
+            "this moment is over: look at it in the function that was given it, "
+            "or keep a moment of a timeline instead: timeline.at(time)"
+        )
+
+
+@final
+class UnreplaceableStepError(SimulationError):
+    """A step cannot be replaced in the middle of a run.
+
+    Attributes:
+        step: its name.
+        kind: what it is.
+    """
+
+    step: str
+    kind: str
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"step {self.step!r} is {self.kind}: in the middle of a run only steps of nodes and functions can be "
+            "replaced; replace the steps in it, or replace it from the beginning, with at=0"
+        )
 
 
 @final

@@ -5,19 +5,31 @@ Layer: testing.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import TypeAlias, TypeVar, final
+from typing import Final, TypeAlias, TypeVar, final
 
 import attrs
+import trio
 from typing_extensions import override
 
 from ..robustness import FAULTS
 from ._errors import UnusedFaultError
 
-__all__ = ["Body", "Fault", "Faults", "InjectedError", "Used", "always", "error_rate", "first"]
+__all__ = [
+    "Body",
+    "Fault",
+    "Faults",
+    "InjectedError",
+    "Turn",
+    "Used",
+    "always",
+    "error_rate",
+    "first",
+]
 
 
 T = TypeVar("T")
@@ -137,68 +149,111 @@ class Faults:
         """What can fail."""
         return tuple(self._by_name)
 
-    def plan(self, seed: int) -> _Plan:
-        """What one execution has of it."""
-        return _Plan(self._by_name, seed)
+    def strike(self, name: str, call: int, seed: int) -> Exception | None:
+        """What that call at *name* raises, if anything."""
+        strike = self._by_name[name]
+        if isinstance(strike, Fault):
+            return strike.strike(call, Random(f"{seed}/{name}#{call}"))
+        return strike(call)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+
+_NONE: Final = Faults()
+
+
+@final
+@attrs.frozen
+class Turn:
+    """From a moment on other things fail.
+
+    Attributes:
+        at: that moment, virtual seconds.
+        faults: what fails from then on; calls are counted anew. None: as before.
+        seed: what is drawn from; None: as before.
+    """
+
+    at: float
+    faults: Faults | None
+    seed: int | None = None
 
 
 @final
 class _Plan:
     """The faults of one execution."""
 
-    def __init__(self, by_name: Mapping[str, Strike], seed: int) -> None:
-        self._by_name = by_name
+    def __init__(self, faults: Faults, turns: Sequence[Turn], seed: int) -> None:
+        self._faults = faults
         self._seed = seed
+        self._turns = [*turns]
         self.calls: Counter[str] = Counter()
 
     def strike(self, name: str, /) -> None:
         """Raise what is to fail at *name* now."""
-        strike = self._by_name.get(name)
-        if strike is None:
+        if self._turns:
+            self._turn(trio.current_time())
+        if name not in self._faults:
             return
         self.calls[name] += 1
-        call = self.calls[name]
-        if isinstance(strike, Fault):
-            error = strike.strike(call, Random(f"{self._seed}/{name}#{call}"))
-        else:
-            error = strike(call)
+        error = self._faults.strike(name, self.calls[name], self._seed)
         if error is not None:
             raise error
+
+    def calls_at_the_end(self) -> Mapping[str, int]:
+        """How often each name was asked for, after the last turn."""
+        self._turn(math.inf)
+        return self.calls
+
+    def _turn(self, now: float) -> None:
+        while self._turns and now >= self._turns[0].at:
+            turn = self._turns.pop(0)
+            self._faults = self._faults if turn.faults is None else turn.faults
+            self._seed = self._seed if turn.seed is None else turn.seed
+            self.calls.clear()
 
 
 @final
 class Used:
-    """Which faults were asked for by any execution."""
+    """The faults of executions, and which of them were asked for by any.
 
-    def __init__(self, faults: Faults | None) -> None:
+    Args:
+        faults: from the beginning on.
+        turns: from later moments on, in order. With any, even none, there is a plan in any case: so that steps go the
+            same way whether something is planned or not.
+    """
+
+    def __init__(self, faults: Faults | None, turns: Sequence[Turn] | None = None) -> None:
         self._faults = faults
+        self._turns = turns
         self._asked: Counter[str] = Counter()
 
     def around(self, body: Body[T]) -> Body[T]:
         """*body* with the faults in force in its task and whatever that starts."""
-        faults = self._faults
-        if faults is None:
+        if self._faults is None and self._turns is None:
             return body
+        faults, turns = self._faults or _NONE, self._turns or ()
 
         async def faulty(seed: int) -> T:
             __tracebackhide__ = True
-            plan = faults.plan(seed)
+            plan = _Plan(faults, turns, seed)
             token = FAULTS.set(plan)
             try:
                 return await body(seed)
             finally:
                 FAULTS.reset(token)
-                self._asked.update(plan.calls)
+                self._asked.update(plan.calls_at_the_end())
 
         return faulty
 
     def check(self) -> None:
-        """Make sure that every name was asked for.
+        """Make sure that every name was asked for; of several turns, of those that came last.
 
         Raises:
             UnusedFaultError: some were not.
         """
-        names = () if self._faults is None else self._faults.names
+        last = self._turns[-1].faults if self._turns else self._faults
+        names = () if last is None else last.names
         unused = tuple(name for name in names if not self._asked[name])
         if unused:
             raise UnusedFaultError(names=unused)

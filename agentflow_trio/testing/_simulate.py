@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import queue
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
@@ -16,23 +15,22 @@ from typing import Any, Generic, TypeVar, final, overload
 
 import outcome
 import trio
-from typing_extensions import override
 
-from ..engine import Engine, Run
 from ..errors import RunCancelledError
 from ..events import ExecutionEvent
 from ..flow import Flow
-from ..state import fork
 from ..types import AttrsState, RunResult
 from ._code_core import parse
 from ._errors import NestedSimulationError, NotEndedError, TaskPicture
-from ._faults import Body, Faults, Used
+from ._faults import Faults, Used
+from ._moment import Moment, Present
 from ._private import Control
-from ._program import Program, body_of, is_flow
+from ._program import Program
 from ._search_core import Trial, trial
+from ._subject import Subject, subject_of
 from ._world import Ended, World
 
-__all__ = ["Simulation", "simulate"]
+__all__ = ["Simulating", "Simulation", "simulate"]
 
 T = TypeVar("T")
 State = TypeVar("State", bound=AttrsState)
@@ -48,12 +46,13 @@ class Simulation(Generic[S, R]):
     plain code. While it stands still, synchronous calls of Trio work as they do inside (``event.set()``).
     """
 
-    def __init__(self, world: World, subject: _Subject[S, R]) -> None:
+    def __init__(self, world: World, subject: Subject[S, R]) -> None:
         self._world = world
         self._subject = subject
         self._callbacks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._ended: Ended[R] | None = None
         self._stopped: BaseException | None = None
+        self._last: Moment[S] | None = None
         self._told = self._cancelled = False
         self._body = subject.used.around(subject.execute)
 
@@ -91,6 +90,14 @@ class Simulation(Generic[S, R]):
         if self._ended is None:
             raise self._stopped or NotEndedError(time=self.time)
         return self._ended.result()
+
+    @property
+    def moment(self) -> Moment[S]:
+        """All of that, and the statistics of guards, as it is now: a picture that stays as it is."""
+        present = Present(self._subject, self._world)
+        moment = self._last or Moment(self.time, present).settled()
+        present.over = True
+        return moment
 
     def tasks(self) -> Sequence[TaskPicture]:
         """What every task is doing: its name, what it waits for, and where it stands. Empty once all has ended."""
@@ -147,7 +154,9 @@ class Simulation(Generic[S, R]):
         async def main() -> Ended[R]:
             self._world.attach()
             cancel = 0 if self._cancelled else None  # cancelled before it began
-            return await self._world.perform(self._body, trial_, cancel=cancel)
+            ended = await self._world.perform(self._body, trial_, cancel=cancel)
+            self._last = Moment(self.time, Present(self._subject, self._world)).settled()
+            return ended
 
         trio.lowlevel.start_guest_run(
             main,
@@ -196,10 +205,10 @@ class Simulation(Generic[S, R]):
 
 
 @final
-class _Simulating(Generic[S, R]):
+class Simulating(Generic[S, R]):
     """``with simulate(...) as sim:``."""
 
-    def __init__(self, world: World, subject: _Subject[S, R], trial_: Trial) -> None:
+    def __init__(self, world: World, subject: Subject[S, R], trial_: Trial) -> None:
         self._sim = Simulation(world, subject)
         self._world = world
         self._trial = trial_
@@ -223,85 +232,6 @@ class _Simulating(Generic[S, R]):
     ) -> None:
         with self._stack:
             self._sim.close(exc)
-
-
-class _Subject(ABC, Generic[S, R]):
-    """What is simulated."""
-
-    def __init__(self, faults: Faults | None) -> None:
-        self.used: Used = Used(faults)
-        self.events: list[ExecutionEvent] = []
-
-    @abstractmethod
-    async def execute(self, seed: int) -> R: ...
-
-    @abstractmethod
-    def state(self) -> S: ...
-
-    @abstractmethod
-    def cancel(self, reason: str) -> bool:
-        """Cancel it in its own way; False if it has none."""
-
-
-@final
-class _ProgramSubject(_Subject[None, R]):
-    """An async function."""
-
-    def __init__(self, body: Body[R], faults: Faults | None) -> None:
-        super().__init__(faults)
-        self._body = body
-
-    @override
-    async def execute(self, seed: int) -> R:
-        return await self._body(seed)
-
-    @override
-    def state(self) -> None:
-        return None
-
-    @override
-    def cancel(self, reason: str) -> bool:
-        return False
-
-
-@final
-class _FlowSubject(_Subject[State, RunResult[State]]):
-    """A flow, run by an engine that listens."""
-
-    def __init__(self, flow: Flow[State, ...], state: State, faults: Faults | None) -> None:
-        super().__init__(faults)
-        self._flow = flow
-        self._state = state
-        self._run: Run[State] | None = None
-
-    @property
-    def name(self) -> str:
-        """As an observer."""
-        return "simulation"
-
-    def observe(self, event: ExecutionEvent, /) -> None:
-        """Keep what is reported."""
-        self.events.append(event)
-
-    @override
-    async def execute(self, seed: int) -> RunResult[State]:
-        async with (
-            Engine(observers=[self], observer_budget=math.inf) as engine,
-            engine.start(self._flow, self._state, seed=seed) as run,
-        ):
-            self._run = run
-            return await run.result()
-
-    @override
-    def state(self) -> State:
-        return fork(self._state) if self._run is None else self._run.state
-
-    @override
-    def cancel(self, reason: str) -> bool:
-        if self._run is None:
-            return False
-        self._run.request_cancel(reason)
-        return True
 
 
 @overload
@@ -365,12 +295,7 @@ def simulate(
         ReplayCodeError: *replay* is no code.
         TypeError: *program* cannot be simulated.
     """
-    subject: _Subject[Any, Any]
-    body = body_of(program, state)
-    if is_flow(program):
-        subject = _FlowSubject(program, state, faults)
-    else:
-        subject = _ProgramSubject(body, faults)
+    subject = subject_of(program, state, Used(faults))
     made = trial("batch", seed, slack=False) if replay is None else parse(replay).trial
     world = World(control=control, services=services, max_steps=max_steps)
-    return _Simulating(world, subject, made)
+    return Simulating(world, subject, made)

@@ -105,6 +105,7 @@ class World:
         self._control: Control = control
         self._watch = Watch(services, max_steps)
         self.trace: Trace | None = Trace(self._time, places=places) if trace else None
+        self.note: Callable[[str], None] = self.trace.note if self.trace else _forget
         self.order: Order = Order(self._attend, self.trace)
         self.clock: SimulatedClock = SimulatedClock(self.order, self)
 
@@ -260,6 +261,10 @@ class _Steps(trio.abc.Instrument):
             self._order.stepped(task)
         except Unended as error:  # Trio would drop the instrument and go on
             self._clock.give_up(error)
+
+
+def _forget(_: str) -> None:
+    """Nobody writes anything down."""
 
 
 def _refuse_inside() -> None:

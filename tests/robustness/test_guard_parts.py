@@ -39,6 +39,8 @@ from agentflow_trio.robustness._private import (
     probe_context,
 )
 
+GUARD = Timeout(1.0, name="g")
+
 EVENT = LimitChanged(guard="g", timestamp=0.0, before=1, limit=2)
 
 
@@ -50,7 +52,7 @@ def test_a_home_is_blank_in_every_further_run() -> None:
     seen = list[bool]()
 
     async def use() -> None:
-        seen.extend([home.move_in("g"), home.move_in("g")])
+        seen.extend([home.move_in(GUARD), home.move_in(GUARD)])
         assert trio.lowlevel.current_root_task() is home.root
 
     trio.run(use)
@@ -60,27 +62,27 @@ def test_a_home_is_blank_in_every_further_run() -> None:
 
 async def test_two_runs_at_once_are_refused_and_change_nothing() -> None:
     home = Home()
-    home.move_in("g")
+    home.move_in(GUARD)
     root = home.root
 
     async def other() -> None:
-        home.move_in("g")
+        home.move_in(GUARD)
 
     with pytest.raises(GuardInUseError, match="'g': it is in use under another run of Trio"):
         await trio.to_thread.run_sync(trio.run, other)
     assert home.root is root
-    assert not home.move_in("g")
+    assert not home.move_in(GUARD)
 
 
 def test_without_a_run_there_is_no_home() -> None:
     home = Home()
     with pytest.raises(RuntimeError, match="must be called from async context"):
-        home.move_in("g")
+        home.move_in(GUARD)
 
     class Early(trio.abc.Instrument):
         def before_run(self) -> None:
             with pytest.raises(RuntimeError, match="must be called from async context"):
-                home.move_in("g")
+                home.move_in(GUARD)
 
     trio.run(trio.lowlevel.checkpoint, instruments=[Early()])
     assert home.root is None

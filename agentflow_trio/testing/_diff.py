@@ -1,0 +1,123 @@
+"""Where two recorded runs part.
+
+Layer: testing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, final
+
+import attrs
+from typing_extensions import override
+
+from ..events import ExecutionEvent
+from ._timeline_core import Instants, parting
+
+__all__ = ["Account", "Diff", "compared"]
+
+Pair: TypeAlias = "tuple[ExecutionEvent | None, ExecutionEvent | None]"
+
+
+@final
+@attrs.frozen
+class Diff:
+    """How two timelines differ. It is true if they do: ``assert not timeline.diff(fork)``.
+
+    Attributes:
+        first: the first event that is not the same, in either; None in place of one for a run that had no more. None if
+            all are the same.
+        time: when they part, virtual seconds; None if they never do.
+        step: where events do not tell, the first step that is not the same, as a line of `Timeline.trace` of either.
+        same: how many events came before that, the same in both.
+        ends: how either ended, in words.
+    """
+
+    first: Pair | None
+    time: float | None
+    step: tuple[str | None, str | None] | None
+    same: int
+    ends: tuple[str, str]
+
+    def __bool__(self) -> bool:
+        return self.time is not None
+
+    @override
+    def __str__(self) -> str:
+        if self.time is None:
+            return "no difference"
+        lines = [f"the same up to {self.time:.9g} s, {self.same} events; then"]
+        lines += [f"  {number} {said}" for number, said in enumerate(self._said(), 1)]
+        return "\n".join([*lines, *self._ended()])
+
+    def _said(self) -> Sequence[str]:
+        if self.first is not None:
+            return [_told(event) for event in self.first]
+        if self.step is not None:
+            return [line or "(had ended)" for line in self.step]
+        return self.ends
+
+    def _ended(self) -> Sequence[str]:
+        one, two = self.ends
+        return [] if one == two else [f"the first {one}, the second {two}"]
+
+
+def _told(event: ExecutionEvent | None) -> str:
+    if event is None:
+        return "(had ended)"
+    said = " ".join(f"{name}={value!r}" for name, value in event.metadata.items())
+    return f"{event.timestamp:.9g} s {event.path}: {event.event_type} {said}".rstrip()
+
+
+@final
+@attrs.frozen
+class Account:
+    """What is compared of a run.
+
+    Attributes:
+        events: what it reported.
+        instants: when something happened.
+        choices: what was chosen of how much, which decides the order of tasks.
+        state: the last.
+        end: how it ended, in words.
+        time: when.
+    """
+
+    events: Sequence[ExecutionEvent]
+    instants: Instants
+    choices: tuple[Mapping[int, int], Sequence[int]]
+    state: object
+    end: str
+    time: float
+
+
+def compared(one: Account, two: Account) -> Diff:
+    """Where they part."""
+    number = parting(one.events, two.events)
+    first = None
+    if number is not None:
+        first = (_at(one.events, number), _at(two.events, number))
+    return Diff(
+        first=first,
+        time=_time(one, two, first),
+        step=None,
+        same=len(one.events) if number is None else number,
+        ends=(one.end, two.end),
+    )
+
+
+def _at(events: Sequence[ExecutionEvent], number: int) -> ExecutionEvent | None:
+    return events[number] if number < len(events) else None
+
+
+def _time(one: Account, two: Account, first: Pair | None) -> float | None:
+    """When they part: at the first thing of any kind that differs."""
+    times = [event.timestamp for event in first or () if event is not None]
+    number = one.instants.parts(two.instants)
+    if number is not None:
+        both = (each.instants.times for each in (one, two))
+        times += [known[number] for known in both if number < len(known)]
+    if times:
+        return min(times)
+    alike = one.choices == two.choices and one.end == two.end and one.state == two.state
+    return None if alike else min(one.time, two.time)
