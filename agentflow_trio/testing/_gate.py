@@ -28,10 +28,10 @@ AnyNode: TypeAlias = Node[Any, Any, Any, ...]
 
 def gate(
     step: Step[Any, ...],
-    before: PassedNode,
-    after: PassedNode,
+    before: AnyNode,
+    after: AnyNode,
     at: float,
-) -> PassedNode:
+) -> AnyNode:
     """A node for *step* that does what *before* does, and what *after* does from *at* on.
 
     Raises:
@@ -62,8 +62,8 @@ def _kind_of(node: object) -> Kind:
 class Gate(BuiltIn):
     """Two nodes, of which the time tells the one."""
 
-    before: PassedNode
-    after: PassedNode
+    before: AnyNode
+    after: AnyNode
     at: float
 
     @property
@@ -119,7 +119,7 @@ class Gate(BuiltIn):
 
 
 def _as_function(
-    node: PassedNode, exits: dict[str, Exit]
+    node: AnyNode, exits: dict[str, Exit]
 ) -> Callable[[Passed], Awaitable[object]]:
     """*node* as one call with the state it may change, which returns one of *exits*."""
     if isinstance(node, BuiltIn) and _kind_of(node) is Kind.FUNCTION:
