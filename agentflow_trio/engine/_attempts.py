@@ -5,7 +5,8 @@ Layer: engine. What repeats or guards it is decided by `Trying`, which most step
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from ._cleanup import close_attempt, close_visit
@@ -32,8 +33,16 @@ async def attempt(
 ) -> Value:
     """Do the work of exec once; what it opened is closed before anything else happens."""
     if strand.faults is not None:
-        strand.faults.strike(step.name)
+        names = partial(_names_of, strand, step)
+        return await strand.faults.call(names, partial(cleaning_up, strand, work))
     return await cleaning_up(strand, work)
+
+
+def _names_of(strand: Strand, step: PlanStep) -> Sequence[str]:
+    """What a test may call this attempt, the most telling first."""
+    place = strand.trail.here()
+    item = () if place.item is None else (f"{step.name}[{place.item}]",)
+    return (place.path, *item, step.name)
 
 
 async def cleaning_up(strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:

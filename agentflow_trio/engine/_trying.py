@@ -8,6 +8,7 @@ nothing behind but events; cancellation is never tried again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar, final
 
 import attrs
@@ -52,6 +53,8 @@ class Trying:
             Exception: the last that *work* or a guard raised.
         """
         strand.attempt = 1
+        if strand.faults is not None and self.guards:
+            work = partial(strand.faults.call, self._names_of_guards, work)
         if self.retry is None:
             return await self._attempt(strand, work)
         begun = strand.run.clock()
@@ -70,6 +73,9 @@ class Trying:
             return await self._again(strand, name, self.retry, work, begun, failed)
         finally:
             del failed  # or it would be kept alive by the frame in its own traceback
+
+    def _names_of_guards(self) -> Sequence[str]:
+        return tuple(guard.name for guard in self.guards)
 
     async def _again(
         self,

@@ -31,6 +31,7 @@ from ._circuit_policy import CircuitPolicy
 from ._circuit_records import CircuitSnapshot, CircuitStatistics
 from ._dice import Dice, shared_dice
 from ._events import CallRejected, CircuitChanged, OnEvent, RuleFailed
+from ._fault_point import FAULTS, behind
 from ._guard import NOT_ENTERED, Guarding, Home, Listener, conclude
 from ._private import Context, Look, PublicContext, find_context, find_look, look_publicly
 from ._verdict_core import Judge
@@ -213,7 +214,8 @@ class CircuitBreaker(Guarding):
         The result is recorded if the policy has a ``failed_result``.
         """
         async with self as permit:
-            result = await fn(*args)
+            plan = FAULTS.get()
+            result = await (fn(*args) if plan is None else behind(plan, self.name, fn, args))
             if self.policy.failed_result is not None:
                 permit.record(result)
             return result

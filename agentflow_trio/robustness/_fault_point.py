@@ -6,17 +6,28 @@ meet the faults of another.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeVar, TypeVarTuple
 
-__all__ = ["FAULTS", "FaultPlan", "fault_point"]
+__all__ = ["FAULTS", "FaultPlan", "behind", "fault_point"]
+
+Value = TypeVar("Value")
+PosArgs = TypeVarTuple("PosArgs")
 
 
 class FaultPlan(Protocol):
-    """Who decides what fails."""
+    """Who decides what goes wrong."""
 
-    def strike(self, name: str, /) -> None:
-        """Raise what is to fail at the place of that name now, if anything is."""
+    async def point(self, name: str, /) -> None:
+        """Let happen what is to happen at the place of that name now, if anything is."""
+        ...
+
+    async def call(
+        self, names: Callable[[], Sequence[str]], work: Callable[[], Awaitable[Value]], /
+    ) -> Value:
+        """Do *work*, a call that has these names, and let go wrong with it what is to go wrong, if anything is."""
         ...
 
 
@@ -26,7 +37,7 @@ FAULTS: Final[ContextVar[FaultPlan | None]] = ContextVar("agentflow_trio.faults"
 
 # async, so that a place may be made to wait; it says itself that it never yields
 async def fault_point(name: str, /) -> None:  # noqa: ASYNC124, ASYNC910
-    """Fail here if a test says so. Never yields, and is no cancellation point.
+    """Fail here, or wait, if a test says so. By itself it never yields, and is no cancellation point.
 
     ``await fault_point("reply lost")`` is for `agentflow_trio.testing.Faults` to strike; otherwise nothing happens
     (0.1 us).
@@ -39,4 +50,14 @@ async def fault_point(name: str, /) -> None:  # noqa: ASYNC124, ASYNC910
     """
     plan = FAULTS.get()
     if plan is not None:
-        plan.strike(name)
+        await plan.point(name)
+
+
+def behind(
+    plan: FaultPlan,
+    guard: str,
+    fn: Callable[[*PosArgs], Awaitable[Value]],
+    args: tuple[*PosArgs],
+) -> Awaitable[Value]:
+    """Call ``fn(*args)`` behind the guard of that name, as *plan* says."""
+    return plan.call(lambda: (guard,), partial(fn, *args))

@@ -19,6 +19,7 @@ from ..errors import GuardInUseError, GuardMisuseError
 from ..ports import Met, Simulated
 from ._around import AROUND, Surroundings
 from ._events import GuardEvent, OnEvent
+from ._fault_point import FAULTS, behind
 from ._own_limits import is_out_of_time, own_limits
 from ._verdict_core import Judge, Verdict
 
@@ -103,7 +104,8 @@ class Guarding(Member[Never]):
     ) -> Value:
         """Enter, return ``await fn(*args)``, leave. A checkpoint if entering or *fn* is one."""
         async with self:
-            return await fn(*args)
+            plan = FAULTS.get()
+            return await (fn(*args) if plan is None else behind(plan, self.name, fn, args))
 
 
 # ---------------------------------------------------------------- the run it belongs to

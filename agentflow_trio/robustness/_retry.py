@@ -16,6 +16,7 @@ from .._typing import override
 from ._attempts import Attempt, Attempts
 from ._bounds import named
 from ._events import OnEvent
+from ._fault_point import FAULTS, behind
 from ._guard import Member
 from ._retry_policy import RetryPolicy
 from ._trial import RetryState, RetryStatistics, Trial
@@ -105,9 +106,12 @@ class Retry(Member[Never]):
         await checkpoint_if_cancelled()
         begun = self._state.begin()
         trial: Trial | None = None
+        plan = FAULTS.get()
         while True:  # noqa: ASYNC913 - pausing is a checkpoint
             try:
-                result = await fn(*args)
+                result = await (
+                    fn(*args) if plan is None else behind(plan, self.name, fn, args)
+                )
             except Exception as error:
                 trial = trial or Trial(self._state, begun)
                 again = trial.failed(error)

@@ -26,7 +26,20 @@ from ._errors import (
     UnusedFaultError,
 )
 from ._explore import Exploration, ScheduleFailure, explore
-from ._faults import Fault, Faults, InjectedError, always, error_rate, first
+from ._faults import (
+    Cancel,
+    Delay,
+    Duplicate,
+    Fault,
+    Faults,
+    InjectedError,
+    LostReply,
+    always,
+    chance,
+    error_rate,
+    first,
+    script,
+)
 from ._leaks import assert_no_leaks
 from ._marked import Sim
 from ._moment import Moment
@@ -41,11 +54,14 @@ from ._timeline import Timeline
 from ._timeline_core import Series
 
 __all__ = [
+    "Cancel",
     "Control",
     "ControlError",
     "Cut",
     "DeadlockError",
+    "Delay",
     "Diff",
+    "Duplicate",
     "Exploration",
     "Fail",
     "Fault",
@@ -53,6 +69,7 @@ __all__ = [
     "InjectedError",
     "LeakError",
     "LivelockError",
+    "LostReply",
     "Moment",
     "MomentOverError",
     "NestedSimulationError",
@@ -79,6 +96,7 @@ __all__ = [
     "assert_no_leaks",
     "cancel_everywhere",
     "cancel_with",
+    "chance",
     "check_deterministic",
     "error_rate",
     "explore",
@@ -86,5 +104,6 @@ __all__ = [
     "first",
     "phases",
     "record",
+    "script",
     "simulate",
 ]

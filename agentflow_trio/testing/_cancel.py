@@ -16,7 +16,8 @@ from ._choice_core import Fixed
 from ._clock import SimulatedClock
 from ._code_core import parse, spell
 from ._errors import LeakError
-from ._faults import Body, Faults, Used
+from ._fault_plan import Used
+from ._faults import Body, Faults
 from ._overrides import OVERRIDES
 from ._private import Control
 from ._program import Program, body_of

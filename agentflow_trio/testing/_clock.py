@@ -39,6 +39,10 @@ class Idle(Protocol):
         """Have *act* called at the step at which the program is to be cancelled."""
         ...
 
+    def cancel(self) -> None:
+        """Cancel the program."""
+        ...
+
     def deadlocked(self) -> None:
         """Nothing will ever happen by itself: end the program."""
         ...

@@ -265,7 +265,10 @@ class UnusedFaultError(SimulationError):
     @override
     def __str__(self) -> str:
         names = ", ".join(repr(name) for name in self.names)
-        return f"nothing asked for the faults planned at {names}: no step that ran and no fault_point() has such a name"
+        return (
+            f"nothing asked for the faults planned at {names}: "
+            "no step that ran, item, guard of a step or of call() and no fault_point() has such a name"
+        )
 
 
 @final

@@ -18,7 +18,8 @@ from ..types import AttrsState, RunResult
 from ._choice_core import Deviations, Fixed
 from ._code_core import Replay, parse, spell
 from ._errors import StepBudgetError, StuckError
-from ._faults import Body, Faults, Used
+from ._fault_plan import Used
+from ._faults import Body, Faults
 from ._overrides import OVERRIDES
 from ._private import Control
 from ._program import Program, body_of

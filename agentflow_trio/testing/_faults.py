@@ -1,36 +1,36 @@
-"""What fails in a test, and when: by the name of a step or of a `fault_point`, repeatable from the seed.
+"""What goes wrong in a test, and when: by the name of a step, an item, a guard or a `fault_point`, repeatable from the seed.
 
-Layer: testing.
+Layer: testing. All of it are values; what one execution makes of them is its plan's business (`_fault_plan`).
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
-from typing import Final, TypeAlias, TypeVar, final
+from typing import TypeAlias, TypeVar, final
 
 import attrs
-import trio
 from typing_extensions import override
-
-from ..robustness import FAULTS
-from ._errors import UnusedFaultError
 
 __all__ = [
     "Body",
+    "Cancel",
+    "Delay",
+    "Duplicate",
+    "Effect",
     "Fault",
     "Faults",
     "InjectedError",
-    "Turn",
-    "Used",
+    "LostReply",
+    "Wrong",
     "always",
+    "chance",
     "error_rate",
     "first",
+    "script",
 ]
-
 
 T = TypeVar("T")
 
@@ -45,100 +45,207 @@ class InjectedError(Exception):
 Error: TypeAlias = Exception | type[Exception]
 
 
+# ---------------------------------------------------------------- what goes wrong
+
+
+@final
+@attrs.frozen
+class Delay:
+    """The call takes longer: it begins after so many seconds, and then does what it does, or fails.
+
+    Attributes:
+        seconds: how many, >= 0.
+        most: with it, any number from *seconds* to this, drawn for each call.
+        then: what goes wrong then; nothing by default.
+    """
+
+    seconds: float
+    most: float | None = None
+    then: Wrong | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        most = self.seconds if self.most is None else self.most
+        if not 0 <= self.seconds <= most < math.inf:
+            raise ValueError(
+                f"Delay takes seconds >= 0, or two with the smaller one first, not {self.seconds!r}, {self.most!r}"
+            )
+
+    def drawn(self, dice: Random) -> Delay:
+        """The same without a choice."""
+        return (
+            self
+            if self.most is None
+            else Delay(dice.uniform(self.seconds, self.most), then=self.then)
+        )
+
+
+@final
+@attrs.frozen
+class LostReply:
+    """The call does all it does, and then fails: the work is done, and nobody is told.
+
+    Attributes:
+        error: what it raises.
+    """
+
+    error: Error = InjectedError
+
+
+@final
+@attrs.frozen
+class Duplicate:
+    """The call is made twice, one after the other, as a message that is delivered twice; the second reply counts."""
+
+
+@final
+@attrs.frozen
+class Cancel:
+    """The whole program is cancelled, before the call does anything: whoever waited for it has gone."""
+
+
+Effect: TypeAlias = Delay | LostReply | Duplicate | Cancel
+"""What can happen to a call besides an error."""
+
+Wrong: TypeAlias = Error | Effect
+"""What goes wrong: an error, its class, or an effect."""
+
+
+# ---------------------------------------------------------------- when
+
+
 class Fault(ABC):
     """Decides call by call."""
 
     @abstractmethod
-    def strike(self, call: int, dice: Random, /) -> Exception | None:
-        """What the n-th call (counted from 1) raises, if anything. *dice* belong to this call alone."""
+    def strike(self, call: int, dice: Random, /) -> Wrong | None:
+        """What goes wrong with the n-th call (counted from 1), if anything. *dice* belong to this call alone."""
 
 
-Strike: TypeAlias = Fault | Callable[[int], Exception | None]
+Strike: TypeAlias = Fault | Callable[[int], Wrong | None]
 """A `Fault`, or a function of the number of the call, counted from 1."""
 
 
 @final
 @attrs.frozen
 class _Always(Fault):
-    error: Error
+    wrong: Wrong
 
     @override
-    def strike(self, call: int, dice: Random, /) -> Exception:
-        return _made(self.error)
+    def strike(self, call: int, dice: Random, /) -> Wrong:
+        return self.wrong
 
 
 @final
 @attrs.frozen
 class _First(Fault):
     count: int
-    error: Error
+    wrong: Wrong
 
     @override
-    def strike(self, call: int, dice: Random, /) -> Exception | None:
-        return _made(self.error) if call <= self.count else None
+    def strike(self, call: int, dice: Random, /) -> Wrong | None:
+        return self.wrong if call <= self.count else None
 
 
 @final
 @attrs.frozen
-class _Rate(Fault):
-    rate: float
-    error: Error
+class _Chance(Fault):
+    chance: float
+    wrong: Wrong
 
     @override
-    def strike(self, call: int, dice: Random, /) -> Exception | None:
-        return _made(self.error) if dice.random() < self.rate else None
+    def strike(self, call: int, dice: Random, /) -> Wrong | None:
+        return self.wrong if dice.random() < self.chance else None
 
 
-def always(error: Error = InjectedError, /) -> Fault:
-    """Every call fails: ``Faults(model=always(TimeoutError))``."""
-    return _Always(error)
+@final
+@attrs.frozen
+class _Script(Fault):
+    entries: tuple[Wrong | None, ...]
+
+    @override
+    def strike(self, call: int, dice: Random, /) -> Wrong | None:
+        return self.entries[call - 1] if call <= len(self.entries) else None
 
 
-def first(count: int, error: Error = InjectedError, /) -> Fault:
-    """The first *count* calls fail.
+def always(wrong: Wrong = InjectedError, /) -> Fault:
+    """With every call: ``Faults(model=always(TimeoutError))``."""
+    return _Always(wrong)
+
+
+def first(count: int, wrong: Wrong = InjectedError, /) -> Fault:
+    """With the first *count* calls: ``Faults(model=first(2, Delay(30.0)))``.
 
     Raises:
         ValueError: *count* is negative.
     """
     if count < 0:
         raise ValueError(f"count must be >= 0, not {count}")
-    return _First(count, error)
+    return _First(count, wrong)
+
+
+def chance(share: float, wrong: Wrong, /) -> Fault:
+    """With each call by a chance of *share*, drawn from the seed of the execution, the name and the number of the call.
+
+    Raises:
+        ValueError: *share* is not between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"a chance must be between 0 and 1, not {share}")
+    return _Chance(share, wrong)
 
 
 def error_rate(rate: float, error: Error = InjectedError, /) -> Fault:
-    """Each call fails with a chance of *rate*, drawn from the seed of the execution, the name and the number of the call.
+    """Each call fails with a chance of *rate*; see `chance`.
 
     Raises:
         ValueError: *rate* is not between 0 and 1.
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"rate must be between 0 and 1, not {rate}")
-    return _Rate(rate, error)
+    return _Chance(rate, error)
+
+
+def script(entries: Sequence[Wrong | None], /) -> Fault:
+    """With call after call what is written, None for nothing: ``script([None, LostReply(), TimeoutError])``; then nothing."""
+    return _Script(tuple(entries))
+
+
+# ---------------------------------------------------------------- where
 
 
 @final
 class Faults:
-    """What fails: ``Faults(model=error_rate(0.05), save=first(2, OSError))``.
+    """What goes wrong: ``Faults(model=error_rate(0.05), save=first(2, OSError))``.
 
-    A name is that of a step, whose every attempt of ``exec`` is a call, or of an ``await fault_point("name")``. A name
-    that nothing asked for is an error when the simulation ends: it is probably misspelt. Immutable; calls are counted
-    by each execution for itself.
+    A name is one of these, the first that fits:
+
+    * the path of a visit or an item, ``"digest/condense#2"`` or ``"digest/condense[17]"``;
+    * an item of a step, ``"condense[17]"``;
+    * a step, whose every attempt of ``exec`` is a call;
+    * a guard: what steps behind it do is a call, inside of the guard, and so is ``guard.call(fn)``;
+    * an ``await fault_point("name")``.
+
+    Names that are no words come in a mapping: ``Faults({"condense[17]": always()}, save=first(2))``. A name that nothing
+    asked for is an error when the simulation ends: it is probably misspelt. Immutable; calls are counted by each
+    execution for itself.
     """
 
     __slots__ = ("_by_name",)
 
-    def __init__(self, **by_name: Strike) -> None:
-        """Say what fails.
+    def __init__(self, named: Mapping[str, Strike] | None = None, /, **by_name: Strike) -> None:
+        """Say what goes wrong.
 
         Raises:
             TypeError: a value is neither a `Fault` nor a function of the number of the call.
         """
-        for name, strike in by_name.items():
-            if not isinstance(strike, Fault) and not callable(strike):
+        strikes = {**(named or {}), **by_name}
+        for name, strike in strikes.items():
+            if not _decides(strike):
                 raise TypeError(
-                    f"Faults({name}=...) takes a fault or a function, not {strike!r}"
+                    f"Faults({name}=...) takes a fault or a function, not {strike!r}; "
+                    "what goes wrong with every call is always(...)"
                 )
-        self._by_name: Mapping[str, Strike] = dict(by_name)
+        self._by_name: Mapping[str, Strike] = strikes
 
     @override
     def __repr__(self) -> str:
@@ -146,118 +253,22 @@ class Faults:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What can fail."""
+        """Where something can go wrong."""
         return tuple(self._by_name)
-
-    def strike(self, name: str, call: int, seed: int) -> Exception | None:
-        """What that call at *name* raises, if anything."""
-        strike = self._by_name[name]
-        if isinstance(strike, Fault):
-            return strike.strike(call, Random(f"{seed}/{name}#{call}"))
-        return strike(call)
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
 
-
-_NONE: Final = Faults()
-
-
-@final
-@attrs.frozen
-class Turn:
-    """From a moment on other things fail.
-
-    Attributes:
-        at: that moment, virtual seconds.
-        faults: what fails from then on; calls are counted anew. None: as before.
-        seed: what is drawn from; None: as before.
-    """
-
-    at: float
-    faults: Faults | None
-    seed: int | None = None
+    def strike(self, name: str, call: int, seed: int) -> Wrong | None:
+        """What goes wrong with that call at *name*, if anything."""
+        strike = self._by_name[name]
+        if not isinstance(strike, Fault):
+            return strike(call)
+        dice = Random(f"{seed}/{name}#{call}")
+        wrong = strike.strike(call, dice)
+        return wrong.drawn(dice) if isinstance(wrong, Delay) else wrong
 
 
-@final
-class _Plan:
-    """The faults of one execution."""
-
-    def __init__(self, faults: Faults, turns: Sequence[Turn], seed: int) -> None:
-        self._faults = faults
-        self._seed = seed
-        self._turns = [*turns]
-        self.calls: Counter[str] = Counter()
-
-    def strike(self, name: str, /) -> None:
-        """Raise what is to fail at *name* now."""
-        if self._turns:
-            self._turn(trio.current_time())
-        if name not in self._faults:
-            return
-        self.calls[name] += 1
-        error = self._faults.strike(name, self.calls[name], self._seed)
-        if error is not None:
-            raise error
-
-    def calls_at_the_end(self) -> Mapping[str, int]:
-        """How often each name was asked for, after the last turn."""
-        self._turn(math.inf)
-        return self.calls
-
-    def _turn(self, now: float) -> None:
-        while self._turns and now >= self._turns[0].at:
-            turn = self._turns.pop(0)
-            self._faults = self._faults if turn.faults is None else turn.faults
-            self._seed = self._seed if turn.seed is None else turn.seed
-            self.calls.clear()
-
-
-@final
-class Used:
-    """The faults of executions, and which of them were asked for by any.
-
-    Args:
-        faults: from the beginning on.
-        turns: from later moments on, in order. With any, even none, there is a plan in any case: so that steps go the
-            same way whether something is planned or not.
-    """
-
-    def __init__(self, faults: Faults | None, turns: Sequence[Turn] | None = None) -> None:
-        self._faults = faults
-        self._turns = turns
-        self._asked: Counter[str] = Counter()
-
-    def around(self, body: Body[T]) -> Body[T]:
-        """*body* with the faults in force in its task and whatever that starts."""
-        if self._faults is None and self._turns is None:
-            return body
-        faults, turns = self._faults or _NONE, self._turns or ()
-
-        async def faulty(seed: int) -> T:
-            __tracebackhide__ = True
-            plan = _Plan(faults, turns, seed)
-            token = FAULTS.set(plan)
-            try:
-                return await body(seed)
-            finally:
-                FAULTS.reset(token)
-                self._asked.update(plan.calls_at_the_end())
-
-        return faulty
-
-    def check(self) -> None:
-        """Make sure that every name was asked for; of several turns, of those that came last.
-
-        Raises:
-            UnusedFaultError: some were not.
-        """
-        last = self._turns[-1].faults if self._turns else self._faults
-        names = () if last is None else last.names
-        unused = tuple(name for name in names if not self._asked[name])
-        if unused:
-            raise UnusedFaultError(names=unused)
-
-
-def _made(error: Error) -> Exception:
-    return error() if isinstance(error, type) else error
+def _decides(strike: object) -> bool:
+    """Whether it can be asked; a class of errors can be called, but says nothing of when."""
+    return isinstance(strike, Fault) or (callable(strike) and not isinstance(strike, type))

@@ -14,7 +14,8 @@ from typing_extensions import override
 from ..flow import Node, Step
 from ._choice_core import Chooser
 from ._code_core import parse
-from ._faults import Faults, Turn, Used
+from ._fault_plan import Turn, Used
+from ._faults import Faults
 from ._gate import gate
 from ._private import Control
 from ._program import is_flow, title_of

@@ -22,7 +22,8 @@ from ..flow import Flow
 from ..types import AttrsState, RunResult
 from ._code_core import parse
 from ._errors import NestedSimulationError, NotEndedError, TaskPicture
-from ._faults import Faults, Used
+from ._fault_plan import Used
+from ._faults import Faults
 from ._moment import Moment, Present
 from ._private import Control
 from ._program import Program

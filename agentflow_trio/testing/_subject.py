@@ -17,7 +17,8 @@ from ..events import ExecutionEvent
 from ..flow import Flow
 from ..state import fork
 from ..types import AttrsState, RunResult
-from ._faults import Body, Used
+from ._fault_plan import Used
+from ._faults import Body
 from ._program import body_of, is_flow
 
 __all__ = ["Subject", "subject_of"]

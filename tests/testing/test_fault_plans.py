@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import attrs
 import pytest
 import trio
+from outcome import Maybe, Value
 from typing_extensions import override
 
-from agentflow_trio import END, FlowFailedError, Wiring, flow, step
+from agentflow_trio import (
+    END,
+    Bulkhead,
+    CircuitBreaker,
+    Count,
+    FlowFailedError,
+    Retry,
+    RetryPolicy,
+    RunCancelledError,
+    Step,
+    Wiring,
+    each,
+    flow,
+    step,
+)
 from agentflow_trio.testing import (
+    Cancel,
+    Delay,
+    Duplicate,
     Fault,
     Faults,
     InjectedError,
+    LostReply,
     UnusedFaultError,
     always,
+    cancel_everywhere,
+    chance,
     error_rate,
     explore,
     fault_point,
     first,
+    record,
+    script,
     simulate,
 )
 
@@ -191,7 +217,7 @@ def test_a_name_that_nothing_asked_for_is_an_error_when_the_simulation_ends() ->
     assert caught.value.names == ("modle", "other")
     assert str(caught.value) == (
         "nothing asked for the faults planned at 'modle', 'other': "
-        "no step that ran and no fault_point() has such a name"
+        "no step that ran, item, guard of a step or of call() and no fault_point() has such a name"
     )
 
 
@@ -225,6 +251,15 @@ def test_what_makes_no_sense_is_refused() -> None:
         with pytest.raises(ValueError, match=f"rate must be between 0 and 1, not {rate}"):
             error_rate(rate)
     nonsense: Any = 7
+    error: Any = OSError
+    with pytest.raises(TypeError, match=r"what goes wrong with every call is always"):
+        Faults(model=error)
+    for share in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=f"a chance must be between 0 and 1, not {share}"):
+            chance(share, Cancel())
+    for seconds, most in ((-1.0, None), (2.0, 1.0), (1.0, math.inf), (math.nan, None)):
+        with pytest.raises(ValueError, match="Delay takes seconds >= 0, or two"):
+            Delay(seconds, most)
     with pytest.raises(
         TypeError, match=r"Faults\(model=...\) takes a fault or a function, not 7"
     ):
@@ -235,6 +270,199 @@ def test_a_plan_shows_what_it_is_made_of() -> None:
     faults = Faults(model=first(2, OSError), save=always())
     assert faults.names == ("model", "save")
     assert repr(faults).startswith(
-        "Faults(model=_First(count=2, error=<class 'OSError'>), save="
+        "Faults(model=_First(count=2, wrong=<class 'OSError'>), save="
     )
     assert issubclass(InjectedError, Exception)
+
+
+# ---------------------------------------------------------------- effects
+
+
+class Shop:
+    """Counts what was done, however the caller was told of it."""
+
+    def __init__(self) -> None:
+        self.sold = 0
+        self.told: list[str] = []
+
+    async def sell(self) -> int:
+        await trio.sleep(1)
+        self.sold += 1
+        return self.sold
+
+
+def shopping(fault: Fault, calls: int = 3) -> tuple[list[str], int]:
+    """Sell behind a guard; what each caller was told and when, and what was sold."""
+
+    async def program() -> tuple[list[str], int]:
+        shop, guard = Shop(), Bulkhead("shop", limit=1)
+        for _ in range(calls):
+            try:
+                told = str(await guard.call(shop.sell))
+            except Exception as error:  # noqa: BLE001 - they are compared
+                told = repr(error)
+            shop.told.append(f"{trio.current_time():g}: {told}")
+        return shop.told, shop.sold
+
+    with simulate(program, faults=Faults(shop=fault)) as sim:
+        sim.run()
+        return sim.result
+
+
+def test_a_delay_comes_before_the_call_and_may_end_in_something_else() -> None:
+    assert shopping(first(1, Delay(5))) == (["6: 1", "7: 2", "8: 3"], 3)
+    assert shopping(always(Delay(5, then=OSError))) == (
+        ["5: OSError()", "10: OSError()", "15: OSError()"],
+        0,
+    )
+    assert shopping(first(1, Delay(5, then=Delay(1, then=LostReply(OSError))))) == (
+        ["7: OSError()", "8: 2", "9: 3"],
+        3,
+    )
+
+
+def test_a_delay_between_two_is_drawn_for_each_call() -> None:
+    one, two = shopping(always(Delay(1, 2))), shopping(always(Delay(1, 2)))
+    assert one == two
+    times = [float(told.split(":")[0]) for told in one[0]]
+    assert 2 < times[0] < 3
+    assert times[1] != 2 * times[0]
+
+
+def test_a_lost_reply_is_of_work_that_is_done() -> None:
+    assert shopping(first(1, LostReply(TimeoutError))) == (
+        ["1: TimeoutError()", "2: 2", "3: 3"],
+        3,
+    )
+
+
+def test_a_duplicate_does_the_work_twice_and_tells_once() -> None:
+    assert shopping(script([None, Duplicate()])) == (["1: 1", "3: 3", "4: 4"], 4)
+
+
+def test_a_script_says_what_happens_call_by_call_and_then_nothing() -> None:
+    told, sold = shopping(script([OSError, None, LostReply(OSError())]), calls=5)
+    assert told == ["0: OSError()", "1: 1", "2: OSError()", "3: 3", "4: 4"]
+    assert sold == 4
+
+
+def test_whoever_is_cancelled_there_is_cancelled_with_the_whole_program() -> None:
+    done: list[str] = []
+
+    async def program() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await trio.sleep(2)
+            await fault_point("gone")
+            done.append("gone")
+
+    async def other() -> None:
+        try:
+            await trio.sleep(10)
+        finally:
+            done.append(f"other at {trio.current_time():g}")
+
+    timeline = record(program, faults=Faults(gone=always(Cancel())))
+    assert timeline.cancelled
+    assert timeline.error is None
+    assert done == ["other at 2"]
+    with pytest.raises(RunCancelledError):
+        _ = timeline.result
+    assert "was cancelled" in str(timeline.diff(timeline.fork(at=1, faults=Faults())))
+    cancel_everywhere(program, faults=Faults(gone=always(Cancel())))
+
+
+def test_a_fault_point_can_wait_and_has_no_reply_to_lose() -> None:
+    async def program() -> float:
+        with suppress(OSError):
+            await fault_point("here")
+        return trio.current_time()
+
+    for fault, time in ((Delay(3), 3.0), (LostReply(OSError), 0.0), (Duplicate(), 0.0)):
+        with simulate(program, faults=Faults(here=always(fault))) as sim:
+            sim.run()
+            assert sim.result == time
+
+
+# ---------------------------------------------------------------- steps, items, guards
+
+
+@attrs.define
+class Pages:
+    seen: list[str] = attrs.field(factory=list[str])
+
+
+class Reads:
+    async def prep(self, shared: Pages) -> Sequence[str]:
+        return "abc"
+
+    async def exec(self, page: str) -> str:
+        return page
+
+    async def post(
+        self, shared: Pages, pages: Sequence[str], read: Sequence[Maybe[str]]
+    ) -> None:
+        shared.seen += [
+            str(page.unwrap() if isinstance(page, Value) else page.error) for page in read
+        ]
+
+
+agency = CircuitBreaker("agency")
+read = Step(each(Reads(), concurrent=2, tolerate=Count(3)), name="read", guards=(agency,))
+
+
+@step(guards=(agency,))
+async def call(pages: Pages) -> None:
+    pages.seen.append("called")
+
+
+@flow
+def reading() -> Wiring[Pages]:
+    return [read.then(call), call.then(END)]
+
+
+def seen(faults: Faults) -> list[str]:
+    with simulate(reading, Pages(), faults=faults) as sim:
+        sim.run()
+        return sim.state.seen
+
+
+def test_one_item_of_a_step_or_at_a_path_is_struck() -> None:
+    for name in ("read[1]", "reading/read[1]"):
+        assert seen(Faults({name: always(OSError("torn"))})) == ["a", "torn", "c", "called"]
+    assert seen(Faults(read=first(2, OSError("torn")))) == ["torn", "torn", "c", "called"]
+
+
+def test_what_steps_do_behind_a_guard_is_struck_by_the_name_of_the_guard() -> None:
+    faults = Faults(agency=script([LostReply(OSError("dropped")), Duplicate()]))
+    with (
+        simulate(reading, Pages(), faults=faults) as sim,
+        pytest.raises(FlowFailedError, match="reading"),
+    ):
+        sim.run()
+    assert agency.statistics().failed == 1
+    faults = Faults(agency=script([None, Duplicate()]))
+    assert seen(faults) == ["a", "b", "c", "called"]
+    assert agency.statistics().succeeded == 2
+
+
+def test_a_retry_meets_the_faults_of_its_name_attempt_by_attempt() -> None:
+    async def program() -> int:
+        async def ask() -> int:
+            return 7
+
+        return await Retry(RetryPolicy(max_attempts=3), name="asking").call(ask)
+
+    for fails, result in ((2, 7), (3, None)):
+        timeline = record(program, faults=Faults(asking=first(fails)))
+        assert (timeline.result if timeline.error is None else None) == result
+
+
+def test_the_first_name_that_fits_decides_and_each_counts_the_call() -> None:
+    def only_second(number: int) -> Exception | None:
+        return LookupError("second") if number == 2 else None
+
+    faults = Faults({"read[0]": always(OSError("item"))}, read=only_second)
+    assert seen(faults) == ["item", "second", "c", "called"]
+    faults = Faults({"reading/read[1]": always(OSError("item"))}, read=only_second)
+    assert seen(faults) == ["a", "item", "c", "called"]

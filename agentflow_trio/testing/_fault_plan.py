@@ -1,0 +1,199 @@
+"""The faults of one execution: asked at every call, and carried out.
+
+Layer: testing. Which calls were struck is written down, so that a failure can be had with fewer of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeAlias, TypeVar, final
+
+import attrs
+import trio
+
+from ..robustness import FAULTS
+from ._clock import SimulatedClock
+from ._errors import UnusedFaultError
+from ._faults import Body, Cancel, Delay, Duplicate, Faults, LostReply, Wrong
+
+__all__ = ["Hit", "Turn", "Used"]
+
+T = TypeVar("T")
+
+Hit: TypeAlias = tuple[str, int]
+"""A call that was struck: its name, and its number, counted from 1."""
+
+_NONE: Final = Faults()
+
+
+@final
+@attrs.frozen
+class Turn:
+    """From a moment on other things go wrong.
+
+    Attributes:
+        at: that moment, virtual seconds.
+        faults: what goes wrong from then on; calls are counted anew. None: as before.
+        seed: what is drawn from; None: as before.
+    """
+
+    at: float
+    faults: Faults | None
+    seed: int | None = None
+
+
+@final
+class _Plan:
+    """The faults of one execution.
+
+    Attributes:
+        calls: how often each name was asked for.
+        hits: the calls that were struck, in order.
+    """
+
+    def __init__(
+        self, faults: Faults, turns: Sequence[Turn], only: frozenset[Hit] | None, seed: int
+    ) -> None:
+        self._faults = faults
+        self._seed = seed
+        self._only = only
+        self._turns = [*turns]
+        self._idle = not faults.names and not turns
+        self.calls: Counter[str] = Counter()
+        self.hits: list[Hit] = []
+
+    async def point(self, name: str, /) -> None:  # noqa: ASYNC910 - as it says: no checkpoint unless it is told to wait
+        """Let happen what is to happen at the fault point of that name."""
+        if not self._idle:
+            await self.call(lambda: (name,), _nothing)
+
+    async def call(  # noqa: ASYNC910 - the same
+        self, names: Callable[[], Sequence[str]], work: Callable[[], Awaitable[T]], /
+    ) -> T:
+        """Make a call that has these names, the most telling first, and let go wrong with it what is to go wrong."""
+        wrong = None if self._idle else self._struck(names())
+        return await _made(wrong, work)
+
+    def calls_at_the_end(self) -> Mapping[str, int]:
+        """How often each name was asked for, after the last turn."""
+        self._turn(math.inf)
+        return self.calls
+
+    def _struck(self, names: Sequence[str]) -> Wrong | None:
+        """What goes wrong with a call of these *names*; each of them counts it."""
+        if self._turns:
+            self._turn(trio.current_time())
+        found: Wrong | None = None
+        for name in dict.fromkeys(names):  # a step that runs alone has its name as path
+            if name in self._faults:
+                self.calls[name] += 1
+                struck = self._at(name, self.calls[name])
+                found = struck if found is None else found
+        return found
+
+    def _at(self, name: str, call: int) -> Wrong | None:
+        wrong = self._faults.strike(name, call, self._seed)
+        if wrong is None or (self._only is not None and (name, call) not in self._only):
+            return None
+        self.hits.append((name, call))
+        return wrong
+
+    def _turn(self, now: float) -> None:
+        while self._turns and now >= self._turns[0].at:
+            turn = self._turns.pop(0)
+            self._only = None
+            self._seed = self._seed if turn.seed is None else turn.seed
+            if turn.faults is not None:
+                self._faults = turn.faults
+                self.calls.clear()
+
+
+async def _made(wrong: Wrong | None, work: Callable[[], Awaitable[T]]) -> T:
+    """Make the call with what goes wrong."""
+    while isinstance(wrong, Delay):
+        await trio.sleep(wrong.seconds)
+        wrong = wrong.then
+    match wrong:
+        case LostReply():
+            await work()
+            raise wrong.error
+        case Duplicate():
+            await work()
+        case Cancel():
+            _cancel()
+            await trio.lowlevel.checkpoint_if_cancelled()
+        case None:
+            pass
+        case _:
+            raise wrong
+    return await work()
+
+
+async def _nothing() -> None:
+    """A fault point does nothing itself."""
+
+
+def _cancel() -> None:
+    clock = trio.lowlevel.current_clock()
+    if isinstance(clock, SimulatedClock):
+        clock.idle.cancel()
+
+
+@final
+class Used:
+    """The faults of executions, and which of them were asked for by any.
+
+    Args:
+        faults: from the beginning on.
+        turns: from later moments on, in order. With any, even none, there is a plan in any case: so that steps go the
+            same way whether something is planned or not.
+
+    Attributes:
+        only: the calls that may be struck; None: all.
+        hits: the calls that were struck in the last execution, in order.
+    """
+
+    def __init__(self, faults: Faults | None, turns: Sequence[Turn] | None = None) -> None:
+        self._faults = faults
+        self._turns = turns
+        self._asked: Counter[str] = Counter()
+        self.only: frozenset[Hit] | None = None
+        self.hits: Sequence[Hit] = ()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of what is planned from the beginning on."""
+        return () if self._faults is None else self._faults.names
+
+    def around(self, body: Body[T]) -> Body[T]:
+        """*body* with the faults in force in its task and whatever that starts."""
+        if self._faults is None and self._turns is None:
+            return body
+        faults, turns = self._faults or _NONE, self._turns or ()
+
+        async def faulty(seed: int) -> T:
+            __tracebackhide__ = True
+            plan = _Plan(faults, turns, self.only, seed)
+            token = FAULTS.set(plan)
+            try:
+                return await body(seed)
+            finally:
+                FAULTS.reset(token)
+                self._asked.update(plan.calls_at_the_end())
+                self.hits = plan.hits
+
+        return faulty
+
+    def check(self) -> None:
+        """Make sure that every name was asked for; of several turns, of those that came last.
+
+        Raises:
+            UnusedFaultError: some were not.
+        """
+        last = self._turns[-1].faults if self._turns else self._faults
+        names = () if last is None else last.names
+        unused = tuple(name for name in names if not self._asked[name])
+        if unused:
+            raise UnusedFaultError(names=unused)
