@@ -25,7 +25,7 @@ from ._errors import (
     UnreplaceableStepError,
     UnusedFaultError,
 )
-from ._explore import Exploration, ScheduleFailure, explore
+from ._explore import explore
 from ._faults import (
     Cancel,
     Delay,
@@ -40,6 +40,7 @@ from ._faults import (
     first,
     script,
 )
+from ._findings import Exploration, ScheduleFailure
 from ._leaks import assert_no_leaks
 from ._marked import Sim
 from ._moment import Moment

@@ -2,13 +2,15 @@
 
 Layer: testing, sans-IO. Two forms: ``os17:3,9.2`` spells every deviation out (each as its distance from the one before,
 and the choice if it is not 1; base 36), so that it survives changes of how policies search; ``priorities=17`` names what
-made it, for schedules with more deviations than fit.
+made it, for schedules with more deviations than fit. Behind a ``+`` stand the calls that faults may strike, if not all
+they would: ``os17:3+0.2,1.5`` means the second call of the first name of the plan, and the fifth of its second.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, final
+from collections.abc import Sequence
+from typing import Final, TypeAlias, final
 
 import attrs
 
@@ -16,7 +18,7 @@ from ._choice_core import Deviations, Fixed
 from ._errors import ReplayCodeError
 from ._search_core import Mode, Policy, Trial, trial
 
-__all__ = ["LONGEST", "Replay", "parse", "spell"]
+__all__ = ["LONGEST", "Replay", "Strikes", "parse", "spell"]
 
 LONGEST: Final = 80
 """Characters a code has at most."""
@@ -24,9 +26,11 @@ LONGEST: Final = 80
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _NUMBER: Final = "[1-9a-z][0-9a-z]*"
 _PART: Final = rf"{_NUMBER}(?:\.{_NUMBER})?"
+_STRIKE: Final = rf"[0-9a-z]+\.{_NUMBER}"
 _CODE: Final = re.compile(
     r"(?:(?P<mode>[ob])(?P<slack>s?)|(?P<policy>batch|one-at-a-time|priorities)=)"
     rf"(?P<seed>-?[0-9]+)(?:x(?P<cancel>[0-9]+))?(?P<rest>:(?:{_PART}(?:,{_PART})*)?)?"
+    rf"(?:\+(?P<strikes>(?:{_STRIKE}(?:,{_STRIKE})*)?))?"
 )
 _MODES: Final[dict[str, Mode]] = {"o": "one", "b": "batch"}
 _NAMED: Final[dict[str, Policy]] = {
@@ -34,6 +38,10 @@ _NAMED: Final[dict[str, Policy]] = {
     "one-at-a-time": "one-at-a-time",
     "priorities": "priorities",
 }
+
+
+Strikes: TypeAlias = Sequence[tuple[int, int]]
+"""Calls: the number of the name in a plan of faults, from 0, and which call of that name, from 1."""
 
 
 @final
@@ -44,20 +52,39 @@ class Replay:
     Attributes:
         trial: the schedule.
         cancel: the step at which the program is cancelled, if it is.
+        strikes: the calls that faults may strike; None: all that they would.
     """
 
     trial: Trial
     cancel: int | None = None
+    strikes: Strikes | None = None
 
 
-def spell(made: Trial, deviations: Deviations, cancel: int | None = None) -> str:
-    """The code of an execution of *made* that took *deviations*."""
+def spell(
+    made: Trial,
+    deviations: Deviations,
+    cancel: int | None = None,
+    strikes: Strikes | None = None,
+) -> str:
+    """The code of an execution of *made* that took *deviations*, with faults at *strikes* only."""
     cut = "" if cancel is None else f"x{cancel}"
     slack = "s" if made.slack else ""
-    spelt = f"{made.mode[0]}{slack}{made.seed}{cut}:{_spell(deviations)}"
+    struck = "" if strikes is None else f"+{_spell_strikes(strikes)}"
+    spelt = f"{made.mode[0]}{slack}{made.seed}{cut}:{_spell(deviations)}{struck}"
     if len(spelt) <= LONGEST or made.policy not in _NAMED or not made.slack:
         return spelt
-    return f"{made.policy}={made.seed}{cut}"
+    return f"{made.policy}={made.seed}{cut}{struck}"
+
+
+def _spell_strikes(strikes: Strikes) -> str:
+    return ",".join(f"{_base36(name)}.{_base36(call)}" for name, call in strikes)
+
+
+def _strikes(text: str | None) -> Strikes | None:
+    if text is None:
+        return None
+    parts = [part.partition(".") for part in text.split(",") if part]
+    return tuple((int(name, 36), int(call, 36)) for name, _, call in parts)
 
 
 def parse(code: str) -> Replay:
@@ -71,12 +98,13 @@ def parse(code: str) -> Replay:
         raise ReplayCodeError(code=code)
     seed = int(found["seed"])
     cancel = None if found["cancel"] is None else int(found["cancel"])
+    strikes = _strikes(found["strikes"])
     if found["policy"] is not None:
-        return Replay(trial(_NAMED[found["policy"]], seed), cancel)
+        return Replay(trial(_NAMED[found["policy"]], seed), cancel, strikes)
     mode = _MODES[found["mode"]]
     policy: Policy = "batch" if mode == "batch" else "preemptions"
     chooser = Fixed(_deviations(found["rest"][1:]))
-    return Replay(Trial(policy, seed, mode, bool(found["slack"]), chooser), cancel)
+    return Replay(Trial(policy, seed, mode, bool(found["slack"]), chooser), cancel, strikes)
 
 
 def _deviations(text: str) -> Deviations:

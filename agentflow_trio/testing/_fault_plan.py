@@ -15,6 +15,7 @@ import trio
 
 from ..robustness import FAULTS
 from ._clock import SimulatedClock
+from ._code_core import Strikes
 from ._errors import UnusedFaultError
 from ._faults import Body, Cancel, Delay, Duplicate, Faults, LostReply, Wrong
 
@@ -162,10 +163,18 @@ class Used:
         self.only: frozenset[Hit] | None = None
         self.hits: Sequence[Hit] = ()
 
-    @property
-    def names(self) -> Sequence[str]:
-        """Of what is planned from the beginning on."""
-        return () if self._faults is None else self._faults.names
+    def strikes(self, hits: Sequence[Hit]) -> Strikes:
+        """*hits* as a replay code has them."""
+        names = [] if self._faults is None else [*self._faults.names]
+        return tuple((names.index(name), call) for name, call in hits)
+
+    def allow(self, strikes: Strikes | None) -> None:
+        """Let only those calls be struck; None: all. Of names that the plan has not got, none."""
+        names = () if self._faults is None else self._faults.names
+        self.only = None
+        if strikes is not None:
+            known = dict(enumerate(names))
+            self.only = frozenset((known.get(name, ""), call) for name, call in strikes)
 
     def around(self, body: Body[T]) -> Body[T]:
         """*body* with the faults in force in its task and whatever that starts."""

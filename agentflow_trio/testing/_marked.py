@@ -16,8 +16,8 @@ from typing_extensions import override
 
 from ._clock import SimulatedClock
 from ._errors import SimulationError
-from ._explore import ScheduleFailure
 from ._faults import Faults
+from ._findings import ScheduleFailure
 from ._private import Control
 from ._search_core import POLICIES, Policy
 

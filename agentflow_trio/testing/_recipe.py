@@ -103,7 +103,10 @@ class Recipe:
 
     def used(self) -> Used:
         """What fails."""
-        return Used(self.faults, self.turns)
+        used = Used(self.faults, self.turns)
+        if self.replay is not None:
+            used.allow(parse(self.replay).strikes)
+        return used
 
     def world(self, *, trace: bool = False) -> World:
         """Where it is executed.

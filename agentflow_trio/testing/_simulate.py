@@ -296,7 +296,12 @@ def simulate(
         ReplayCodeError: *replay* is no code.
         TypeError: *program* cannot be simulated.
     """
-    subject = subject_of(program, state, Used(faults))
-    made = trial("batch", seed, slack=False) if replay is None else parse(replay).trial
+    used = Used(faults)
+    subject = subject_of(program, state, used)
+    made = trial("batch", seed, slack=False)
+    if replay is not None:
+        asked = parse(replay)
+        made = asked.trial
+        used.allow(asked.strikes)
     world = World(control=control, services=services, max_steps=max_steps)
     return Simulating(world, subject, made)

@@ -20,7 +20,8 @@ import trio
 
 from ._code_core import parse
 from ._errors import ReplayCodeError, SimulationError
-from ._explore import Exploration, ScheduleFailure, explore
+from ._explore import explore
+from ._findings import Exploration, ScheduleFailure
 from ._marked import MarkerError, Schedule, Sim, SimulationMarker, section
 from ._overrides import OVERRIDES, PLUGIN
 from ._program import Program

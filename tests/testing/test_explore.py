@@ -26,7 +26,7 @@ from agentflow_trio.testing import (
     explore,
     fault_point,
 )
-from agentflow_trio.testing._explore import same_failure
+from agentflow_trio.testing._findings import same_failure
 
 
 async def lost_update() -> int:

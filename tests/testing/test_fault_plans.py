@@ -49,6 +49,7 @@ from agentflow_trio.testing import (
     script,
     simulate,
 )
+from agentflow_trio.testing._fault_plan import Used
 
 
 @attrs.define
@@ -466,3 +467,11 @@ def test_the_first_name_that_fits_decides_and_each_counts_the_call() -> None:
     assert seen(faults) == ["item", "second", "c", "called"]
     faults = Faults({"reading/read[1]": always(OSError("item"))}, read=only_second)
     assert seen(faults) == ["a", "item", "c", "called"]
+
+
+async def test_outside_of_a_simulation_nobody_is_cancelled_by_a_fault() -> None:
+    async def program(_seed: int) -> str:
+        await fault_point("here")
+        return "went on"
+
+    assert await Used(Faults(here=always(Cancel()))).around(program)(0) == "went on"

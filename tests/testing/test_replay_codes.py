@@ -134,3 +134,18 @@ def test_what_is_no_code_is_refused(code: str) -> None:
         parse(code)
     assert caught.value.code == code
     assert repr(code) in str(caught.value)
+
+
+def test_behind_a_plus_stand_the_calls_that_faults_may_strike() -> None:
+    assert spell(fixed({}), {2: 1}, strikes=[(0, 2), (11, 40)]) == "os17:3+0.2,b.14"
+    assert spell(fixed({}), {}, strikes=[]) == "os17:+"
+    assert spell(trial("priorities", 5), dict.fromkeys(range(99), 9), strikes=[(0, 1)]) == (
+        "priorities=5+0.1"
+    )
+    assert parse("os17:3+0.2,b.14").strikes == ((0, 2), (11, 40))
+    assert parse("priorities=5+0.1").strikes == ((0, 1),)
+    assert parse("os17:+").strikes == ()
+    assert parse("os17:").strikes is None
+    for wrong in ("os17:+1", "os17:+0.0", "os17:+0.1,", "os17+"):
+        with pytest.raises(ReplayCodeError):
+            parse(wrong)

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentflow_trio.events import Progress
+from agentflow_trio.testing._diff import Account, compared
 from agentflow_trio.testing._timeline_core import (
     BEFORE,
     Instants,
@@ -114,3 +116,24 @@ def test_sequences_part_where_one_ends_or_says_something_else() -> None:
     assert parting("abc", "abc") is None
     assert parting("abc", "abd") == 2
     assert parting("abc", "ab") == 2
+
+
+def test_a_run_that_reported_nothing_more_has_ended_there() -> None:
+    event = Progress(run_id="r", seq=0, path="f/s", timestamp=2.0, fraction=0.5, text="half")
+    accounts = [
+        Account(
+            events=events,
+            instants=instants((2.0, 3)),
+            choices=({}, ()),
+            state=None,
+            end="ended",
+            time=2.0,
+        )
+        for events in ((), (event,))
+    ]
+    diff = compared(*accounts)
+    assert diff.first == (None, event)
+    assert str(diff).splitlines()[1:] == [
+        "  1 (had ended)",
+        "  2 2 s f/s: progress fraction='0.5' text='half'",
+    ]
