@@ -70,7 +70,8 @@ def _(event: RuleFailed) -> str:
 
 def alert_words(event: AlertEvent) -> str:
     """That an alert fired, or was resolved."""
-    now = f"{event.condition} is {event.value:.6g}, threshold {event.threshold:.6g}"
+    value = "no data" if event.value is None else f"{event.value:.6g}"
+    now = f"{event.condition} is {value}, threshold {event.threshold:.6g}"
     match event:
         case AlertFired():
             return f"alert {event.alert} fired ({event.severity}): {now}"
