@@ -16,7 +16,7 @@ import trio
 
 from ._http_core import HEAD_BYTES, Request, parse, response
 
-__all__ = ["MetricsServer", "Page", "answer", "serving"]
+__all__ = ["Handler", "MetricsServer", "Page", "answer", "serving"]
 
 Page: TypeAlias = "Callable[[str], tuple[bytes, str]]"
 """Makes the page: what the client accepts -> the page and its content type."""
@@ -51,7 +51,7 @@ class MetricsServer:
 async def serving(page: Page, host: str, port: int) -> AsyncGenerator[MetricsServer]:
     """Serve *page* while the body runs. Always a checkpoint; when it is left, nothing of it is alive."""
     listeners = await trio.open_tcp_listeners(port, host=host)
-    handler = _Handler(page)
+    handler = Handler(page)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, handler.handle, listeners)
@@ -66,8 +66,8 @@ async def serving(page: Page, host: str, port: int) -> AsyncGenerator[MetricsSer
 
 
 @final
-class _Handler:
-    """Answers connections, so many at once."""
+class Handler:
+    """Answers connections, sixteen at once; others are turned away."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
