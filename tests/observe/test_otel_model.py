@@ -9,7 +9,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -37,12 +37,16 @@ from agentflow_trio.events import (
 )
 from agentflow_trio.observe.logs import Logs, json_logger
 from agentflow_trio.observe.otel import OpenTelemetry
-from agentflow_trio.ports import Where
+from agentflow_trio.ports import Observer, Where
 from agentflow_trio.testing import simulate
 
 pytestmark = pytest.mark.otel
 
-ENDS = {NodeSucceeded: "success", NodeFailed: "error", NodeCancelled: "cancelled"}
+ENDS: Mapping[type[ExecutionEvent], str] = {
+    NodeSucceeded: "success",
+    NodeFailed: "error",
+    NodeCancelled: "cancelled",
+}
 
 
 @attrs.define
@@ -92,7 +96,7 @@ class Seen:
 
 async def run(tree: Tree, at: float) -> Seen:
     file, spans, looking = io.StringIO(), Spans(), Looking()
-    observers = [
+    observers: list[Observer] = [
         Logs(json_logger(file), level="debug"),
         OpenTelemetry(spans.provider),
         looking,
@@ -135,16 +139,16 @@ def each_span_is_what_events_say(events: Sequence[ExecutionEvent], spans: Spans)
     ended = [event for event in events if type(event) in ENDS]
     assert sorted(steps) == sorted(event.path for event in begun)
     assert sorted(steps) == sorted(event.path for event in ended)
-    for event in begun:
-        assert steps[event.path].start_time == nanoseconds(event.timestamp)
-    for event in ended:
-        span = steps[event.path]
-        assert span.end_time == nanoseconds(event.timestamp)
-        assert attribute(span, "outcome") == ENDS[type(event)]
-        failed = isinstance(event, NodeFailed)
+    for first in begun:
+        assert steps[first.path].start_time == nanoseconds(first.timestamp)
+    for last in ended:
+        span = steps[last.path]
+        assert span.end_time == nanoseconds(last.timestamp)
+        assert attribute(span, "outcome") == ENDS[type(last)]
+        failed = isinstance(last, NodeFailed)
         assert (span.status.status_code is StatusCode.ERROR) == failed
-        if isinstance(event, NodeFailed):
-            told = f"{event.error}: {event.message}"
+        if isinstance(last, NodeFailed):
+            told = f"{last.error}: {last.message}"
             assert span.status.description == told.removesuffix(": ")
 
 
