@@ -49,6 +49,10 @@ ALL: Final = Term("editing.execution_count", "rate", 300.0)
             Condition(Term("editing.duration_ms", "quantile", 3600.0, 0.95, None)),
         ),
         (
+            "p50(editorial.editing.duration_ms[1h])",
+            Condition(Term("editorial.editing.duration_ms", "quantile", 3600.0, 0.5, None)),
+        ),
+        (
             "p99.9(editing.duration_ms[24h])",
             Condition(
                 Term("editing.duration_ms", "quantile", 86400.0, 0.9990000000000001, None)
@@ -159,6 +163,18 @@ NONSENSE: Final = [
         7,
         "there is no metric 'eror_count'",
         "did you mean editing.error_count?",
+    ),
+    (
+        "editorial.editing.eror_count",
+        1,
+        "there is no metric 'eror_count'",
+        "did you mean editorial.editing.error_count?",
+    ),
+    (
+        "p50(editorial.editing.duration_ms.p95[5m])",
+        5,
+        "'editorial.editing.duration_ms.p95' is one number of a histogram",
+        "write p50(editorial.editing.duration_ms[5m])",
     ),
     (
         "a.error_count / editing.wibble",
