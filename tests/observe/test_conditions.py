@@ -143,9 +143,9 @@ MISTAKES: Final = [
         "a condition is one term, or a quotient of two: a / b",
     ),
     (
-        "a.error_count b.error_count",
+        "a.error_count X.error_count",
         15,
-        "'b.error_count' is too much",
+        "'X.error_count' is too much",
         "a condition is one term, or a quotient of two: a / b",
     ),
 ]
