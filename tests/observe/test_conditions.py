@@ -29,6 +29,7 @@ ALL: Final = Term("editing.execution_count", "rate", 300.0)
     ("text", "condition"),
     [
         ("editing.error_count", Condition(Term("editing.error_count"))),
+        ("X.error_count", Condition(Term("X.error_count"))),
         ("  editing.error_count ", Condition(Term("editing.error_count"))),
         ('"llm api".retry_count', None),
         ('"llm api.retry_count"', Condition(Term("llm api.retry_count"))),
