@@ -306,7 +306,12 @@ class LoopBlocked(_Event):
 @final
 @attrs.frozen(kw_only=True)
 class ObserverFailed(_Event):
-    """An observer raised or took too long and was switched off for this run. ``observer``: its name. ``reason``: why."""
+    """An observer raised or took too long and was switched off for this run.
+
+    What failed in the background belongs to no run: ``run_id`` and ``path`` are empty, ``seq`` is -1.
+
+    ``observer``: its name. ``reason``: why.
+    """
 
     event_type: ClassVar[Literal["observer_failed"]] = "observer_failed"
     observer: str

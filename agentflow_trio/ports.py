@@ -133,9 +133,13 @@ class StepScope(Protocol):
     """What surrounds the run, each visit, each item and each attempt of a retried step, in the very task that makes it.
 
     So it can set context variables, which an observer in another task cannot: those of a log, the current span of a trace.
-    Child tasks and threads inherit them. An observer that has this method is asked, too.
-    What is told of a run, from `RunStarted` to `RunEnded`, is told inside its scope; what ends a visit (`NodeSucceeded`,
-    `NodeFailed`, `NodeCancelled`), an item or an attempt may be told inside its own or right after it is left.
+    Child tasks, threads, branches and items inherit them. An observer that has this method is asked, too, in the order of
+    observers; what it gave is left in reverse.
+
+    What is told of a run, a visit or an item, from its first event to its last, is told inside its scope, which is left
+    after all cleanups; what is told of an attempt that failed, after that was left. One that raises, or takes longer
+    than the engine's ``observer_budget``, on being asked, entered or left is switched off for that run and reported once;
+    what is open of it is left all the same.
     """
 
     def around(self, where: Where, /) -> AbstractContextManager[object]:
@@ -145,10 +149,17 @@ class StepScope(Protocol):
 
 @runtime_checkable
 class BackgroundObserver(Observer, Protocol):
-    """An observer with a task of its own, for what happens when nothing happens: time passes."""
+    """An observer with a task of its own, for what happens when nothing happens: time passes.
+
+    What it tells belongs to no run. One that raises is reported once, by an `ObserverFailed` without a run, and stays an
+    observer. One that fails over what is told here is told no more of that; runs are told to it as ever.
+    """
 
     async def watch(self, tell: Callable[[ExecutionEvent], None], /) -> None:
-        """Called when an engine opens; cancelled when its last run has ended. *tell* passes events to all its observers."""
+        """Called when an engine opens; cancelled when its last run has ended, however the engine is left, which waits for it.
+
+        *tell* passes an event to all its observers at once: no checkpoint, and it never raises.
+        """
         ...
 
 

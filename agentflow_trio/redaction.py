@@ -132,9 +132,11 @@ class Redactor:
 
     def _variables(self) -> Iterator[str]:
         if self._names is not None:
-            for name, value in [*os.environ.items()]:
-                if len(value) >= _SHORTEST_VARIABLE and self._names.match(name.upper()):
-                    yield value
+            for name in [*os.environ]:
+                if self._names.match(name.upper()):
+                    value = os.environ.get(name, "")  # another thread may have removed it
+                    if len(value) >= _SHORTEST_VARIABLE:
+                        yield value
 
     def _once(self, text: str, forms: Sequence[str]) -> str:
         hits = [form for form in forms if form in text]

@@ -6,7 +6,7 @@ Layer: cli. Rule: whatever happens to the run comes back as an `Outcome`; only b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar, final
 
 import attrs
@@ -24,6 +24,7 @@ from ..flow import Flow
 from ..ports import Observer
 from ..types import AttrsState, RunResult
 from ._exit import ExitCode, UsageError
+from ._observing import Observing
 from ._showing import REDACTOR
 from ._signals import Interrupts
 
@@ -89,7 +90,7 @@ async def carry_out(
     timeout: float | None = None,
     seed: int | None = None,
     grace: float = 0.0,
-    observers: Sequence[Observer] = (),
+    observing: Observing | None = None,
     kill: Callable[[int], object] = os._exit,
 ) -> Outcome[State]:
     """Run *flow*; the first Ctrl-C or SIGTERM drains it with *grace*, the second cancels it, the third calls *kill*.
@@ -100,20 +101,32 @@ async def carry_out(
         UsageError: the run was refused before anything ran.
     """
     await trio.lowlevel.checkpoint()
-    everybody = (view.observer, *observers)
+    watchers = observing or Observing()
     outcome: Outcome[State] | None = None
     try:
-        async with (
-            Engine(observers=everybody, observer_budget=A_DAY, redactor=REDACTOR) as engine,
-            engine.start(flow, state, timeout=timeout, seed=seed) as run,
-        ):
-            outcome = await _watched(engine, run, view, grace, kill)
+        async with watchers.observers(view.say) as observers:
+            everybody = (view.observer, *observers)
+            engine = Engine(observers=everybody, observer_budget=A_DAY, redactor=REDACTOR)
+            async with (
+                watchers.serving(engine, flow, view.say),
+                engine,
+                engine.start(flow, state, timeout=timeout, seed=seed) as run,
+            ):
+                outcome = await _watched(engine, run, view, grace, kill)
+    except UsageError:
+        raise
     except AgentFlowError as error:
         raise UsageError(problem=str(error)) from error
     except BaseExceptionGroup as group:
-        if outcome is None or group.subgroup((SystemExit, KeyboardInterrupt)) is None:
+        if group.subgroup((SystemExit, KeyboardInterrupt)) is None:
             raise
+        if outcome is None:  # Ctrl-C, before there was a handler
+            raise KeyboardInterrupt from group
         # A node wanted to end the program. It has ended the run, which the outcome says.
+    except KeyboardInterrupt:
+        if outcome is None:
+            raise
+        # Somebody would not wait until all traces are sent.
     return outcome
 
 

@@ -10,7 +10,6 @@ import functools
 from ..events import (
     AlertEvent,
     AlertFired,
-    AlertResolved,
     AttemptFailed,
     CallRejected,
     CallTimedOut,
@@ -70,12 +69,9 @@ def _(event: RuleFailed) -> str:
 
 def alert_words(event: AlertEvent) -> str:
     """That an alert fired, or was resolved."""
-    now = f"{event.condition} is {event.value:.6g}, threshold {event.threshold:.6g}"
-    match event:
-        case AlertFired():
-            return f"alert {event.alert} fired ({event.severity}): {now}"
-        case AlertResolved():
-            after = (
-                "" if event.duration_ms is None else f" after {event.duration_ms / 1000:.3f} s"
-            )
-            return f"alert {event.alert} resolved{after}: {now}"
+    value = "no data" if event.value is None else f"{event.value:.6g}"
+    now = f"{event.condition} is {value}, threshold {event.threshold:.6g}"
+    if isinstance(event, AlertFired):
+        return f"alert {event.alert} fired ({event.severity}): {now}"
+    after = "" if event.duration_ms is None else f" after {event.duration_ms / 1000:.3f} s"
+    return f"alert {event.alert} resolved{after}: {now}"

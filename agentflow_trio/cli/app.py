@@ -26,11 +26,11 @@ from ..flow.pictures import to_dot, to_mermaid, to_text
 from ._board import Board
 from ._checking import Checked
 from ._checking import check as check_target
-from ._events import event_log
 from ._exit import MEANING, ExitCode, UnwrittenError, UsageError
 from ._inputs import make_state
 from ._lines import Lines
 from ._loading import find_flow
+from ._observing import Looks, Observing
 from ._results import checks_as_data, usage_as_data
 from ._running import View, carry_out
 from ._showing import shown
@@ -54,6 +54,7 @@ Examples:
   agentflow run editorial.py:editorial --set topic=trio --set author.name=Ada
   agentflow run news.flows:editorial --input article.json --json | jq .state
   agentflow run editorial.py --input - --timeout 60 --events run.jsonl
+  agentflow run editorial.py --metrics-port 9464 --report run.html --log json
   agentflow profile run.jsonl --html run.html     where did the time go?
 
 A target is a module (news.flows) or a file (editorial.py), with :name if it
@@ -84,8 +85,12 @@ app: App = App(
 )
 
 
-def _view(flow: Flow[Any, ...], *, live: bool) -> View:
-    """A table that is redrawn if stderr is a terminal that can, plain lines otherwise."""
+def _view(flow: Flow[Any, ...], *, live: bool, log: Literal["console", "json"] | None) -> View:
+    """A log if that was asked for, a table that is redrawn if stderr is a terminal that can, plain lines otherwise."""
+    if log is not None:
+        from ._logged import Logged  # noqa: PLC0415 - structlog takes 26 ms
+
+        return Logged(log, sys.stderr)
     console = Console(stderr=True)
     if sys.stderr.isatty() and not console.is_dumb_terminal:
         return Display(Board(flow), console, live=live)
@@ -190,6 +195,40 @@ def run(  # noqa: PLR0913 - options, all with a default
         Path | None,
         Parameter(help="Write every event to this file, a JSON object a line.", metavar="FILE"),
     ] = None,
+    log: Annotated[
+        Literal["console", "json"] | None,
+        Parameter(
+            help="Write records of a log to stderr in place of progress, those of nodes among them: "
+            "console for people, json an object a line.",
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        Parameter(
+            help="Serve metrics for Prometheus on this port of this machine while the run goes on; "
+            "0 takes any that is free.",
+            metavar="PORT",
+            validator=Number(gte=0, lte=65_535),
+        ),
+    ] = None,
+    alerts: Annotated[
+        Path | None,
+        Parameter(
+            help="Look at the rules in this file, TOML, once a second; say what fires.",
+            metavar="FILE",
+        ),
+    ] = None,
+    trace: Annotated[
+        str | None,
+        Parameter(
+            help="Send traces to this collector, OTLP over HTTP: http://localhost:4318.",
+            metavar="URL",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        Parameter(help="Write where the time went to this file, as HTML.", metavar="FILE"),
+    ] = None,
 ) -> ExitCode:
     """Run a flow; its final state goes to stdout, progress to stderr.
 
@@ -204,8 +243,11 @@ def run(  # noqa: PLR0913 - options, all with a default
         except StateTypeError as error:
             raise UsageError(problem=str(error)) from error
         state = make_state(kind, source, settings, sys.stdin)
-        with event_log(events) as observers:
-            view = _view(flow, live=live)
+        looks = Looks(
+            events=events, metrics_port=metrics_port, alerts=alerts, trace=trace, report=report
+        )
+        with Observing(looks) as observing:
+            view = _view(flow, live=live, log=log)
             job = functools.partial(
                 carry_out,
                 flow,
@@ -214,7 +256,7 @@ def run(  # noqa: PLR0913 - options, all with a default
                 timeout=timeout,
                 seed=seed,
                 grace=grace,
-                observers=observers,
+                observing=observing,
             )
             outcome = trio.run(job)
         return tell(outcome, answer, as_json=as_json)

@@ -1,6 +1,7 @@
 """The command ``agentflow profile`` (needs cyclopts).
 
-Layer: cli. Rules: those of `app`; what a file of events lacks is said on stderr, and the rest is profiled.
+Layer: cli. Rules: those of `app`; what a file of events lacks is said on stderr, and the rest is profiled; what makes
+profiles is loaded when one is made, since other commands do not need it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ..observe import EventLineError, Profile, read_events, report_html
+from .. import observe
 from ._exit import ExitCode, UsageError
 from .answers import answering, write_json, write_text
 
@@ -59,7 +60,7 @@ def profile(
     def work(answer: TextIO) -> ExitCode:
         made = _profile_of(events)
         if html is not None:
-            _write_page(html, report_html(made))
+            _write_page(html, observe.report_html(made))
         if as_json:
             write_json(answer, _as_data(made, top))
         else:
@@ -70,7 +71,7 @@ def profile(
     return answering(work, as_json=as_json)
 
 
-def _profile_of(source: str) -> Profile:
+def _profile_of(source: str) -> observe.Profile:
     name = "standard input" if source == "-" else source
 
     def tell(sentence: str) -> None:
@@ -78,12 +79,12 @@ def _profile_of(source: str) -> Profile:
 
     try:
         with _lines(source) as lines:
-            made = Profile.of(read_events(lines, tell=tell))
+            made = observe.Profile.of(observe.read_events(lines, tell=tell))
     except OSError as error:
         raise UsageError(problem=f"{name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(problem=f"{name} is not in UTF-8: {error.reason}") from error
-    except EventLineError as error:
+    except observe.EventLineError as error:
         place = f"line {error.line}" + (f", field {error.field!r}" if error.field else "")
         raise UsageError(
             problem=f"{name}, {place}: {error.problem}", hint=f"To do: {error.remedy}."
@@ -112,7 +113,7 @@ def _write_page(path: Path, page: str) -> None:
         raise UsageError(problem=f"{path} cannot be written: {error.strerror}") from error
 
 
-def _as_data(made: Profile, top: int | None) -> Mapping[str, Any]:
+def _as_data(made: observe.Profile, top: int | None) -> Mapping[str, Any]:
     return {
         "runs": [attrs.asdict(run) for run in made.runs],
         "counts": attrs.asdict(made.counts),

@@ -286,7 +286,7 @@ class Bus:
         """Number an event that has free text, and pass on what of it may be shown."""
         if self._keep or self.folds.who_wants(kind):
             for name in _TEXTS:
-                if fields.get(name):
+                if isinstance(fields.get(name), str):
                     fields[name] = self._veil(fields[name])
         self._emit(kind, path, fields, begun, duration_ms=duration_ms)
 

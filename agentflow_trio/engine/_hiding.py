@@ -6,6 +6,7 @@ is made, so that later ones are known, too; a run and those that its nodes began
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, final
@@ -51,9 +52,12 @@ class Hidden:
 
     def take(self, state: object) -> None:
         """Take the values of *state* as they are now."""
-        for value in hidden_values(state):
-            self._values.pop(value, None)
-            self._values[value] = None
+        with contextlib.suppress(
+            Exception
+        ):  # a class of the user's may raise anything when it is looked into
+            for value in hidden_values(state):
+                self._values.pop(value, None)
+                self._values[value] = None
         while len(self._values) > _VALUES:
             del self._values[next(iter(self._values))]
 

@@ -10,7 +10,6 @@ Source: https://prometheus.io/docs/prometheus/latest/configuration/alerting_rule
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -56,7 +55,7 @@ def promql(rule: AlertRule) -> str:
 def _told(rule: AlertRule) -> dict[str, object]:
     told: dict[str, object] = {"alert": rule.name, "expr": promql(rule)}
     if rule.for_:
-        told["for"] = f"{math.ceil(round(rule.for_ * 1000.0, 6))}ms"
+        told["for"] = f"{max(1, round(rule.for_ * 1000.0))}ms"
     annotations = {
         "summary": _plain(f"{rule.name}: {rule.condition} {rule.op} {_number(rule.threshold)}"),
         "value": "{{ $value }}",

@@ -40,7 +40,7 @@ def _is_place(owner: str, dotted: Collection[str]) -> bool:
 
 def _unknown(rule: AlertRule, term: Term, owner: str, dotted: Sequence[str]) -> RuleProblem:
     names = [*dotted, *(place.rpartition(".")[2] for place in dotted)]
-    near = get_close_matches(owner, names, n=1)
+    near = get_close_matches(owner, names)
     if _is_place(owner, dotted):
         what = f"{owner!r} is a step, which has no such metric"
         remedy = f"write it for the flow, {dotted[0]!r}"

@@ -132,11 +132,13 @@ class Alerts:
             begin, clock = trio.current_time(), trio.lowlevel.current_clock()
             self._core.resume(begin, same_clock=clock is self._clock)
             self._clock = clock
+            ticks = 0.0
             while True:
                 now = trio.current_time()
                 self._look(now, tell)
-                # On a grid: looks that were missed while the loop stood still are left out.
-                ticks = (now - begin) // self._every + 1
+                # On a grid: looks that were missed while the loop stood still are left out. Always later than this one,
+                # however the difference is rounded: (2.3 - 1.3) // 1.0 is 0.0.
+                ticks = max(ticks, (now - begin) // self._every) + 1
                 await trio.sleep_until(begin + ticks * self._every)
         finally:
             self._is_watched = False

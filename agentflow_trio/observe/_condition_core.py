@@ -174,7 +174,7 @@ def _meaning(metric: str, column: int) -> tuple[Selection, ...]:
             column, problem, f"write the flow or step before it: editing.{metric}"
         )
     known = [name for entry in METRICS for name in entry.seed]
-    near = get_close_matches(suffix, known, n=1)
+    near = get_close_matches(suffix, known)
     remedy = (
         f"did you mean {owner}.{near[0]}?"
         if near

@@ -73,7 +73,7 @@ def _chain(span: Span, low: float, high: float, links: list[PathLink]) -> None:
     for child, start, end in _finishers(span.children):
         if end > reached + _SLACK or min(end, reached) <= max(start, low):
             continue  # it went on beside what counts, or took no time
-        begin, stop = max(start, low), min(end, reached)
+        begin, stop = _snapped(start, end, low, reached)
         _own(span, stop, reached, links)
         _chain(child, begin, stop, links)
         reached = begin
@@ -99,12 +99,17 @@ def _own(span: Span, low: float, high: float, links: list[PathLink]) -> None:
     """Append, last first, the stretches from *low* to *high* in which nothing inside *span* counts."""
     reached = high
     for wait in _last_first(span.waits):
-        start, end = max(wait.start, low), min(wait.end, reached)
+        start, end = _snapped(wait.start, wait.end, low, reached)
         if end - start > 0.0:
             _append(links, PathLink(span, end, reached))
             _append(links, PathLink(span, start, end, wait.reason))
             reached = start
     _append(links, PathLink(span, low, reached))
+
+
+def _snapped(start: float, end: float, low: float, high: float) -> tuple[float, float]:
+    """What is between *low* and *high* of a stretch; where it all but reaches them, it does."""
+    return (start if start > low + _SLACK else low, end if end < high - _SLACK else high)
 
 
 def _last_first(waits: tuple[Wait, ...]) -> Iterable[Wait]:

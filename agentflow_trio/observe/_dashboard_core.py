@@ -121,20 +121,17 @@ def _panel(metric: Metric) -> Json:
     by = ", ".join(metric.labels)
     legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels) or metric.name
     series = metric.name + _chosen(metric)
-    match metric.kind:
-        case "counter":
-            queries = [_Query(f"sum by ({by}) (rate({series}[$__rate_interval]))", legend)]
-            return _curves(f"{title} per second", metric.help, queries, "ops")
-        case "gauge":
-            queries = [_Query(f"sum by ({by}) ({series})" if by else f"sum({series})", legend)]
-            return _curves(title, metric.help, queries, "short")
-        case "histogram":
-            queries = [
-                _Query(_quantile(metric, share), f"p{share * 100:g} {legend}")
-                for share in _QUANTILES
-            ]
-            unit = "s" if metric.unit == "seconds" else "short"
-            return _curves(title, metric.help, queries, unit)
+    if metric.kind == "counter":
+        queries = [_Query(f"sum by ({by}) (rate({series}[$__rate_interval]))", legend)]
+        return _curves(f"{title} per second", metric.help, queries, "ops")
+    if metric.kind == "gauge":
+        queries = [_Query(f"sum by ({by}) ({series})", legend)]
+        return _curves(title, metric.help, queries, "short")
+    queries = [
+        _Query(_quantile(metric, share), f"p{share * 100:g} {legend}") for share in _QUANTILES
+    ]
+    unit = "s" if metric.unit == "seconds" else "short"
+    return _curves(title, metric.help, queries, unit)
 
 
 def _chosen(metric: Metric) -> str:

@@ -16,7 +16,7 @@ import trio
 
 from ._http_core import HEAD_BYTES, Request, parse, response
 
-__all__ = ["MetricsServer", "Page", "answer", "serving"]
+__all__ = ["Handler", "MetricsServer", "Page", "answer", "serving"]
 
 Page: TypeAlias = "Callable[[str], tuple[bytes, str]]"
 """Makes the page: what the client accepts -> the page and its content type."""
@@ -51,10 +51,11 @@ class MetricsServer:
 async def serving(page: Page, host: str, port: int) -> AsyncGenerator[MetricsServer]:
     """Serve *page* while the body runs. Always a checkpoint; when it is left, nothing of it is alive."""
     listeners = await trio.open_tcp_listeners(port, host=host)
-    handler = _Handler(page)
+    handler = Handler(page)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, handler.handle, listeners)
+        # the sockets listen already: who connects before it runs waits in their queue
+        nursery.start_soon(trio.serve_listeners, handler.handle, listeners)  # noqa: ASYNC113
         bound: int = listeners[0].socket.getsockname()[1]
         try:
             yield MetricsServer(host, bound)
@@ -66,8 +67,8 @@ async def serving(page: Page, host: str, port: int) -> AsyncGenerator[MetricsSer
 
 
 @final
-class _Handler:
-    """Answers connections, so many at once."""
+class Handler:
+    """Answers connections, sixteen at once; others are turned away."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -97,22 +98,31 @@ async def answer(stream: trio.abc.Stream, page: Page, *, full: bool = False) -> 
 
 
 async def _answer_to(stream: trio.abc.Stream, page: Page) -> bytes:
+    """The answer to the request that comes, nothing to one that does not. Always a checkpoint."""
     head = b""
     with trio.move_on_after(_HEAD_SECONDS) as limit:
-        while _END not in head and len(head) <= HEAD_BYTES:
-            more = await stream.receive_some(HEAD_BYTES)
-            if not more:
-                return b""
-            head += more
+        head = await _head(stream)
     if limit.cancelled_caught:
         return _TOO_SLOW
     if _END not in head[: HEAD_BYTES + len(_END)]:
-        return _TOO_LARGE
+        return _TOO_LARGE if len(head) > HEAD_BYTES else b""
     request = parse(head.partition(_END)[0])
     return _NONSENSE if request is None else await _asked(request, page)
 
 
+async def _head(stream: trio.abc.Stream) -> bytes:
+    """What comes until the head is over, is too long, or the client has gone. Always a checkpoint."""
+    head = b""
+    while True:
+        more = await stream.receive_some(HEAD_BYTES)
+        head += more
+        if not more or _END in head or len(head) > HEAD_BYTES:
+            return head
+
+
 async def _asked(request: Request, page: Page) -> bytes:
+    """The answer to *request*. Always a checkpoint."""
+    await trio.lowlevel.checkpoint()
     head_only = request.method == "HEAD"
     if request.path != "/metrics":
         return response(

@@ -101,6 +101,7 @@ svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans
 .legend li { display: flex; align-items: center; gap: .4rem }
 .key { width: 30px; height: 16px }
 figure { margin: 0 }
+@media (max-width: 600px) { .gauge { display: none } }
 footer { margin-top: 1.2rem }
 @media print {
   :root {

@@ -250,7 +250,8 @@ def _brief(text: str) -> str:
 def legend() -> Markup:
     """Return what the patterns of a timeline mean."""
     entries = (
-        ("body visit success", "ended well"),
+        ("body visit success", "a visit"),
+        ("body item success", "an item; of many, how many at once"),
         ("failing", "failed"),
         ("cut-off", "cancelled, or unfinished"),
         ("waiting", "waits for a guard"),

@@ -1,7 +1,8 @@
 """The fold that makes spans of events, one after the other.
 
-Layer: observe. Rules: an item is known by its end alone, or earlier by what happens inside; what is still open when
-the thing around it ends was cut off with it; events that belong to no run make no span.
+Layer: observe. Rules: how long something took is what its last event says, so that profiles and metrics agree (its
+first one is told a little later than the time is taken); an item is known by its end alone, or earlier by what happens
+inside; what is still open when the thing around it ends was cut off with it; events that belong to no run make no span.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class _OpenRun:
     def end(self, event: RunEnded) -> RunSpans:
         """The run, which ended with *event*."""
         self._cut_inside(self._root, event.timestamp)
-        if not self._whole:
+        if event.duration_ms is not None:
             self._root.start = _beginning(event)
         root = self._root.end(
             event.timestamp, event.outcome, exit_=event.exit, error=event.error
@@ -201,8 +202,8 @@ class _OpenRun:
             span is self._root
         ):  # its beginning was not read; a step that runs alone has the path of its run
             span = self._begin(event.path, _beginning(event))
-        if not span.told:
-            span.start = _beginning(event)  # before the first thing that happened inside
+        if event.duration_ms is not None or not span.told:
+            span.start = _beginning(event)
         self._cut_inside(span, event.timestamp)
         self._close(
             span, span.end(event.timestamp, outcome, exit_=exit_, error=error, message=message)

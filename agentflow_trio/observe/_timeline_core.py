@@ -136,7 +136,7 @@ def _chosen(root: Span) -> _Node:
         if span.children and not nodes:
             around.inside = _size(span) - 1
         room -= len(nodes)
-        around.children = sorted(nodes, key=lambda each: each.start)
+        around.children = sorted(nodes, key=lambda each: round(each.start, 9))  # see _SLACK
         waiting += (each for each in around.children if len(each.spans) == 1)
         for each in nodes:
             if len(each.spans) > 1:

@@ -127,10 +127,11 @@ def _bar(bar: Bar, scale: _Scale, room: float, links: dict[int, list[PathLink]])
         "g",
         tag("title", _told(bar)),
         tag("rect", **frame, rx=2, class_=f"body {kind} {bar.outcome}"),
-        *(_crowd(bar, scale, top) if many else _inside(first, scale, top)),
+        *(_crowd(bar, scale, top) if many else _waits(first, scale, top)),
         *_ending(bar, left, width, top),
         *_outlines(mine, scale, top),
         _label(bar, left, width, top, room),
+        *(() if many else _failed_attempts(first, scale, top)),
         class_="bar",
         data_path=bar.path,
         data_start=bar.start,
@@ -158,13 +159,15 @@ def _told(bar: Bar) -> str:
     return "; ".join(parts)
 
 
-def _inside(span: Span, scale: _Scale, top: float) -> Iterator[Markup]:
-    """The waits and failed attempts of a span."""
+def _waits(span: Span, scale: _Scale, top: float) -> Iterator[Markup]:
     for retry, pattern in ((False, "waiting"), (True, "pausing")):
         waits = [(wait.start, wait.end) for wait in span.waits if wait.retry is retry]
         for start, end in _thinned(waits):
             x, width = scale.stretch(start, end)
             yield tag("rect", x=x, y=top, width=width, height=_HIGH, class_=pattern)
+
+
+def _failed_attempts(span: Span, scale: _Scale, top: float) -> Iterator[Markup]:
     failed = [attempt for attempt in span.attempts if attempt.outcome == "error"]
     for _, end in _thinned((each.end, each.end) for each in failed):
         x = scale.x(end)

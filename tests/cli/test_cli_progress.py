@@ -664,15 +664,15 @@ def test_what_a_guard_does_is_a_line_and_the_text_of_its_row(
 
 def alert(observer: Observer, kind: type[AlertFired | AlertResolved], **fields: Any) -> None:
     observer.observe(
-        kind(
-            timestamp=12.5,
-            alert="slow",
-            severity="critical",
-            condition="p95(news.duration_ms[5m])",
-            value=1234.5678,
-            threshold=1000,
+        kind(**{
+            "timestamp": 12.5,
+            "alert": "slow",
+            "severity": "critical",
+            "condition": "p95(news.duration_ms[5m])",
+            "value": 1234.5678,
+            "threshold": 1000,
             **fields,
-        )
+        })
     )
 
 
@@ -685,11 +685,11 @@ def test_an_alert_is_a_line_when_it_fires_and_when_it_is_resolved() -> None:
     begin(lines)
     alert(lines, AlertFired)
     alert(lines, AlertResolved, duration_ms=250.0)
-    alert(lines, AlertResolved)
+    alert(lines, AlertResolved, value=None)
     assert out.getvalue().splitlines()[1:] == [
         f"    2.500  alert slow fired (critical): {NOW}",
         f"    2.500  alert slow resolved after 0.250 s: {NOW}",
-        f"    2.500  alert slow resolved: {NOW}",
+        "    2.500  alert slow resolved: p95(news.duration_ms[5m]) is no data, threshold 1000",
     ]
 
 

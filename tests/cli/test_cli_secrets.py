@@ -163,3 +163,24 @@ def test_a_mistake_in_a_definition_is_told_without_it(project: Project) -> None:
     assert "retry must be a RetryPolicy, not 'api_key=***'" in answer.out
     assert CANARY not in answer.out + answer.err
     assert CANARY not in project.run("check", "wrong.py", "--json").out
+
+
+def test_a_sensitive_key_of_a_board_is_read_and_not_printed(project: Project) -> None:
+    source = """
+        class Board(SharedState):
+            KEY = StateKey("cli_key", str, sensitive=True)
+
+        @step
+        async def work(board: Board) -> None:
+            pass
+
+        @flow
+        def boards() -> Wiring[Board]:
+            return [work.then(END)]
+    """
+    project.write("boards.py", source)
+    answer = project.run("run", "boards", "--set", f"cli_key={CANARY}")
+    assert answer.code == 0
+    assert answer.out == "Board(_values={'cli_key': ***})\n"
+    answer = project.run("run", "boards", "--set", f"cli_key.part={CANARY}")
+    assert "--set cli_key.part: cli_key has no fields" in answer.err

@@ -24,7 +24,7 @@ from agentflow_trio.events import (
     RunEnded,
     RunStarted,
 )
-from agentflow_trio.observe import METRICS, Metric
+from agentflow_trio.observe import METRICS, AlertRule, Metric
 from agentflow_trio.observe.logs import BY_OUTCOME, LEVELS, OWN
 from agentflow_trio.types import Phase
 
@@ -113,7 +113,7 @@ def events_of(kinds: Iterable[Kind]) -> str:
 
 def common_fields(base: type[Any]) -> str:
     """What all events with this base have: the attributes in its docstring, and its properties."""
-    attributes = str(inspect.getdoc(base)).partition("Attributes:\n")[2]
+    attributes = str(inspect.getdoc(base)).partition("Attributes:\n")[2].partition("\n\n")[0]
     said = dict(_ATTRIBUTE.findall(attributes))
     for name, value in vars(base).items():
         if isinstance(value, property):
@@ -171,6 +171,7 @@ TABLES: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("reference/events.md", "events of guards"): lambda: events_of(GUARDS),
     ("reference/events.md", "alerts"): lambda: common_fields(AlertFired.__mro__[1]),
     ("reference/events.md", "events of alerts"): lambda: events_of(ALERTS),
+    ("reference/alerts.md", "rules"): lambda: common_fields(AlertRule),
     ("reference/logs.md", "records"): lambda: table(
         ("event", "level", "fields of its own"), rows_of_records()
     ),

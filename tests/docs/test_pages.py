@@ -34,6 +34,7 @@ PAGES: Final = [
 ]
 EXTRA: Final = re.compile(r"<!--\s*extra: (\w+)\s*-->")
 TYPE_ERROR: Final = re.compile(r"<!--\s*type-error\s*-->\s*\Z")
+FILE: Final = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 PROMPT: Final = re.compile(r"(>>>|\.\.\.)( |$)")
 
 
@@ -132,6 +133,8 @@ def test_every_block_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     document = Document.parse(str(ROOT / page), PythonCodeBlockParser())
+    for name, text in FILE.findall(document.text):
+        Path(name).write_text(text, encoding="utf-8")
     document.namespace = vars(page_module)
     for example in document.examples():
         if not is_wrong(document.text[: example.region.start]):

@@ -321,6 +321,33 @@ def test_a_class_without_room_for_weak_references_is_looked_at_when_it_is_seen()
     assert hidden.values() == (FIRST,)
 
 
+async def test_a_state_that_cannot_be_looked_into_harms_no_run() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError("not now")
+
+        def __deepcopy__(self, memo: object) -> Odd:
+            return self
+
+    @attrs.define
+    class Held:
+        key: str = attrs.field(default=FIRST, metadata=sensitive)
+        odd: Odd = attrs.field(factory=Odd, metadata=sensitive)
+
+    @step
+    async def work(held: Held) -> None:
+        number: Any = 7
+        current_step().report(0.5, number)
+        raise ValueError(held.key)
+
+    collector = Collector()
+    async with Engine(observers=[collector]) as engine:
+        with pytest.raises(FlowFailedError) as caught:
+            await engine.run(flow(name="one")(lambda: [work.then(END)]), Held())
+    assert shown(caught.value) == "ValueError: ***"
+    assert collector.only(Progress).text == 7
+
+
 def test_a_veil_forgets_its_values_in_a_pickle() -> None:
     veil = Veil(None)
     login = Login(FIRST)

@@ -6,12 +6,15 @@ lines of a ledger, and must agree with the events that a recorder was told: add 
 
 from __future__ import annotations
 
+import io
+import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import attrs
+import pytest
 import trio
 from hypothesis import event as noted
 from hypothesis import given
@@ -24,6 +27,7 @@ from agentflow_trio import END, Engine, FlowFailedError, Next, Wiring, flow, ste
 from agentflow_trio.errors import Failure
 from agentflow_trio.events import ExecutionEvent, NodeSucceeded, RunEnded
 from agentflow_trio.observe import MetricsCollector
+from agentflow_trio.observe.logs import Logs, json_logger
 from agentflow_trio.ports import Observer, Where
 from agentflow_trio.testing import assert_no_leaks, simulate
 
@@ -132,7 +136,24 @@ class Metrics:
         assert self.observer.get_metric("f.execution_count") == 1.0
 
 
-FOLDS: Final[tuple[Callable[[], Watching], ...]] = (Lines, Scopes, Metrics)
+@attrs.define
+class Records:
+    """A line of JSON for every event, in order."""
+
+    file: io.StringIO = attrs.field(factory=io.StringIO)
+    observer: Logs = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.observer = Logs(json_logger(self.file), level="debug")
+
+    def agree(self, events: Sequence[ExecutionEvent], /) -> None:
+        lines = [json.loads(line) for line in self.file.getvalue().splitlines()]
+        assert [(line["seq"], line["event"], line["path"]) for line in lines] == [
+            (one.seq, one.event_type, one.path) for one in events
+        ]
+
+
+FOLDS: Final[tuple[Callable[[], Watching], ...]] = (Lines, Scopes, Metrics, Records)
 
 
 def kinds(wheres: Iterable[Where]) -> list[str]:
@@ -270,6 +291,54 @@ def test_a_run_is_the_same_whoever_looks_on_and_all_of_them_saw_the_same(
         agree_alone(one.observer, told)
     if isinstance(one, Metrics):
         one.agree(told)
+    if isinstance(one, Records):  # what surrounds it makes it run as one that all is told of
+        one.agree(told)
+
+
+@pytest.mark.otel
+@given(tree=trees, cut=st.sampled_from([None, 1, 3]), seed=st.integers(0, 9))
+def test_every_run_visit_and_item_is_a_span_inside_of_the_one_it_belongs_to(
+    tree: Tree, cut: int | None, seed: int
+) -> None:
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import (  # noqa: PLC0415
+        InMemorySpanExporter,
+    )
+
+    from agentflow_trio.observe.otel import OpenTelemetry  # noqa: PLC0415
+
+    at = math.inf if cut is None else cut + tiny("the caller")
+    recorder, exporter, provider = Recorder(), InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    outcome_of(tree, at, seed, [recorder, OpenTelemetry(provider)])
+
+    spans = exporter.get_finished_spans()
+    told = [
+        (str(dict(one.attributes or {})["agentflow.kind"]), path_of(one.attributes))
+        for one in spans
+    ]
+    ended = {
+        "node_success": "step",
+        "node_error": "step",
+        "node_cancelled": "step",
+        "run_end": "run",
+    }
+    events = [
+        (ended[one.event_type], one.path) for one in recorder.events if one.event_type in ended
+    ]
+    assert [line for line in told if line[0] != "item"] == events
+    by_id = {one.context.span_id: path_of(one.attributes) for one in spans if one.context}
+    for span in spans:
+        if span.parent is None:
+            assert path_of(span.attributes) == "f"
+        else:
+            around = by_id[span.parent.span_id]
+            assert path_of(span.attributes).startswith((f"{around}/", f"{around}["))
+
+
+def path_of(attributes: Mapping[str, object] | None) -> str:
+    return str((attributes or {})["agentflow.path"])
 
 
 def agree_alone(ledger: Ledger, told: Sequence[ExecutionEvent]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from agentflow_trio.observe import AlertRule, as_prometheus
 from agentflow_trio.observe._alert_export_core import promql
+from agentflow_trio.observe._alert_rule import Op
 
 RUNS: Final = "agentflow_flow_executions_total"
 VISITS: Final = "agentflow_node_executions_total"
@@ -54,6 +55,13 @@ OF_FLOW: Final = 'flow="editing"'
         (
             "editing.duration_ms.count",
             f"(sum({TOOK}_count{{{OF_FLOW}}} or {VISIT_TOOK}_count{{{ANY}}}) or vector(0))",
+        ),
+        (
+            "p99(db.wait_ms[1m])",
+            (
+                "(histogram_quantile(0.99, sum by (le) "
+                '(rate(agentflow_wait_duration_seconds_bucket{guard="db"}[60s]))) * 1000)'
+            ),
         ),
         ("editing.active", f"sum(agentflow_flow_active{{{OF_FLOW}}})"),
         ("db.retry_count", '(sum(agentflow_retries_total{guard="db"}) or vector(0))'),
@@ -154,10 +162,11 @@ def test_a_file_has_one_group_with_all_rules_in_their_order() -> None:
             }
         ]
     }
-    resolved = AlertRule("c", "db.retry_count", 5, "log", resolve_below=4)
-    assert exported(resolved)["groups"][0]["rules"][0]["annotations"]["resolved"] == (
-        "when it is below 4"
-    )
+    sides: list[tuple[Op, str]] = [(">", "below"), (">=", "below"), ("<=", "above")]
+    for op, side in sides:
+        resolved = AlertRule("c", "db.retry_count", 5, "log", op=op, resolve_below=5)
+        (told,) = exported(resolved)["groups"][0]["rules"]
+        assert told["annotations"]["resolved"] == f"when it is {side} 5"
     assert json.loads(as_prometheus([a], group="mine"))["groups"][0]["name"] == "mine"
 
 
@@ -173,7 +182,9 @@ def test_it_is_read_by_people_too() -> None:
     ("seconds", "told"),
     [(1.0, "1000ms"), (2.5, "2500ms"), (0.0001, "1ms"), (0.0015, "2ms"), (0.3, "300ms")],
 )
-def test_a_wait_is_told_in_milliseconds_and_not_made_shorter(seconds: float, told: str) -> None:
+def test_a_wait_is_told_in_milliseconds_of_which_there_is_at_least_one(
+    seconds: float, told: str
+) -> None:
     rule = AlertRule("r", "db.retry_count", 5, "log", for_=seconds)
     assert exported(rule)["groups"][0]["rules"][0]["for"] == told
 

@@ -233,6 +233,28 @@ async def test_looks_missed_while_the_loop_stood_still_are_left_out(
     assert [round(time, 6) for time in looks] == [0.0, 1.0, 4.5, 5.0, 6.0]
 
 
+@pytest.mark.parametrize("begin", [1.3, 0.1, 4.7, 1e6 + 0.7])
+async def test_no_rounding_of_the_clock_makes_it_look_twice(
+    autojump_clock: MockClock, begin: float
+) -> None:
+    looks: list[float] = []
+
+    class Counting:
+        def get_metric(self, name: str, /) -> float | None:
+            looks.append(trio.current_time())
+            assert len(looks) <= 20
+            return None
+
+        def get_histogram(self, name: str, /) -> None:
+            raise AssertionError
+
+    assert (2.3 - 1.3) // 1.0 == 0.0  # what it is about
+    await trio.sleep(begin)
+    async with watched(Alerts([rule("editing.error_count", action="log")], Counting())):
+        await trio.sleep(10.5)
+    assert looks == pytest.approx([begin + second for second in range(11)])
+
+
 # ---------------------------------------------------------------- actions
 
 
@@ -345,6 +367,7 @@ async def test_the_action_log_writes_one_record_for_each_event(
         (30, "alert_fired"),
         (20, "alert_resolved"),
     ]
+    assert [fields["value"] for _, _, fields in written] == [1.0, 0.0]
     fields = written[0][2]
     assert (fields["alert"], fields["value"], fields["threshold"]) == ("errors", 1.0, 0.0)
 

@@ -19,6 +19,7 @@ from agentflow_trio.observe._condition_core import (
     parse,
     seconds,
 )
+from agentflow_trio.observe._samples_core import _grown
 
 ERRORS: Final = Term("editing.error_count", "rate", 300.0)
 ALL: Final = Term("editing.execution_count", "rate", 300.0)
@@ -28,6 +29,7 @@ ALL: Final = Term("editing.execution_count", "rate", 300.0)
     ("text", "condition"),
     [
         ("editing.error_count", Condition(Term("editing.error_count"))),
+        ("X.error_count", Condition(Term("X.error_count"))),
         ("  editing.error_count ", Condition(Term("editing.error_count"))),
         ('"llm api".retry_count', None),
         ('"llm api.retry_count"', Condition(Term("llm api.retry_count"))),
@@ -46,6 +48,10 @@ ALL: Final = Term("editing.execution_count", "rate", 300.0)
         (
             "p95(editing.duration_ms[1h])",
             Condition(Term("editing.duration_ms", "quantile", 3600.0, 0.95, None)),
+        ),
+        (
+            "p50(editorial.editing.duration_ms[1h])",
+            Condition(Term("editorial.editing.duration_ms", "quantile", 3600.0, 0.5, None)),
         ),
         (
             "p99.9(editing.duration_ms[24h])",
@@ -81,9 +87,10 @@ def test_a_term_knows_the_column_of_its_metric() -> None:
     assert [term.column for term in parse("a.error_count").terms] == [1]
 
 
+TERMS: Final = "write a metric, rate(metric[60s]), increase(metric[5m]) or p95(metric[5m])"
 MISTAKES: Final = [
-    ("", 1, "a metric is missing", "write a metric, rate("),
-    ("   ", 4, "a metric is missing", "p95(metric[5m])"),
+    ("", 1, "a metric is missing", TERMS),
+    ("   ", 4, "a metric is missing", TERMS),
     ("rate(a.error_count[60])", 20, "'60' has no unit", "write 60s, 60m or 60h"),
     ("rate(a.error_count[60d])", 20, "'d' is not a unit", "write 60s, 60m or 60h"),
     ("rate(a.error_count[soon])", 20, "'soon' is not a duration", "write 60s, 5m or 1h"),
@@ -95,24 +102,29 @@ MISTAKES: Final = [
         "increase(a.error_count[5m)",
         26,
         "the window is not closed",
-        "increase(a.error_count[5m])",
+        "write increase(a.error_count[5m])",
     ),
     ("p95(a.duration_ms[5m]", 22, "p95( is not closed", "write p95(a.duration_ms[5m])"),
-    ("rate()", 6, "')' stands where a metric should", "write a metric"),
-    ("rate(", 6, "a metric is missing", "write a metric"),
-    ("p0(a.duration_ms[5m])", 1, "there is no function 'p0'", "write a metric"),
-    ("p100(a.duration_ms[5m])", 1, "there is no function 'p100'", "write a metric"),
-    ("avg(a.error_count[5m])", 1, "there is no function 'avg'", "write a metric"),
-    ("a.error_count /", 16, "a metric is missing", "write a metric"),
-    ("/ a.error_count", 1, "'/' stands where a metric should", "write a metric"),
-    ('"', 1, "'\"' stands where a metric should", "write a metric"),
+    ("rate()", 6, "')' stands where a metric should", TERMS),
+    ("rate(", 6, "a metric is missing", TERMS),
+    ("p0(a.duration_ms[5m])", 1, "there is no function 'p0'", TERMS),
+    ("p100(a.duration_ms[5m])", 1, "there is no function 'p100'", TERMS),
+    ("avg(a.error_count[5m])", 1, "there is no function 'avg'", TERMS),
+    ("a.error_count /", 16, "a metric is missing", TERMS),
+    ("/ a.error_count", 1, "'/' stands where a metric should", TERMS),
+    ('"', 1, "'\"' stands where a metric should", TERMS),
     (
         "a.error_count > 5",
         15,
         "'>' is too much",
         "leave the comparison to the rule's op and threshold",
     ),
-    ("a.error_count >= 5", 15, "'>=' is too much", "leave the comparison"),
+    (
+        "a.error_count >= 5",
+        15,
+        "'>=' is too much",
+        "leave the comparison to the rule's op and threshold",
+    ),
     (
         "a.error_count / b.error_count / c.error_count",
         31,
@@ -131,7 +143,12 @@ MISTAKES: Final = [
         "'+' is too much",
         "a condition is one term, or a quotient of two: a / b",
     ),
-    ("a.error_count b.error_count", 15, "'b.error_count' is too much", "one term"),
+    (
+        "a.error_count X.error_count",
+        15,
+        "'X.error_count' is too much",
+        "a condition is one term, or a quotient of two: a / b",
+    ),
 ]
 
 
@@ -147,6 +164,18 @@ NONSENSE: Final = [
         7,
         "there is no metric 'eror_count'",
         "did you mean editing.error_count?",
+    ),
+    (
+        "editorial.editing.eror_count",
+        1,
+        "there is no metric 'eror_count'",
+        "did you mean editorial.editing.error_count?",
+    ),
+    (
+        "p50(editorial.editing.duration_ms.p95[5m])",
+        5,
+        "'editorial.editing.duration_ms.p95' is one number of a histogram",
+        "write p50(editorial.editing.duration_ms[5m])",
     ),
     (
         "a.error_count / editing.wibble",
@@ -188,8 +217,8 @@ def test_a_mistake_is_told_with_its_place_and_what_to_write(
     with pytest.raises(ConditionError) as caught:
         parse(text)
     assert (caught.value.column, caught.value.problem) == (column, problem)
-    assert remedy in caught.value.remedy
-    assert caught.value.args == (column, problem, caught.value.remedy)
+    assert caught.value.remedy == remedy
+    assert caught.value.args == (column, problem, remedy)
 
 
 @pytest.mark.parametrize(
@@ -322,3 +351,10 @@ def test_the_collector_tells_the_buckets_behind_a_name() -> None:
     assert metrics.get_histogram("a.duration_ms.p95") == metrics.get_histogram("a.duration_ms")
     assert metrics.get_histogram("a.success_count") is None
     assert metrics.get_histogram("d.duration_ms") is None
+
+
+def test_what_a_histogram_took_in_is_a_histogram() -> None:
+    before = Histogram((1.0, 2.0), (1, 0, 2), 7.5)
+    now = Histogram((1.0, 2.0), (4, 1, 2), 9.0)
+    assert _grown(now, before) == Histogram((1.0, 2.0), (3, 1, 0), 1.5)
+    assert _grown(now, None) is now

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentflow_trio.observe import Span, Wait, critical_path
+from agentflow_trio.observe._spans_core import measure
 
 
 @st.composite
@@ -48,9 +49,8 @@ def test_it_is_one_chain_of_spans_that_went_on_then(root: Span) -> None:
         assert link.span.start <= link.start < link.end <= link.span.end
         assert any(link.span is span for span in root.walk())
         if link.reason is not None:
-            assert any(
-                wait.start <= link.start and link.end <= wait.end for wait in link.span.waits
-            )
+            waits = [(wait.start, wait.end) for wait in link.span.waits]
+            assert measure(waits, link.start, link.end) == link.seconds
 
 
 @given(forests())

@@ -136,6 +136,14 @@ def test_a_step_may_be_called_like_a_metric() -> None:
     assert metrics.get_metric("a.routed_count.error_count") == 1
 
 
+def test_the_longest_owner_is_meant_first() -> None:
+    metrics = MetricsCollector()
+    metrics.observe(Routed(**HEAD, path="f/a", exit="success_count", target="end"))
+    assert metrics.get_metric("a.routed_count.success_count") == 1
+    metrics.ledger += [("f", "a/routed_count", None, 1.0)] * 5
+    assert metrics.get_metric("a.routed_count.success_count") == 5
+
+
 def test_every_name_it_gives_is_answered_and_none_is_given_twice() -> None:
     metrics = newsroom()
     names = metrics.names()

@@ -96,10 +96,14 @@ def test_a_part_is_as_large_as_what_was_done_since_the_last() -> None:
 def test_sizes_are_remembered_of_a_thousand_visits_of_a_run() -> None:
     metrics = MetricsCollector()
     first = BatchDone(**{**WHERE, "path": "f/a#1[0]"}, done=1, failed=0, total=None)
-    for visit in range(1, 1_002):
-        metrics.observe(attrs.evolve(first, path=f"f/a#{visit}[0]"))
-    assert metrics.get_metric("a.batch_size") == 1_001
-    metrics.observe(attrs.evolve(first, path="f/a#1001[1]", done=3))
-    assert metrics.get_metric("a.batch_size") == 1_003
-    metrics.observe(attrs.evolve(first, path="f/a#1[1]", done=3))  # too long ago
-    assert metrics.get_metric("a.batch_size") == 1_006
+
+    def done(visit: int, so_far: int) -> float | None:
+        metrics.observe(attrs.evolve(first, path=f"f/a#{visit}[0]", done=so_far))
+        return metrics.get_metric("a.batch_size")
+
+    for visit in range(1, 1_001):
+        done(visit, 1)
+    assert done(1, 3) == 1_000 + 2  # and it is the latest now
+    assert done(1_001, 1) == 1_003
+    assert done(1, 4) == 1_004
+    assert done(2, 4) == 1_008  # it was the first to be forgotten

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from trio.testing import MockClock, memory_stream_pair
 
 from agentflow_trio.observe import MetricsCollector
-from agentflow_trio.observe._metrics_server import answer
+from agentflow_trio.observe._metrics_server import Handler, answer
 from agentflow_trio.observe.prometheus import MetricsServer, PrometheusExporter, serve_metrics
 from agentflow_trio.robustness import CircuitBreaker
 
@@ -205,20 +205,26 @@ async def test_a_collector_that_fails_is_a_failed_scrape_and_nothing_more() -> N
 
 
 async def test_slow_clients_keep_nobody_else_waiting_until_there_are_sixteen() -> None:
-    async with serve_metrics(MetricsCollector()) as server, trio.open_nursery() as nursery:
+    handler = Handler(page)
+    async with trio.open_nursery() as nursery:
 
-        async def dawdle() -> None:
-            async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
-                await stream.send_all(b"GET")
-                await trio.sleep_forever()
+        async def answered() -> bytes:
+            ours, theirs = memory_stream_pair()
+            await ours.send_all(b"GET /metrics HTTP/1.1\r\n\r\n")
+            await handler.handle(theirs)
+            return await rest(ours)
 
         for _ in range(15):
-            nursery.start_soon(dawdle)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert (await fetched(server.url))[0].startswith("HTTP/1.1 200 OK")
-        nursery.start_soon(dawdle)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert (await fetched(server.url))[0].startswith("HTTP/1.1 503 ")
+            nursery.start_soon(handler.handle, memory_stream_pair()[1])
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await answered()).startswith(b"HTTP/1.1 200 OK")
+        slow, theirs = memory_stream_pair()
+        nursery.start_soon(handler.handle, theirs)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await answered()).startswith(b"HTTP/1.1 503 ")
+        await slow.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await answered()).startswith(b"HTTP/1.1 200 OK")
         nursery.cancel_scope.cancel()
 
 
@@ -226,7 +232,7 @@ async def test_leaving_ends_connections_that_go_on() -> None:
     async with serve_metrics(MetricsCollector()) as server:
         stream = await trio.open_tcp_stream("127.0.0.1", server.port)
         await stream.send_all(b"GET")
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await fetched(server.url)  # who came before has been let in
     async with stream:
         assert await rest(stream) == b""
 

@@ -162,9 +162,9 @@ def test_variables_are_hidden_by_name_and_as_they_are_now(
 def test_rules_that_feed_one_another_leave_nothing() -> None:
     redactor = Redactor(patterns=(r"\*+",))
     assert redactor.text("*****", also=["****"]) == "***"
-    assert Redactor(placeholder="[redacted]").text("is redacted", also=["redacted"]) == (
-        "is redacted"
-    )
+    long = Redactor(placeholder="[redacted]")
+    assert long.text(f"[redacted]{'c' * 60}", also=["ted]c"]) == "[redacted]"
+    assert long.text("is redacted", also=["redacted"]) == ("is redacted")
 
 
 @pytest.mark.parametrize(

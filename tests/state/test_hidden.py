@@ -20,6 +20,7 @@ from agentflow_trio import (
     sensitive,
 )
 from agentflow_trio.state import HIDING, NOTICE, hidden_values, masked
+from agentflow_trio.state._hidden_core import SENSITIVE_KEYS
 
 
 class Colour(enum.Enum):
@@ -169,6 +170,12 @@ def test_sensitive_keys_of_a_board_are_hidden_by_name() -> None:
     )
     assert values(board) == ["of the board"]
     assert values(Around(other=None)) == []
+    before = [*SENSITIVE_KEYS]
+    SENSITIVE_KEYS.clear()
+    try:
+        assert noticed(Board) == []
+    finally:
+        SENSITIVE_KEYS.update(before)
     found = noticed(Board)
     assert [type(one) for one in found] == [Board]
     assert Board in HIDING
