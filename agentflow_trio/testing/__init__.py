@@ -41,6 +41,7 @@ from ._faults import (
     script,
 )
 from ._findings import Exploration, ScheduleFailure
+from ._histories import TaskHistory, TaskWait
 from ._leaks import assert_no_leaks
 from ._marked import Sim
 from ._moment import Moment
@@ -89,7 +90,9 @@ __all__ = [
     "SimulationError",
     "StepBudgetError",
     "StuckError",
+    "TaskHistory",
     "TaskPicture",
+    "TaskWait",
     "Timeline",
     "UnreplaceableStepError",
     "UnusedFaultError",

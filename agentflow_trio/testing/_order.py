@@ -35,6 +35,7 @@ class Order:
         look: at that number of steps, `attend` is called.
         deviations: choices that were not the usual one, by point.
         widths: how many options there were at each point.
+        preempted: is told of every task that could have gone on and must wait for another instead.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Order:
         "_whole_passes",
         "deviations",
         "look",
+        "preempted",
         "steps",
         "widths",
     )
@@ -60,6 +62,7 @@ class Order:
         self._trace = trace
         self._loop: Loop | None = None
         self._callbacks: Task | None = None
+        self.preempted: Callable[[Task], None] | None = None
         self.begin(_USUAL)
 
     def attach(self, loop: Loop | None, callbacks: Task | None) -> None:
@@ -138,6 +141,8 @@ class Order:
         usual = self._usual(batch)
         choice = self._chooser.choose(len(self.widths), batch, usual)
         self._note(choice, len(batch))
+        if choice and self.preempted is not None and batch[usual] is self._last:
+            self.preempted(batch[usual])
         chosen = batch.pop(index_of(choice, usual))
         self._turn = self._turn + 1 if chosen is self._last else 1
         loop.put_back(batch)

@@ -19,7 +19,7 @@ from trio.lowlevel import Task
 from ._errors import TaskPicture
 from ._private import Frames, can_go_on, is_shielded, limit_of, made_before
 
-__all__ = ["is_service", "name_of", "names", "pictures", "place_of", "tasks_below"]
+__all__ = ["is_service", "name_of", "names", "pictures", "place_of", "tasks_below", "wait_of"]
 
 _TRIO: Final = str(Path(trio.__file__).parent) + os.sep
 _HERE: Final = str(Path(__file__).parent.parent) + os.sep
@@ -88,6 +88,13 @@ def _picture(task: Task, known: dict[Task, str], services: Sequence[str]) -> Tas
     )
 
 
+def wait_of(task: Task, known: dict[Task, str]) -> tuple[str, str]:
+    """What *task* waits for, and the innermost line of the program's own at which it does; empty where there is none."""
+    frames = list(task.iter_await_frames())
+    own = [item for item in frames if not _is_ours(item[0])]
+    return _waits_for(task, frames, known), _line(*own[-1]) if own else ""
+
+
 def _is_ours(frame: FrameType) -> bool:
     """Whether it is a frame of Trio or of this package, which say nothing about the program."""
     return frame.f_code.co_filename.startswith((_TRIO, _HERE))
@@ -104,6 +111,9 @@ def _waits_for(task: Task, frames: Frames, known: dict[Task, str]) -> str:
     after = _after_own(frames)
     if can_go_on(task) or not after:
         return ""
+    guard = _guard_of(frames)
+    if guard is not None:
+        return guard
     frame = after[0][0]
     thing = frame.f_locals.get("self")
     if frame.f_code.co_qualname.startswith("NurseryManager"):
@@ -115,6 +125,20 @@ def _waits_for(task: Task, frames: Frames, known: dict[Task, str]) -> str:
     if thing is not None:
         return f"{type(thing).__name__}{_holders(thing, known)}"
     return frame.f_code.co_name
+
+
+def _guard_of(frames: Frames) -> str | None:
+    """``RateLimiter 'pace'``, if it is a guard of ours that keeps the task waiting, and no body behind one."""
+    for frame, _ in reversed(frames):
+        if not _is_ours(frame):
+            return None
+        guard = frame.f_locals.get("self")
+        name = getattr(guard, "name", None)
+        if isinstance(name, str) and f"{__package__.rpartition('.')[0]}.robustness" in str(
+            frame.f_globals.get("__name__")
+        ):
+            return f"{type(guard).__name__} {name!r}"
+    return None
 
 
 def _after_own(frames: Frames) -> Frames:

@@ -10,7 +10,8 @@ out once per process; if Trio changed, `require` says so by name, and a lower `C
 
 The rest is optional: near-ties of timers want ``Runner.deadlines``; ``wait_all_tasks_blocked`` wants
 ``Runner.waiting_for_idle``; reports want ``Task._cancel_status`` for shields and limits, and ``Task._next_send_fn`` to
-tell who could go on; what tells that nothing can arrive from outside saves a look at the operating system.
+tell who could go on; histories want ``Task._next_send`` to tell who is being cancelled; what tells that nothing can
+arrive from outside saves a look at the operating system.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ __all__ = [
     "callbacks_task",
     "can_go_on",
     "controlled",
+    "is_being_cancelled",
     "is_shielded",
     "limit_of",
     "made_before",
@@ -366,6 +368,22 @@ def limit_of(task: Task) -> float | None:
         if scope.shield:
             break
     return limit if scopes else None
+
+
+def is_being_cancelled(task: Task) -> bool:
+    """Whether *task*, whose step is about to be made, is to see Cancelled in it; unknown, so no, where Trio does not tell.
+
+    Not if a sleep of its own is over, which Trio ends in this way.
+    """
+    came = getattr(task, "_next_send", None)  # an outcome
+    if not isinstance(getattr(came, "error", None), trio.Cancelled):
+        return False
+    scopes = _scopes_around(task)
+    is_asleep = any(frame.f_code is _SLEEP for frame, _ in task.iter_await_frames())
+    return not (is_asleep and scopes and _is_called(scopes[0]))
+
+
+_SLEEP: Final = trio.sleep_until.__code__
 
 
 def is_shielded(task: Task) -> bool:

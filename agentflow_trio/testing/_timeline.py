@@ -20,6 +20,7 @@ from typing_extensions import override
 from ..events import ExecutionEvent
 from ._diff import Account, Diff, compared
 from ._faults import Faults
+from ._histories import Historian, TaskHistory
 from ._looking import Recorder, Watcher, same_so_far, swept
 from ._moment import Moment
 from ._past import Live, Past
@@ -199,6 +200,24 @@ class Timeline(Generic[S]):
         swept(world, self._recipe, subject, watcher.look, begin=watcher.look)
         same_so_far(self._kept.instants, watcher.instants)
         return Series(name, watcher.start, watcher.changes)
+
+    @cached_property
+    def tasks(self) -> Sequence[TaskHistory]:
+        """What every task did over virtual time, in the order in which they began. Runs again when first asked for.
+
+        Raises:
+            NondeterminismError: it did something else this time.
+        """
+        subject, world = self._recipe.subject(self._recipe.used()), self._recipe.world()
+        historian, instants = Historian(world), Instants()
+
+        def look() -> None:
+            instants.add(world.clock.time, world.order.steps)
+            historian.look()
+
+        swept(world, self._recipe, subject, look, begin=historian.begin)
+        same_so_far(self._kept.instants, instants)
+        return historian.histories()
 
     # ---------------------------------------------------------------- the same again, or otherwise
 

@@ -105,6 +105,7 @@ class World:
         self._control: Control = control
         self._watch = Watch(services, max_steps)
         self.trace: Trace | None = Trace(self._time, places=places) if trace else None
+        self.looking_on: list[trio.abc.Instrument] = []
         self.note: Callable[[str], None] = self.trace.note if self.trace else _forget
         self.order: Order = Order(self._attend, self.trace)
         self.clock: SimulatedClock = SimulatedClock(self.order, self)
@@ -121,7 +122,8 @@ class World:
     @property
     def instruments(self) -> list[trio.abc.Instrument]:
         """What a run of this world must be started with."""
-        return [_Steps(self.order, self.clock)] if self._control == "time" else []
+        steps = [_Steps(self.order, self.clock)] if self._control == "time" else []
+        return [*steps, *self.looking_on]
 
     def run(self, main: Callable[[], Awaitable[T]]) -> T:
         """Run *main* in a run of Trio of its own.
