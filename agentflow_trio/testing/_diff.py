@@ -5,8 +5,9 @@ Layer: testing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias, final
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TypeAlias, TypeVar, final
 
 import attrs
 from typing_extensions import override
@@ -15,6 +16,8 @@ from ..events import ExecutionEvent
 from ._timeline_core import Instants, parting
 
 __all__ = ["Account", "Diff", "compared"]
+
+Value = TypeVar("Value")
 
 Pair: TypeAlias = "tuple[ExecutionEvent | None, ExecutionEvent | None]"
 
@@ -28,16 +31,29 @@ class Diff:
         first: the first event that is not the same, in either; None in place of one for a run that had no more. None if
             all are the same.
         time: when they part, virtual seconds; None if they never do.
-        step: where events do not tell, the first step that is not the same, as a line of `Timeline.trace` of either.
         same: how many events came before that, the same in both.
         ends: how either ended, in words.
     """
 
     first: Pair | None
     time: float | None
-    step: tuple[str | None, str | None] | None
     same: int
     ends: tuple[str, str]
+    _traces: Callable[[], tuple[Sequence[str], Sequence[str]]] = attrs.field(
+        repr=False, eq=False
+    )
+
+    @cached_property
+    def step(self) -> tuple[str | None, str | None] | None:
+        """Where events do not tell, the first step that is not the same, as a line of `Timeline.trace` of either.
+
+        Runs both again when first asked for.
+        """
+        if self.time is None or self.first is not None:
+            return None
+        one, two = self._traces()
+        number = parting(one, two)
+        return None if number is None else (_at(one, number), _at(two, number))
 
     def __bool__(self) -> bool:
         return self.time is not None
@@ -91,8 +107,12 @@ class Account:
     time: float
 
 
-def compared(one: Account, two: Account) -> Diff:
-    """Where they part."""
+def compared(
+    one: Account,
+    two: Account,
+    traces: Callable[[], tuple[Sequence[str], Sequence[str]]],
+) -> Diff:
+    """Where they part; *traces* of both tell more."""
     number = parting(one.events, two.events)
     first = None
     if number is not None:
@@ -100,14 +120,14 @@ def compared(one: Account, two: Account) -> Diff:
     return Diff(
         first=first,
         time=_time(one, two, first),
-        step=None,
         same=len(one.events) if number is None else number,
         ends=(one.end, two.end),
+        traces=traces,
     )
 
 
-def _at(events: Sequence[ExecutionEvent], number: int) -> ExecutionEvent | None:
-    return events[number] if number < len(events) else None
+def _at(sequence: Sequence[Value], number: int) -> Value | None:
+    return sequence[number] if number < len(sequence) else None
 
 
 def _time(one: Account, two: Account, first: Pair | None) -> float | None:

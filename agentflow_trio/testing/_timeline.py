@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, Generic, TypeVar, final, overload
 
-import attrs
 from typing_extensions import override
 
 from ..events import ExecutionEvent
@@ -26,7 +25,7 @@ from ._moment import Moment
 from ._past import Live, Past
 from ._recipe import Change, Recipe, Replacing
 from ._simulate import Simulating, Simulation
-from ._timeline_core import Instants, Series, check_time, matches, parting
+from ._timeline_core import Instants, Series, check_time, matches
 from ._world import Ended
 
 __all__ = ["Timeline", "recorded"]
@@ -268,19 +267,8 @@ class Timeline(Generic[S]):
         return recorded(self._recipe.changed(change), self._kept.instants, at)
 
     def diff(self, other: Timeline[S], /) -> Diff:
-        """Where this timeline and *other* part.
-
-        Of a program, and of a flow that reported the same, the first step is looked for by running both again.
-        """
-        diff = compared(self._account(), other._account())
-        if diff.time is None or diff.first is not None:
-            return diff
-        one, two = self.trace, other.trace
-        number = parting(one, two)
-        if number is None:
-            return diff
-        first, second = (dict(enumerate(lines)).get(number) for lines in (one, two))
-        return attrs.evolve(diff, step=(first, second))
+        """Where this timeline and *other* part."""
+        return compared(self._account(), other._account(), lambda: (self.trace, other.trace))
 
     @cached_property
     def trace(self) -> Sequence[str]:

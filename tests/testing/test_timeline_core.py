@@ -120,7 +120,7 @@ def test_sequences_part_where_one_ends_or_says_something_else() -> None:
 
 def test_a_run_that_reported_nothing_more_has_ended_there() -> None:
     event = Progress(run_id="r", seq=0, path="f/s", timestamp=2.0, fraction=0.5, text="half")
-    accounts = [
+    one, two = (
         Account(
             events=events,
             instants=instants((2.0, 3)),
@@ -130,8 +130,8 @@ def test_a_run_that_reported_nothing_more_has_ended_there() -> None:
             time=2.0,
         )
         for events in ((), (event,))
-    ]
-    diff = compared(*accounts)
+    )
+    diff = compared(one, two, lambda: ([], []))
     assert diff.first == (None, event)
     assert str(diff).splitlines()[1:] == [
         "  1 (had ended)",

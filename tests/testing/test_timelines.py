@@ -379,6 +379,29 @@ def test_a_schedule_that_explore_found_can_be_recorded() -> None:
     assert not timeline.diff(timeline.fork())
 
 
+def test_timers_that_almost_meet_may_be_chosen_otherwise_by_a_fork() -> None:
+    async def program() -> list[str]:
+        order: list[str] = []
+
+        async def steps() -> None:
+            for _ in range(10):
+                await trio.sleep(0.1)
+            order.append("ten")
+
+        async def leap() -> None:
+            await trio.sleep(1.0)
+            order.append("one")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(steps)
+            nursery.start_soon(leap)
+        return order
+
+    timeline = record(program, replay="os3:")
+    forks = [timeline.fork(at=0.95, seed=seed) for seed in range(8)]
+    assert {str(fork.result) for fork in forks} == {"['ten', 'one']", "['one', 'ten']"}
+
+
 def test_what_is_not_deterministic_is_not_made_up() -> None:
     runs: list[int] = []
 
@@ -470,7 +493,7 @@ def test_a_fork_has_the_same_history_before_and_another_future() -> None:
     assert diff
     assert diff.first is not None
     assert [event and event.timestamp for event in diff.first] == [22.0, 12.0]
-    assert diff.time == 12.0
+    assert (diff.time, diff.step) == (12.0, None)
     assert timeline.events[: diff.same] == fork.events[: diff.same]
     assert timeline.at(12) == fork.at(12)
     lines = str(diff).splitlines()
