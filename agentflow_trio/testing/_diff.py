@@ -40,7 +40,7 @@ class Diff:
     same: int
     ends: tuple[str, str]
     _traces: Callable[[], tuple[Sequence[str], Sequence[str]]] = attrs.field(
-        repr=False, eq=False
+        alias="traces", repr=False, eq=False
     )
 
     @cached_property

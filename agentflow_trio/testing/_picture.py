@@ -24,6 +24,8 @@ __all__ = ["is_service", "name_of", "names", "pictures", "place_of", "tasks_belo
 _TRIO: Final = str(Path(trio.__file__).parent) + os.sep
 _HERE: Final = str(Path(__file__).parent.parent) + os.sep
 
+_GUARDS: Final = f"{__name__.rpartition('.testing.')[0]}.robustness."
+
 Name: TypeAlias = Callable[[object], str]
 
 
@@ -134,9 +136,8 @@ def _guard_of(frames: Frames) -> str | None:
             return None
         guard = frame.f_locals.get("self")
         name = getattr(guard, "name", None)
-        if isinstance(name, str) and f"{__package__.rpartition('.')[0]}.robustness" in str(
-            frame.f_globals.get("__name__")
-        ):
+        home = str(frame.f_globals.get("__name__"))
+        if isinstance(name, str) and home.startswith(_GUARDS):
             return f"{type(guard).__name__} {name!r}"
     return None
 
