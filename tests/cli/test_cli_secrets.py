@@ -197,9 +197,9 @@ def test_a_sensitive_key_of_a_board_is_read_and_not_printed(project: Project) ->
     assert "--set cli_key.part: cli_key has no fields" in answer.err
 
 
-def test_a_collector_that_is_not_there_is_named_without_its_password(project: Project) -> None:
+def test_an_address_that_is_refused_is_named_without_its_password(project: Project) -> None:
     project.write("login.py", LOGIN)
-    url = f"http://me:{CANARY}@127.0.0.1:9"
+    url = f"ftp://me:{CANARY}@host"
     tokens = ("--set", "key=abcd", "--trace", url)
     answer = project.run("run", "login:fine", *tokens)
     assert CANARY not in answer.out + answer.err
