@@ -34,6 +34,8 @@ HOMES: Final = {
     "structlog": "agentflow_trio.observe.logs",
     "trio_parallel": "agentflow_trio.engine.cpu",
 }
+# All of the home needs it, and imports it through one module, which says how to install it.
+THROUGH: Final = ["opentelemetry"]
 
 
 @attrs.frozen
@@ -189,7 +191,8 @@ def test_a_name_that_is_not_exported_is_not_found(name: str) -> None:
 
 def is_importable(name: str) -> bool:
     """Whether the extras that a module needs are installed."""
-    needed = sorted({found.top for found in IMPORTS if found.importer == name})
+    own = {found.top for found in IMPORTS if found.importer == name}
+    needed = sorted(own | {top for top in THROUGH if within(name, HOMES[top])})
     return all(importlib.util.find_spec(top) is not None for top in needed)
 
 
