@@ -168,6 +168,19 @@ async def test_an_observer_that_fails_over_what_is_told_is_told_no_more_of_that(
     assert touchy.events[-1].event_type == "run_end"  # runs are told to it as ever
 
 
+async def test_what_nobody_wants_is_told_to_nobody() -> None:
+    class Deaf(Recorder):
+        wants = ()
+
+        async def watch(self, tell: Callable[[ExecutionEvent], None], /) -> None:
+            tell(alert())
+
+    deaf = Deaf()
+    async with Engine(observers=[deaf]) as engine:
+        await engine.run(chain("f", saying("a")), Notes())
+    assert deaf.events == []
+
+
 async def test_an_engine_without_runs_leaves_at_once() -> None:
     ticking = Ticking()
     async with Engine(observers=[ticking]):
