@@ -17,6 +17,11 @@ from agentflow_trio.testing import assert_no_leaks, simulate
 from .engine_kit import Notes, Recorder, chain, saying, sleeping
 
 
+@pytest.fixture(autouse=True)
+def virtual_time(autojump_clock: MockClock) -> None:
+    """Or a busy machine would take an observer's budget."""
+
+
 def alert(name: str = "hot", now: float = 0.0) -> AlertFired:
     return AlertFired(
         timestamp=now, alert=name, severity="warning", condition="x", value=1.0, threshold=0.0
