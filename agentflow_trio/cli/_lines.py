@@ -31,6 +31,7 @@ from ..events import (
     ThreadAbandoned,
     ThreadEnded,
 )
+from ._showing import shown
 from ._words import alert_words, guard_words
 
 __all__ = ["Lines", "Undrawn", "one_line"]
@@ -84,7 +85,7 @@ class Lines(Undrawn):
 
     def say(self, text: str) -> None:
         """Write a line."""
-        self._file.write(f"{text}\n")
+        self._file.write(f"{shown(text)}\n")
         self._file.flush()
 
 

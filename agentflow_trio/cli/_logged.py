@@ -1,4 +1,4 @@
-"""``--log``: records of a log in place of lines of progress, those of nodes among them.
+"""``--log``: records of a log in place of progress.
 
 Layer: cli. Imported when it is asked for, as structlog is.
 """

@@ -198,8 +198,7 @@ def run(  # noqa: PLR0913 - options, all with a default
     log: Annotated[
         Literal["console", "json"] | None,
         Parameter(
-            help="Write records of a log to stderr in place of progress, those of nodes among them: "
-            "console for people, json an object a line.",
+            help="Write records of a log to stderr in place of progress: console for people, json an object a line.",
         ),
     ] = None,
     metrics_port: Annotated[

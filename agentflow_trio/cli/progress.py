@@ -19,6 +19,7 @@ from ..engine import RunSnapshot
 from ._board import Board, Row, Status
 from ._lines import one_line
 from ._live import going_on
+from ._showing import shown
 
 __all__ = ["Display", "picture"]
 
@@ -64,7 +65,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Write a line above the table."""
-        self._console.print(Text(text, style="bold yellow"))
+        self._console.print(Text(shown(text), style="bold yellow"))
 
     def draw(self) -> None:
         """Draw the table as things stand. Not a checkpoint."""

@@ -272,7 +272,8 @@ class Engine:
             RunCancelledError: the engine was left by an exception meanwhile.
         """
         run = self._new(flow, state, timeout, run_id, seed, keep=False)
-        await run.drive()
+        with run.driven():
+            run.keep(await run.way())
         return run.outcome()
 
     def start(

@@ -5,7 +5,8 @@ Layer: engine. Rule: whatever the run raises is kept for whoever asks; only what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 import trio
@@ -113,14 +114,26 @@ class Execution(Generic[State]):
 
     async def drive(self) -> None:
         """Run to the end and keep what came of it; only what must end the program is raised."""
+        with self.driven():
+            self.keep(await self.way())
+
+    def way(self) -> Coroutine[object, object, RunResult[State]]:
+        """What is to be awaited `driven`: by `drive`, or without that coroutine, through which each wait would pass."""
+        return execute(self.live.plan, self._state, timeout=self._timeout, live=self.live)
+
+    def keep(self, result: RunResult[State]) -> None:
+        """Take what came of it."""
+        self._result = result
+
+    @contextmanager
+    def driven(self) -> Iterator[None]:
+        """Around the run: keeps what is raised, and lets the engine know of the end."""
         self.reach.task = trio.lowlevel.current_task()
         if self.reach.leave is not None:  # drained before it began
             self._leave()
         try:
             with self._scope:
-                self._result = await execute(
-                    self.live.plan, self._state, timeout=self._timeout, live=self.live
-                )
+                yield
         except Exception as error:  # noqa: BLE001 - kept for whoever asks for the result
             self.failure = error
         except BaseException as error:

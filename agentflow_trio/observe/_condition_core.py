@@ -222,7 +222,7 @@ class _Reader:
 
     def term(self) -> Term:
         text, column = self._tokens[self._at]
-        if self._tokens[self._at + 1 :] and self._tokens[self._at + 1][0] == "(":
+        if text and self._tokens[self._at + 1][0] == "(":
             return self._call(text, column)
         metric = self._metric()
         return Term(

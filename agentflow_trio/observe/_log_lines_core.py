@@ -41,22 +41,22 @@ def ordered(
 def iso(wall: float) -> str:
     """A time of the day, as ``2026-01-31T09:30:00.000000Z``."""
     try:
-        at = datetime.fromtimestamp(wall, UTC)
+        at = datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
     except (OverflowError, OSError, ValueError):  # no clock's time
         return str(wall)
-    return f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return at.replace("+00:00", "Z")
 
 
 def json_line(record: Mapping[str, object]) -> str:
     """*record* as JSON, in ASCII."""
     try:
-        return json.dumps(record, allow_nan=False, default=_plain)
+        return _ENCODER.encode(record)
     except (
         TypeError,
         ValueError,
         RecursionError,
     ):  # keys that are no text, not-a-number, a circle
-        return json.dumps(_plain(record, -1), allow_nan=False)
+        return _ENCODER.encode(_plain(record, -1))
 
 
 def console_line(record: Mapping[str, object]) -> str:
@@ -146,3 +146,6 @@ def _shown(value: object) -> str:
         return repr(value)
     except Exception as error:  # noqa: BLE001 - a repr may raise anything, and a log line must not
         return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
+
+
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, default=_plain)

@@ -12,14 +12,13 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Protocol, TextIO, final
+from typing import Any, Final, Protocol, TextIO, assert_never, final
 
 import structlog
 from structlog.contextvars import (
     bind_contextvars,
     get_contextvars,
     reset_contextvars,
-    unbind_contextvars,
 )
 from structlog.processors import ExceptionRenderer, StackInfoRenderer, add_log_level
 from structlog.typing import FilteringBoundLogger, Processor
@@ -50,10 +49,10 @@ class EventLogger(Protocol):
         ...
 
 
-# Blank names are bound and at once unbound, so that leaving restores what was there before.
-_BLANK: Final = dict.fromkeys(
-    ("run_id", "seq", "flow", "path", "node_id", "visit", "attempt", "item"), None
-)
+# What structlog takes for not bound; bound like a value, leaving restores what was there before.
+_NOTHING: Final = ...
+_NOWHERE: Final = dict.fromkeys(("visit", "attempt", "item"), _NOTHING)
+_NO_RUN: Final = {**_NOWHERE, **dict.fromkeys(("run_id", "flow", "path"), _NOTHING)}
 _NOW: Final[ContextVar[RunTime | None]] = ContextVar(
     "agentflow_trio.observe.logs", default=None
 )
@@ -112,9 +111,8 @@ class Logs:
         number = self._number(event)
         if number >= self._least:
             fields = fields_of(event)
-            hidden = (
-                _bind({})
-            )  # its own fields are all there is to say: it may be told elsewhere
+            # its own fields are all there is to say of where, for it may be told elsewhere
+            hidden = bind_contextvars(**(_NOWHERE if event.run_id else _NO_RUN))
             try:
                 self._logger.log(
                     number, event.event_type, timestamp=iso(self._times.at(event)), **fields
@@ -136,26 +134,18 @@ class Logs:
 
 @final
 class _Bound:
-    """One stretch of a run, as context variables."""
+    """One stretch of a run, as context variables: those that it does not share with the stretch around it."""
 
     __slots__ = ("_fields", "_now", "_time", "_tokens")
 
     def __init__(self, where: Where, times: WallTimes) -> None:
-        fields: dict[str, object] = {
-            "run_id": where.run_id,
-            "flow": where.flow,
-            "path": where.path,
-        }
-        if where.kind != "run":
-            fields["visit"], fields["attempt"] = where.visit, where.attempt
-            if where.item is not None:
-                fields["item"] = where.item
-        self._fields = fields
-        self._time = times.of_run(where.run_id)
+        self._fields = _news(where)
+        self._time = times.of_run(where.run_id) if where.kind == "run" else None
 
     def __enter__(self) -> None:
-        self._tokens = _bind(self._fields)
-        self._now: Token[RunTime | None] = _NOW.set(self._time)
+        self._tokens = bind_contextvars(**self._fields)
+        if self._time is not None:
+            self._now: Token[RunTime | None] = _NOW.set(self._time)
 
     def __exit__(
         self,
@@ -164,15 +154,25 @@ class _Bound:
         tb: TracebackType | None,
         /,
     ) -> None:
-        _NOW.reset(self._now)
         reset_contextvars(**self._tokens)
+        if self._time is not None:
+            _NOW.reset(self._now)
 
 
-def _bind(fields: Mapping[str, object]) -> Mapping[str, Token[Any]]:
-    """Bind *fields*, and hide the other names that are bound here."""
-    tokens = bind_contextvars(**{**_BLANK, **fields})
-    unbind_contextvars(*(name for name in _BLANK if name not in fields))
-    return tokens
+def _news(where: Where) -> dict[str, object]:
+    """What is bound in a stretch and not around it."""
+    match where.kind:
+        case "run":
+            run = {"run_id": where.run_id, "flow": where.flow, "path": where.path}
+            return {**_NOWHERE, **run}
+        case "step":
+            return {"path": where.path, "visit": where.visit, "attempt": where.attempt}
+        case "item":
+            return {"path": where.path, "attempt": where.attempt, "item": where.item}
+        case "attempt":
+            return {"attempt": where.attempt}
+        case _:
+            assert_never(where.kind)
 
 
 def _check(argument: str, level: str) -> None:

@@ -56,7 +56,7 @@ class PrometheusExporter:
         self._metrics = metrics
         self._live = tuple(live)
         self._loop = trio.lowlevel.current_trio_token() if live else None
-        self.registry = CollectorRegistry() if registry is None else registry
+        self.registry: CollectorRegistry = CollectorRegistry() if registry is None else registry
         self.registry.register(self)
 
     def describe(self) -> Iterator[PrometheusMetric]:

@@ -83,13 +83,24 @@ def test_as_json_the_final_state_has_none_of_it_either(project: Project) -> None
     }
 
 
-@pytest.mark.parametrize("options", [(), ("--json",), ("--live",)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--json",),
+        ("--live",),
+        ("--log", "json", "--metrics-port", "0"),
+        ("--log", "console", "--report", "report.html"),
+    ],
+)
 def test_nor_has_a_failure(project: Project, options: tuple[str, ...]) -> None:
     project.write("login.py", LOGIN)
     tokens = ("--set", f"key={CANARY}", "--set", f"token={CANARY}-2")
     answer = project.run("run", "login:failing", *tokens, "--events", "e.jsonl", *options)
     assert answer.code == 1
-    everything = answer.out + answer.err + (project.folder / "e.jsonl").read_text()
+    files = [file for file in project.folder.iterdir() if file.suffix in {".jsonl", ".html"}]
+    assert len(files) == 1 + ("--report" in options)
+    everything = answer.out + answer.err + "".join(file.read_text() for file in files)
     assert CANARY not in everything
     assert everything.count("*** *** ***") >= 3
 
@@ -184,3 +195,11 @@ def test_a_sensitive_key_of_a_board_is_read_and_not_printed(project: Project) ->
     assert answer.out == "Board(_values={'cli_key': ***})\n"
     answer = project.run("run", "boards", "--set", f"cli_key.part={CANARY}")
     assert "--set cli_key.part: cli_key has no fields" in answer.err
+
+
+def test_an_address_that_is_refused_is_named_without_its_password(project: Project) -> None:
+    project.write("login.py", LOGIN)
+    url = f"ftp://me:{CANARY}@host"
+    tokens = ("--set", "key=abcd", "--trace", url)
+    answer = project.run("run", "login:fine", *tokens)
+    assert CANARY not in answer.out + answer.err

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import attrs
-
 from agentflow_trio.events import (
     EVENT_TYPES,
     AlertEvent,
@@ -85,22 +83,24 @@ def meanings(kind: Kind) -> list[tuple[list[str], str]]:
     ]
 
 
-def typed(field: attrs.Attribute[Any]) -> str:
-    """The name of a field with its type, in words."""
-    told = str(field.type).removesuffix(" | None")
+def typed(kind: Kind, name: str) -> str:
+    """The name of a field with its type, in words as written: whoever resolves the types changes the fields of attrs."""
+    written = next(
+        str(own[name])
+        for base in kind.__mro__
+        if name in (own := inspect.get_annotations(base))
+    )
+    told = written.removesuffix(" | None")
     options = get_args(Phase) if told == "Phase" else re.findall(r"'(\w+)'", told)
     if options:
         told = " or ".join(f"`{each}`" for each in options)
-    return (
-        f"`{field.name}` ({told}{', or None' if str(field.type).endswith(' | None') else ''})"
-    )
+    return f"`{name}` ({told}{', or None' if written.endswith(' | None') else ''})"
 
 
 def rows_of_events(kinds: Iterable[Kind]) -> Iterable[Sequence[str]]:
     for kind in kinds:
-        fields = attrs.fields_dict(kind)
         told = [
-            f"{', '.join(typed(fields[name]) for name in names)}: {text}"
+            f"{', '.join(typed(kind, name) for name in names)}: {text}"
             for names, text in meanings(kind)
         ]
         named = f"`{kind.event_type}`<br>{{class}}`~agentflow_trio.events.{kind.__name__}`"

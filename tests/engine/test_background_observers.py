@@ -17,6 +17,11 @@ from agentflow_trio.testing import assert_no_leaks, simulate
 from .engine_kit import Notes, Recorder, chain, saying, sleeping
 
 
+@pytest.fixture(autouse=True)
+def virtual_time(autojump_clock: MockClock) -> None:
+    """Or a busy machine would take an observer's budget."""
+
+
 def alert(name: str = "hot", now: float = 0.0) -> AlertFired:
     return AlertFired(
         timestamp=now, alert=name, severity="warning", condition="x", value=1.0, threshold=0.0
@@ -166,6 +171,19 @@ async def test_an_observer_that_fails_over_what_is_told_is_told_no_more_of_that(
     reports = [event for event in recorder.events if isinstance(event, ObserverFailed)]
     assert [event.metadata["reason"] for event in reports] == ["TypeError: touchy"]
     assert touchy.events[-1].event_type == "run_end"  # runs are told to it as ever
+
+
+async def test_what_nobody_wants_is_told_to_nobody() -> None:
+    class Deaf(Recorder):
+        wants = ()
+
+        async def watch(self, tell: Callable[[ExecutionEvent], None], /) -> None:
+            tell(alert())
+
+    deaf = Deaf()
+    async with Engine(observers=[deaf]) as engine:
+        await engine.run(chain("f", saying("a")), Notes())
+    assert deaf.events == []
 
 
 async def test_an_engine_without_runs_leaves_at_once() -> None:

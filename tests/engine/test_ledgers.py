@@ -35,6 +35,11 @@ from agentflow_trio.ports import VisitLedger, VisitRecord
 from .engine_kit import Notes, Recorder, chain, doing, failing, looping, saying, sleeping
 
 
+@pytest.fixture(autouse=True)
+def virtual_time(autojump_clock: MockClock) -> None:
+    """Or a busy machine would take an observer's budget."""
+
+
 class Ledger(Recorder):
     """Keeps lines, as it reads them."""
 
@@ -305,13 +310,13 @@ async def test_a_ledger_that_cannot_be_read_is_switched_off_reported_once_and_em
 
 
 async def test_a_ledger_that_takes_too_long_to_read_is_switched_off(
-    mock_clock: MockClock,
+    autojump_clock: MockClock,
 ) -> None:
     class Slow(Ledger):
         @override
         def settle(self) -> None:
             super().settle()
-            mock_clock.jump(1.0)
+            autojump_clock.jump(1.0)
 
     slow, recorder = Slow("slow"), Wanting(RunEnded, ObserverFailed)
     async with Engine(observers=[slow, recorder]) as engine:

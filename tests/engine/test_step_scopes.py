@@ -35,6 +35,11 @@ from .engine_kit import Acts, Notes, Opened, Recorder, chain, doing, failing, lo
 from .scopes_kit import INSIDE, Surrounding
 
 
+@pytest.fixture(autouse=True)
+def virtual_time(autojump_clock: MockClock) -> None:
+    """Or a busy machine would take an observer's budget."""
+
+
 class Telling(Surrounding):
     """Has the events in its story, too."""
 

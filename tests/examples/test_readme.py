@@ -109,6 +109,24 @@ def test_its_first_command_writes_a_digest_and_says_where(clone: Path) -> None:
     assert str(clone) not in digest
 
 
+def numberless(text: str) -> str:
+    """*text* with every number and every id of a run the same."""
+    return re.sub(r"\d+(\.\d+)?", "0", re.sub(r"run [0-9a-f-]{36}", "run 0", text))
+
+
+@pytest.mark.cli
+def test_what_is_seen_of_it_is_what_stands_below_the_command(clone: Path) -> None:
+    (shown,) = [block for block in blocks("console") if "--report" in block]
+    line, _, below = shown.partition("\n")
+    tokens = shlex.split(line.removeprefix("$ agentflow ").replace("9464", "0"))
+    done = python("-m", "agentflow_trio", *tokens, cwd=clone)
+    assert done.returncode == 0, done.stderr
+    seen = iter(numberless(done.stderr).splitlines())
+    for expected in numberless(below).splitlines():
+        assert expected == "..." or expected in seen, f"{expected}: not there, or not in order"
+    assert "critical" in (clone / "report.html").read_text(encoding="utf-8").lower()
+
+
 @pytest.mark.cli
 def test_the_digest_is_the_same_in_every_process(clone: Path) -> None:
     pages = list[bytes]()

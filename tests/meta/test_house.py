@@ -34,6 +34,8 @@ HOMES: Final = {
     "structlog": "agentflow_trio.observe.logs",
     "trio_parallel": "agentflow_trio.engine.cpu",
 }
+# All of the home needs it, and imports it through one module, which says how to install it.
+THROUGH: Final = ["opentelemetry"]
 
 
 @attrs.frozen
@@ -189,8 +191,16 @@ def test_a_name_that_is_not_exported_is_not_found(name: str) -> None:
 
 def is_importable(name: str) -> bool:
     """Whether the extras that a module needs are installed."""
-    needed = sorted({found.top for found in IMPORTS if found.importer == name})
+    own = {found.top for found in IMPORTS if found.importer == name}
+    needed = sorted(own | {top for top in THROUGH if within(name, HOMES[top])})
     return all(importlib.util.find_spec(top) is not None for top in needed)
+
+
+def test_a_module_needs_nothing_that_it_does_not_import_itself() -> None:
+    """Where no extra is installed, this imports every module that is said to need none."""
+    names = [module_name(path) for path in MODULES if path.name != "__main__.py"]
+    for name in filter(is_importable, names):
+        importlib.import_module(name)
 
 
 @pytest.mark.parametrize("name", ["agentflow_trio", *filter(is_importable, PUBLIC)])
@@ -203,6 +213,14 @@ def test_what_is_exported_exists_once_and_is_documented(name: str) -> None:
         value = getattr(module, public)
         if inspect.isclass(value) or inspect.isroutine(value):
             assert value.__doc__, f"{name}.{public} has no docstring"
+
+
+def test_tests_that_start_programs_are_where_they_are_looked_for() -> None:
+    """By ``tox run -e real``, in two folders; all in the one are such tests."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        marked = re.search(r"\bmark\.real\b", path.read_text(encoding="utf-8")) is not None
+        assert marked or path.parent.name != "real", path
+        assert not marked or path.parent.name in {"docs", "real"}, path
 
 
 def test_test_files_have_names_of_their_own() -> None:

@@ -419,14 +419,15 @@ def test_it_restores_when_the_stretch_fails_and_swallows_nothing() -> None:
 
 def test_a_run_inside_a_node_does_not_say_which_visit_of_the_outer_one() -> None:
     logs = Logs(Kept())
-    with logs.around(ITEM), logs.around(RUN._replace(run_id="inner")):
+    inner = RUN._replace(run_id="inner")
+    with logs.around(RUN), logs.around(STEP), logs.around(ITEM), logs.around(inner):
         assert get_contextvars() == {"run_id": "inner", "flow": "f", "path": "f"}
 
 
 def test_a_record_of_an_event_says_nothing_of_where_it_happens_to_be_told() -> None:
     kept = Kept()
     logs = Logs(kept, level="debug")
-    with bound_contextvars(request="17"), logs.around(ITEM):
+    with bound_contextvars(request="17"), logs.around(RUN), logs.around(ITEM):
         logs.observe(NodeStarted(run_id="r", seq=1, path="f/b", timestamp=0.0))
         assert get_contextvars()["item"] == 0
     ((_, _, fields),) = kept.records
@@ -441,7 +442,7 @@ async def test_child_tasks_and_threads_log_where_they_belong() -> None:
     async def child() -> None:
         log.info("in a task")
 
-    with logs.around(STEP):
+    with logs.around(RUN), logs.around(STEP):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child)
         await trio.to_thread.run_sync(log.info, "in a thread")
@@ -470,7 +471,9 @@ def test_lines_of_nodes_have_the_time_of_the_run_in_a_simulation() -> None:
 
 def test_the_order_of_fields_is_always_the_same() -> None:
     file = io.StringIO()
-    with bound_contextvars(zone="z", area="a"), Logs(Kept()).around(ITEM):
+    logs = Logs(Kept())
+    around = [logs.around(where) for where in (RUN, STEP, ITEM)]
+    with bound_contextvars(zone="z", area="a"), around[0], around[1], around[2]:
         json_logger(file).info("said", why="because", path="elsewhere")
     assert [*lines(file)[0]] == [
         *("timestamp", "level", "event", "run_id", "flow", "path", "visit", "attempt", "item"),

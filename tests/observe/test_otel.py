@@ -150,6 +150,7 @@ def test_a_loop_has_a_span_for_each_visit() -> None:
     steps = [span for span in found.all if span.name == "step again"]
     assert [attribute(span, "visit") for span in steps] == [1, 2, 3]
     assert [attribute(span, "exit") for span in steps] == ["more", "more", "done"]
+    assert [attribute(span, "target") for span in steps] == ["again", "again", "end"]
 
 
 def test_attempts_of_a_retried_step_are_spans_in_it() -> None:
@@ -241,6 +242,7 @@ def test_a_span_says_where_it_is() -> None:
         "agentflow.visit": 1,
         "agentflow.attempt": 1,
         "agentflow.outcome": "success",
+        "agentflow.target": "end",
     }
     run = dict(found.named("run f").attributes or {})
     assert run.pop("agentflow.definition_hash")
@@ -329,7 +331,7 @@ def test_what_happens_in_a_step_is_an_event_of_its_span() -> None:
 
     found = spans_of(chain("f", Step(Node(), name="a", fallback=Fallback("instead"))))
     events = found.named("step a").events
-    assert [event.name for event in events] == ["progress", "fallback_used", "routed"]
+    assert [event.name for event in events] == ["progress", "fallback_used"]
     assert dict(events[0].attributes or {}) == {
         "agentflow.path": "f/a",
         "agentflow.fraction": 0.5,

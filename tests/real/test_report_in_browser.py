@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
-from chromium import BROWSER, DARK, look_at
+from chromium import DARK, look_at
 from profile_page import profile_of_page
 from typing_extensions import override
 
@@ -18,10 +18,7 @@ from agentflow_trio import END, Engine, Step, Wiring, each, flow, step
 from agentflow_trio.events import ExecutionEvent, NodeStarted, RunEnded
 from agentflow_trio.observe import report_html
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH"),
-]
+pytestmark = pytest.mark.real
 
 
 class Dom(HTMLParser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -60,6 +61,7 @@ class Nothing:
     name: str = ""
     other: Nothing | None = None
     numbers: dict[str, list[int]] = attrs.field(factory=dict[str, list[int]])
+    act: Callable[[int], str] | None = None
 
 
 @attrs.define
@@ -170,6 +172,8 @@ def test_sensitive_keys_of_a_board_are_hidden_by_name() -> None:
     )
     assert values(board) == ["of the board"]
     assert values(Around(other=None)) == []
+    board.insert(Board.NOTE, "no longer open")
+    assert values(State(anything=board))[2:] == ["of the board", "no longer open"]
     before = [*SENSITIVE_KEYS]
     SENSITIVE_KEYS.clear()
     try:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-__all__ = ["BROWSER", "DARK", "look_at"]
+from programs_kit import needed
 
-BROWSER: Final = shutil.which("chromium")
+__all__ = ["DARK", "look_at"]
+
 DARK: Final = "--blink-settings=preferredColorScheme=0"
 
 _QUIET: Final = (
@@ -30,11 +30,16 @@ _QUIET: Final = (
 
 def look_at(page: Path, *options: str) -> tuple[str, str]:
     """Open *page* with more options; return what the browser wrote to stdout and stderr."""
-    assert BROWSER is not None
     # it may still write into the folder when it has ended
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         done = subprocess.run(
-            [BROWSER, *_QUIET, f"--user-data-dir={profile}", *options, page.as_uri()],
+            [
+                needed("chromium"),
+                *_QUIET,
+                f"--user-data-dir={profile}",
+                *options,
+                page.as_uri(),
+            ],
             capture_output=True,
             text=True,
             timeout=60,

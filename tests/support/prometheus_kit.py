@@ -1,7 +1,6 @@
 """A real Prometheus for tests: started with a configuration, asked through its HTTP API, ended with the body.
 
-The programs are those of ``$AGENTFLOW_PROMETHEUS`` (a folder), or of ``$PATH``; a test that needs them is skipped where
-there are none.
+The programs are those of ``$AGENTFLOW_PROMETHEUS`` (a folder), or of ``$PATH``.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +19,7 @@ from urllib.parse import urlencode
 import attrs
 import pytest
 import trio
+from programs_kit import needed
 
 __all__ = ["Prometheus", "find_program", "starting_prometheus"]
 
@@ -30,11 +29,8 @@ _READY: Final = b"Server is ready to receive web requests."
 
 
 def find_program(name: str) -> str:
-    """The path of ``prometheus`` or ``promtool``; the test is skipped if there is none."""
-    found = shutil.which(name, path=os.environ.get(FOLDER)) or shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is neither in ${FOLDER} nor in $PATH")
-    return found
+    """The path of ``prometheus`` or ``promtool``; the test fails if there is none."""
+    return needed(name, path=os.environ.get(FOLDER))
 
 
 @attrs.frozen

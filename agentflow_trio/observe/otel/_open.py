@@ -121,10 +121,11 @@ class OpenSpan:
         waiting: those inside that were left, of which nobody has told yet how they came out.
         verdict: how it came out, as far as is known.
         told: whether an event said so.
+        target: where its exit led.
         end: when it was left, in nanoseconds since the epoch; None while it goes on.
     """
 
-    __slots__ = ("around", "end", "span", "told", "verdict", "waiting", "where")
+    __slots__ = ("around", "end", "span", "target", "told", "verdict", "waiting", "where")
 
     def __init__(self, span: Span, where: Where, around: OpenSpan | None) -> None:
         self.span: Final = span
@@ -133,6 +134,7 @@ class OpenSpan:
         self.waiting: dict[int, OpenSpan] = {}
         self.verdict: Verdict = _WELL
         self.told: bool = False
+        self.target: str | None = None
         self.end: int | None = None
 
     @property
@@ -197,17 +199,22 @@ class Spans:
             del self._open[key]
         if one.around is not None:
             one.around.waiting.pop(id(one), None)
-        _write(one.span, one.verdict)
+        if one.span.is_recording():
+            _write(one)
         one.span.end(one.end)
 
 
-def _write(span: Span, verdict: Verdict) -> None:
+def _write(one: OpenSpan) -> None:
     """Say how it came out; for OpenTelemetry, to be cancelled is neither good nor bad."""
-    span.set_attribute("agentflow.outcome", verdict.outcome)
+    verdict = one.verdict
+    said: dict[str, str] = {"agentflow.outcome": verdict.outcome}
     if verdict.exit is not None:
-        span.set_attribute("agentflow.exit", verdict.exit)
+        said["agentflow.exit"] = verdict.exit
+    if one.target is not None:
+        said["agentflow.target"] = one.target
     if verdict.error is not None:
-        span.set_attribute("error.type", verdict.error)
+        said["error.type"] = verdict.error
+    one.span.set_attributes(said)
     if verdict.outcome == "error":
         text = f"{verdict.error}: {verdict.message}" if verdict.message else verdict.error
-        span.set_status(StatusCode.ERROR, text)
+        one.span.set_status(StatusCode.ERROR, text)

@@ -16,6 +16,7 @@ from ...events import (
     AlertResolved,
     ExecutionEvent,
     NodeStarted,
+    Routed,
     RunEnded,
     RunStarted,
 )
@@ -48,8 +49,8 @@ class OpenTelemetry:
     A span for each run, in it one for each visit, in that one for each item and for each attempt of a retried step. The one
     that is current where a run begins is its parent, so that a ``traceparent`` that the application took from a request
     counts. Inside a node the innermost is current, also in its child tasks, its threads, and in runs that it makes. What
-    else is told (retries, guards, progress, where a step's exit led) is an event of the span it happened in, as many as
-    the provider's limits allow.
+    else is told (retries, guards, fallbacks, progress) is an event of the span it happened in, as many as the provider's
+    limits allow.
 
     A span has a status only if it failed: a cancelled one has ``agentflow.outcome``, and none.
 
@@ -95,6 +96,9 @@ class OpenTelemetry:
     def _note(self, event: ExecutionEvent) -> None:
         one = self._spans.at(event.run_id, event.path)
         if one is None or not one.span.is_recording():
+            return
+        if isinstance(event, Routed):
+            one.target = event.target
             return
         said = {
             f"agentflow.{called}": getattr(event, name) for name, called in OWN[type(event)]
