@@ -62,7 +62,7 @@ class Recorder(Generic[S]):
         if self.states.wants(number):
             self._keep_state(number)
         met = self.met = world.clock.met
-        if met and self.statistics.wants(number):
+        if self.statistics.wants(number):
             told = tuple(_told(guard, last) for guard, last in zip_longest(met, self._last))
             if told == self._last:
                 told = self._last  # one tuple for as long as nothing changes

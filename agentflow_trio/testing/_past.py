@@ -175,7 +175,8 @@ class Live(Generic[S]):
         tb: TracebackType | None,
         /,
     ) -> None:
-        self._stack.__exit__(kind, exc, tb)
+        with suppress(Exception):  # what fails since it is left is no part of what was recorded
+            self._stack.__exit__(kind, exc, tb)
 
     def _go(self, sim: Simulation[S, object]) -> None:
         with suppress(Exception):  # it failed as it did before

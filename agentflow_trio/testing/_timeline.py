@@ -224,6 +224,8 @@ class Timeline(Generic[S]):
         """The same run again, as a simulation that stands at *time*: ``with timeline.live(12.5) as sim:``.
 
         From there it goes on as it did, unless it is told otherwise. If the run had ended by *time*, so has the simulation.
+        Leaving the body cancels what still runs; what fails thereby is not raised. In the body this thread cannot run
+        Trio otherwise, so this timeline can be asked for what was kept only.
 
         Raises:
             NondeterminismError: it did something else this time.

@@ -646,6 +646,12 @@ def test_until_then_the_first_node_goes_its_way_step_by_step() -> None:
         assert fork.at(12) == timeline.at(12)
 
 
+def test_until_then_a_step_behind_retry_and_guards_goes_its_way_too() -> None:
+    for timeline in _timelines()[:6]:
+        fork = timeline.fork(at=1_000, replacing={ask: Scripted(Desk, [1.0])})
+        assert fork.trace == timeline.trace
+
+
 def test_from_the_beginning_any_step_can_be_replaced() -> None:
     timeline = record(newsdesk, Desk(), seed=3)
     fork = timeline.fork(replacing={sort_out: Scripted(Desk, [1.0, None] * 9)})
