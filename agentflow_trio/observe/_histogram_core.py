@@ -5,14 +5,14 @@ Layer: observe. Pure. Rule: a bucket holds what is at most its bound, and more t
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import TypeAlias, final
 
 import attrs
 
-__all__ = ["Cell", "Histogram", "add", "added", "empty", "merged"]
+__all__ = ["Cell", "Histogram", "add", "add_all", "added", "empty", "merged"]
 
 Cell: TypeAlias = "list[float]"
 """A histogram that grows: the count of each bucket, that of what is above all bounds, the sum.
@@ -74,6 +74,19 @@ def add(cell: Cell, bounds: Sequence[float], value: float) -> None:
     """Count *value*."""
     cell[bisect_left(bounds, value)] += 1
     cell[-1] += value
+
+
+def add_all(cell: Cell, bounds: Sequence[float], values: Sequence[float]) -> None:
+    """Count *values*, in any order."""
+    ordered, below = sorted(values), 0
+    for index, bound in enumerate(bounds):
+        if below == len(ordered):
+            break
+        upto = bisect_right(ordered, bound, below)
+        cell[index] += upto - below
+        below = upto
+    cell[len(bounds)] += len(ordered) - below
+    cell[-1] += sum(values)
 
 
 def merged(bounds: Sequence[float], cells: Iterable[Cell]) -> Histogram:

@@ -6,7 +6,8 @@ Layer: observe. Rules: a fold of `METRICS`, which decides everything; no clock, 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from array import array
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from threading import RLock
@@ -15,7 +16,7 @@ from typing import Final, TypeAlias, final
 import attrs
 
 from ..events import EVENT_TYPES, BatchDone, ExecutionEvent
-from ._histogram_core import Cell, Histogram, added, empty
+from ._histogram_core import Histogram, added
 from ._metric_names_core import Selection, endings, is_whose, selections
 from ._metric_table_core import (
     BATCH_SIZE,
@@ -46,6 +47,13 @@ def _fed() -> Mapping[type[object], list[tuple[Metric, _Changes]]]:
 
 
 _FED: Final = _fed()
+
+_MANY: Final = 50_000
+"""Durations that wait to be counted, at most: 0.4 MB. Those of a step are counted together, in half the time."""
+
+
+def _durations() -> array[float]:
+    return array("d")
 
 
 @final
@@ -111,7 +119,8 @@ class MetricsCollector:
         self._max_series = max_series
         self._table = SeriesTable(self._bounds, max_series)
         self._lock = RLock()
-        self._plain: dict[tuple[str, str, str | None], Cell] = {}
+        self._waiting = defaultdict[tuple[str, str, str | None], "array[float]"](_durations)
+        self._many = 0
         self._parts = PartSizes()
 
     @property
@@ -135,15 +144,16 @@ class MetricsCollector:
         with self._lock:
             entries = self.ledger[:]
             del self.ledger[: len(entries)]  # the engine may append meanwhile, at the end
-            plain, bounds = self._plain, self._bounds
-            find = plain.get
-            for flow, node, taken, seconds in entries:
-                cell = find((flow, node, taken))
-                if cell is None:
-                    cell = plain[flow, node, taken] = empty(bounds)
-                cell[bisect_left(bounds, seconds)] += 1  # inline: a call costs 0.1 us
-                cell[-1] += seconds
-            if len(plain) > self._max_series:
+            waiting = self._waiting
+            for (
+                flow,
+                node,
+                taken,
+                seconds,
+            ) in entries:  # 0.08 us each; 0.2 with a search for the bucket
+                waiting[flow, node, taken].append(seconds)
+            self._many += len(entries)
+            if self._many > _MANY:
                 self._fold()
 
     def get_metric(self, name: str, /) -> float | None:
@@ -209,12 +219,11 @@ class MetricsCollector:
         """Bring what came through the ledger to where events are counted."""
         if self.ledger:
             self.settle()
-        plain, self._plain = self._plain, {}
-        for (flow, node, taken), cell in plain.items():
-            visits = int(sum(cell[:-1]))
-            success = flow, node, "success"
+        waiting, self._waiting, self._many = self._waiting, defaultdict(_durations), 0
+        for (flow, node, taken), seconds in waiting.items():
+            visits, success = len(seconds), (flow, node, "success")
             self._table.change(NODE_EXECUTIONS, success, visits, times=visits)
-            self._table.add_all(NODE_DURATION, (flow, node), cell)
+            self._table.count(NODE_DURATION, (flow, node), seconds)
             if taken is not None:
                 self._table.change(NODE_ROUTED, (flow, node, taken), visits, times=visits)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final, final
 
-from ._histogram_core import Cell, Histogram, add, empty, merged
+from ._histogram_core import Cell, Histogram, add, add_all, empty, merged
 from ._metric_table_core import METRICS, OVERFLOW, Labels, Metric
 
 __all__ = ["OTHER", "SeriesTable"]
@@ -70,12 +70,10 @@ class SeriesTable:
         values = self._values[metric.name]
         values[labels] = by if metric.sets else values.get(labels, 0.0) + by
 
-    def add_all(self, metric: Metric, labels: Labels, more: Cell) -> None:
-        """Count in a histogram all that *more* has counted."""
-        labels = self._room(metric, labels, int(sum(more[:-1])))
-        cell = self._cell(metric, labels)
-        for at, number in enumerate(more):
-            cell[at] += number
+    def count(self, metric: Metric, labels: Labels, values: Sequence[float]) -> None:
+        """Count *values* in a histogram."""
+        labels = self._room(metric, labels, len(values))
+        add_all(self._cell(metric, labels), self.bounds(metric), values)
 
     def _cell(self, metric: Metric, labels: Labels) -> Cell:
         cells = self._cells[metric.name]
