@@ -741,3 +741,39 @@ def test_what_there_was_no_room_for_is_had_by_running_again(
         if time <= 40:
             with timeline.live(time) as sim:
                 assert sim.moment == moment
+
+
+# ---------------------------------------------------------------- what it rests on
+
+
+def test_a_retry_without_a_seed_draws_from_that_of_the_simulation() -> None:
+    again = Retry(RetryPolicy(max_attempts=4, jitter=0.5))
+
+    async def program() -> float:
+        async def fail() -> None:
+            raise OSError
+
+        with pytest.raises(OSError):
+            await again.call(fail)
+        return trio.current_time()
+
+    one, two, other = (record(program, seed=seed).result for seed in (1, 1, 2))
+    assert one == two == 0.7116496545775448
+    assert other != one
+
+
+def test_a_limiter_asked_first_in_a_new_run_is_blank() -> None:
+    pace = RateLimiter("pace", limit=3, window=10.0)
+
+    async def use() -> None:
+        async with pace:
+            pass
+
+    async def look() -> tuple[int, int]:
+        await trio.lowlevel.checkpoint()
+        told = pace.statistics()
+        return told.admitted, told.free
+
+    trio.run(use)
+    assert trio.run(look) == (0, 3)
+    assert record(look).result == (0, 3)
