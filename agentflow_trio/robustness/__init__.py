@@ -14,7 +14,7 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
 
-Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Outlook`, `Surroundings`, `Trial`,
+Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Surroundings`, `Trial`,
 `has_own_limits` and `own_limits`, by which the engine and the simulator are told of guards, and guards of steps.
 """
 
