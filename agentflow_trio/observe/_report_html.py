@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from .._markup import Markup, joined, tag
 from ..events import ExecutionEvent
-from ._markup_core import Markup, joined, tag
 from ._profile_core import Profile
 from ._profile_records_core import RunProfile
 from ._profile_table_core import counted

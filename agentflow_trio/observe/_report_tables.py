@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from .._markup import Markup, joined, tag
 from ._guard_use_core import GuardProfile
-from ._markup_core import Markup, joined, tag
 from ._profile_records_core import FailureProfile, PathShare, PlaceProfile, RunProfile
 from ._profile_table_core import counted, unit_of
 

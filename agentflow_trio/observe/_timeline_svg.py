@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from .._markup import Markup, joined, tag
 from ._critical_core import PathLink
-from ._markup_core import Markup, joined, tag
 from ._spans_core import RunSpans, Span
 from ._timeline_core import Bar, bars_of, occupancy
 

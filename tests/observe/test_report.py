@@ -10,6 +10,7 @@ import attrs
 import pytest
 from typing_extensions import override
 
+from agentflow_trio._markup import joined, tag
 from agentflow_trio.events import (
     CallTimedOut,
     ExecutionEvent,
@@ -20,7 +21,6 @@ from agentflow_trio.events import (
     WaitEnded,
 )
 from agentflow_trio.observe import Profile, report_html
-from agentflow_trio.observe._markup_core import joined, tag
 from agentflow_trio.observe._report_style import STYLE
 
 from .profile_kit import (

@@ -1,6 +1,6 @@
 """HTML and SVG in which no text can become markup.
 
-Layer: observe. Rule: whatever is not `Markup` is escaped.
+Layer: the lowest; it imports nothing of the package. Rule: whatever is not `Markup` is escaped.
 """
 
 from __future__ import annotations
