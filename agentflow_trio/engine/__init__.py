@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from ._subscription import Subscription
     from ._threads import abandoned_threads
     from ._trying import Trying
-    from ._waits import Wait, wait_of
 else:  # 5 ms; a program that only runs flows needs none of them
     __getattr__ = lazily(
         __name__,
@@ -63,9 +62,7 @@ else:  # 5 ms; a program that only runs flows needs none of them
             "TaskSnapshot": "._snapshot",
             "Trying": "._trying",
             "VisitSnapshot": "._snapshot",
-            "Wait": "._waits",
             "abandoned_threads": "._threads",
-            "wait_of": "._waits",
         },
     )
 
@@ -93,11 +90,9 @@ __all__ = [
     "TaskSnapshot",
     "Trying",
     "VisitSnapshot",
-    "Wait",
     "abandoned_threads",
     "current_step",
     "execute",
     "link",
-    "wait_of",
     "way_out",
 ]

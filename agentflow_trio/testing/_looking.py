@@ -16,6 +16,7 @@ from ..robustness import Outlook, RateLimiter
 from ._errors import NondeterminismError
 from ._moment import Moment, Present
 from ._recipe import Recipe
+from ._search_core import Trial
 from ._subject import Subject
 from ._timeline_core import BEFORE, Instants, Kept, weight_of
 from ._world import Ended, World
@@ -140,10 +141,12 @@ def swept(
     *,
     begin: Callable[[], None] | None = None,
     finish: Callable[[], None] | None = None,
+    trial: Trial | None = None,
 ) -> Ended[object]:
     """Execute *subject* in *world*, with *look* called at the end of every instant.
 
-    *begin* is called before the first; *finish*, by default *look*, at the end of the last.
+    *begin* is called before the first; *finish*, by default *look*, at the end of the last. *trial* is the schedule if it
+    is not to be made anew.
 
     Raises:
         Exception: what *look* raised.
@@ -159,7 +162,7 @@ def swept(
             looking.end()
 
     faulty = subject.used.around(subject.execute)
-    ended = world.execute(body, recipe.trial(world))
+    ended = world.execute(body, trial or recipe.trial(world))
     if looking.error is not None:
         raise looking.error
     return ended

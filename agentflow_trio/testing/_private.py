@@ -10,8 +10,9 @@ out once per process; if Trio changed, `require` says so by name, and a lower `C
 
 The rest is optional: near-ties of timers want ``Runner.deadlines``; ``wait_all_tasks_blocked`` wants
 ``Runner.waiting_for_idle``; reports want ``Task._cancel_status`` for shields and limits, and ``Task._next_send_fn`` to
-tell who could go on; histories want ``Task._next_send`` to tell who is being cancelled; what tells that nothing can
-arrive from outside saves a look at the operating system.
+tell who could go on; histories want ``Task._next_send`` to tell who is being cancelled, pictures
+``Nursery._pending_excs`` for how tasks ended; what tells that nothing can arrive from outside saves a look at the
+operating system.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ __all__ = [
     "callbacks_task",
     "can_go_on",
     "controlled",
+    "errors_in",
     "is_being_cancelled",
     "is_shielded",
     "limit_of",
@@ -394,6 +396,12 @@ def is_shielded(task: Task) -> bool:
             return shielded
         shielded = shielded or scope.shield
     return False
+
+
+def errors_in(nursery: trio.Nursery) -> Sequence[BaseException]:
+    """What the tasks of *nursery* raised that have ended; nothing where Trio does not tell."""
+    raised: Sequence[BaseException] = getattr(nursery, "_pending_excs", ())
+    return raised
 
 
 def unshield(task: Task) -> None:

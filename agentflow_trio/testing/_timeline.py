@@ -26,6 +26,7 @@ from ._past import Live, Past
 from ._recipe import Change, Recipe, Replacing
 from ._simulate import Simulating, Simulation
 from ._timeline_core import Instants, Series, check_time, matches
+from ._timeline_picture_core import Sketch
 from ._world import Ended
 
 __all__ = ["Timeline", "recorded"]
@@ -292,6 +293,31 @@ class Timeline(Generic[S]):
         swept(world, self._recipe, subject, look)
         same_so_far(self._kept.instants, instants)
         return world.trace_lines()
+
+    def to_svg(self, *, width: int = 1100, lanes: int = 40) -> str:
+        """A picture of the run: tasks over virtual time, what each waited for, its steps, and what guards did.
+
+        One SVG without scripts, for light and dark pages, of bounded size; the same run gives the same bytes. Long idle
+        stretches are drawn broken. Within an instant, steps stand in their order where there is room. The choices of a
+        schedule that was given as ``replay`` are marked. Runs again when first asked for.
+
+        Args:
+            width: pixels, at least 480.
+            lanes: how many tasks are drawn one by one, the oldest first; 1 to 60. The others are drawn as their number.
+
+        Raises:
+            NondeterminismError: it did something else this time.
+            ValueError: an argument makes no sense.
+        """
+        from ._timeline_drawing import drawn  # noqa: PLC0415 - who draws nothing need not load it
+
+        return drawn(lambda: self._sketch, width=width, lanes=lanes)
+
+    @cached_property
+    def _sketch(self) -> Sketch:
+        from ._sketching import sketched  # noqa: PLC0415 - the same
+
+        return sketched(self._recipe, self._ended, self._kept.instants)
 
     # ---------------------------------------------------------------- how it works
 
