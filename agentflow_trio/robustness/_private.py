@@ -14,7 +14,7 @@ from functools import cache
 from typing import Protocol, TypeAlias, final
 
 import trio
-from trio.lowlevel import Task, current_task
+from trio.lowlevel import Task, current_task, in_trio_task
 
 __all__ = [
     "Context",
@@ -86,9 +86,13 @@ def _agrees(private: Look, task: Task) -> bool:
     return len(seen) == len(told)
 
 
-@cache
 def find_look() -> Look:
-    """The fastest right way to look at the running task."""
+    """The fastest right way to look at the running task; if none runs, as between the steps of a simulation, the public one."""
+    return _fast_look() if in_trio_task() else look_publicly
+
+
+@cache
+def _fast_look() -> Look:
     return probe(Private.look, current_task())
 
 
@@ -122,7 +126,11 @@ def probe_context(module: str, name: str) -> Context:
     return private if right else PublicContext()
 
 
-@cache
 def find_context() -> Context:
-    """The fastest right way to find the running task; it is right in every thread."""
+    """The fastest right way to find the running task, in every thread; if none runs, the public one."""
+    return _fast_context() if in_trio_task() else PublicContext()
+
+
+@cache
+def _fast_context() -> Context:
     return probe_context("trio._core._run", "GLOBAL_RUN_CONTEXT")

@@ -19,6 +19,7 @@ from ._errors import (
     ReplayCodeError,
     ScriptEndedError,
     SimulationError,
+    SimulationOverError,
     StepBudgetError,
     StuckError,
     TaskPicture,
@@ -52,6 +53,7 @@ from ._record import record
 from ._scripted import Fail, Scripted
 from ._search_core import Policy
 from ._simulate import Simulation, simulate
+from ._spawned import Spawned
 from ._timeline import Timeline
 from ._timeline_core import Series
 
@@ -88,6 +90,8 @@ __all__ = [
     "Sim",
     "Simulation",
     "SimulationError",
+    "SimulationOverError",
+    "Spawned",
     "StepBudgetError",
     "StuckError",
     "TaskHistory",

@@ -57,6 +57,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         time: virtual seconds since the execution began.
         until: no jump goes so far; the run is `paused` there instead.
         paused: whether it stands at ``until`` with nothing left to do before.
+        due: while it is paused, when the next timer is due; infinite if none is set.
         leaving: called when everything that was due has happened, before time goes on.
     """
 
@@ -79,6 +80,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         super().begin_simulation(seed)
         self.time: float = 0.0
         self.paused: bool = False
+        self.due: float = math.inf
         self._slack = slack
         self._looked_at = self._waited_at = -1
 
@@ -117,6 +119,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
             return math.inf
         if self.until < math.inf and deadline >= self.until:
             self.time, self.paused = max(self.time, float(self.until)), True
+            self.due = deadline
             return 0.0
         if deadline == math.inf:
             return self._nothing_left()

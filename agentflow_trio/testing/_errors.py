@@ -25,6 +25,7 @@ __all__ = [
     "ReplayCodeError",
     "ScriptEndedError",
     "SimulationError",
+    "SimulationOverError",
     "StepBudgetError",
     "StuckError",
     "TaskPicture",
@@ -203,6 +204,24 @@ class NotEndedError(SimulationError):
     @override
     def __str__(self) -> str:
         return f"the program has not ended at {self.time:.9g} s: sim.run() lets it"
+
+
+@final
+class SimulationOverError(SimulationError):
+    """Something was to be spawned in a simulation that had ended.
+
+    Attributes:
+        time: virtual seconds it took.
+    """
+
+    time: float
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"the simulation ended at {self.time:.9g} s, so nothing can be spawned in it: give it a program that goes "
+            "on for longer, as `trio.sleep_forever` does"
+        )
 
 
 @final

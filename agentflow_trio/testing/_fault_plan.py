@@ -202,7 +202,7 @@ class Used:
             UnusedFaultError: some were not.
         """
         last = self._turns[-1].faults if self._turns else self._faults
-        names = () if last is None else last.names
+        names = () if last is None or last.lenient else last.names
         unused = tuple(name for name in names if not self._asked[name])
         if unused:
             raise UnusedFaultError(names=unused)

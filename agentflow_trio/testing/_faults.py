@@ -125,10 +125,19 @@ Strike: TypeAlias = Fault | Callable[[int], Wrong | None]
 """A `Fault`, or a function of the number of the call, counted from 1."""
 
 
+def _said(wrong: Wrong | None) -> str:
+    """*wrong* as one would write it."""
+    return wrong.__name__ if isinstance(wrong, type) else repr(wrong)
+
+
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class _Always(Fault):
     wrong: Wrong
+
+    @override
+    def __repr__(self) -> str:
+        return f"always({_said(self.wrong)})"
 
     @override
     def strike(self, call: int, dice: Random, /) -> Wrong:
@@ -136,10 +145,14 @@ class _Always(Fault):
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class _First(Fault):
     count: int
     wrong: Wrong
+
+    @override
+    def __repr__(self) -> str:
+        return f"first({self.count}, {_said(self.wrong)})"
 
     @override
     def strike(self, call: int, dice: Random, /) -> Wrong | None:
@@ -147,10 +160,14 @@ class _First(Fault):
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class _Chance(Fault):
     chance: float
     wrong: Wrong
+
+    @override
+    def __repr__(self) -> str:
+        return f"chance({self.chance}, {_said(self.wrong)})"
 
     @override
     def strike(self, call: int, dice: Random, /) -> Wrong | None:
@@ -158,9 +175,13 @@ class _Chance(Fault):
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class _Script(Fault):
     entries: tuple[Wrong | None, ...]
+
+    @override
+    def __repr__(self) -> str:
+        return f"script([{', '.join(map(_said, self.entries))}])"
 
     @override
     def strike(self, call: int, dice: Random, /) -> Wrong | None:
@@ -230,7 +251,7 @@ class Faults:
     execution for itself.
     """
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_by_name", "lenient")
 
     def __init__(self, named: Mapping[str, Strike] | None = None, /, **by_name: Strike) -> None:
         """Say what goes wrong.
@@ -246,10 +267,18 @@ class Faults:
                     "what goes wrong with every call is always(...)"
                 )
         self._by_name: Mapping[str, Strike] = strikes
+        self.lenient: bool = False
 
     @override
     def __repr__(self) -> str:
-        return f"Faults({', '.join(f'{name}={strike!r}' for name, strike in self._by_name.items())})"
+        told = f"Faults({', '.join(f'{name}={strike!r}' for name, strike in self._by_name.items())})"
+        return f"{told}.if_reached()" if self.lenient else told
+
+    def if_reached(self) -> Faults:
+        """The same, but that it is no error if nothing asks for a name: for plans that are drawn by chance."""
+        faults = Faults(self._by_name)
+        faults.lenient = True
+        return faults
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from ..engine import abandoned_threads
 from ._errors import LeakError
 from ._picture import name_of, tasks_below
 
-__all__ = ["Accountable", "assert_no_leaks"]
+__all__ = ["Accountable", "assert_no_leaks", "held_in"]
 
 _HELD: Final = (
     "borrowed_tokens",
@@ -115,10 +115,15 @@ def _tasks() -> list[Task]:
 
 
 def _held(thing: Accountable) -> dict[str, int]:
-    told = thing.statistics()
+    found = held_in(thing.statistics())
+    if isinstance(thing, trio.Semaphore):
+        found[_LEFT] = thing.value
+    return found
+
+
+def held_in(told: object) -> dict[str, int]:
+    """What is held or waited for, as far as these statistics tell, by the name of the field."""
     found: dict[str, int] = {}
     for part in (getattr(told, "lock_statistics", None), told):  # a Condition has a lock
         found.update({name: int(getattr(part, name)) for name in _HELD if hasattr(part, name)})
-    if isinstance(thing, trio.Semaphore):
-        found[_LEFT] = thing.value
     return found

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import Any, Generic, TypeVar, final, overload
+from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack, final, overload
 
 import outcome
 import trio
@@ -21,13 +21,21 @@ from ..events import ExecutionEvent
 from ..flow import Flow
 from ..types import AttrsState, RunResult
 from ._code_core import parse
-from ._errors import NestedSimulationError, NotEndedError, TaskPicture
+from ._errors import (
+    LeakError,
+    NestedSimulationError,
+    NotEndedError,
+    SimulationOverError,
+    TaskPicture,
+)
 from ._fault_plan import Used
 from ._faults import Faults
+from ._leaks import held_in
 from ._moment import Moment, Present
 from ._private import Control
-from ._program import Program
+from ._program import Program, title_of
 from ._search_core import Trial, trial
+from ._spawned import Hall, Spawned
 from ._subject import Subject, subject_of
 from ._world import Ended, World
 
@@ -37,6 +45,7 @@ T = TypeVar("T")
 State = TypeVar("State", bound=AttrsState)
 S = TypeVar("S")
 R = TypeVar("R")
+Arguments = TypeVarTuple("Arguments")
 
 
 @final
@@ -55,7 +64,8 @@ class Simulation(Generic[S, R]):
         self._stopped: BaseException | None = None
         self._last: Moment[S] | None = None
         self._told = self._cancelled = False
-        self._body = subject.used.around(subject.execute)
+        self._hall = Hall()
+        self._body = subject.used.around(self._hall.around(subject.execute))
 
     # ---------------------------------------------------------------- what can be seen
 
@@ -104,7 +114,61 @@ class Simulation(Generic[S, R]):
         """What every task is doing: its name, what it waits for, and where it stands. Empty once all has ended."""
         return self._world.pictures()
 
+    @property
+    def spawned(self) -> Sequence[Spawned[object]]:
+        """What was spawned, in order, what has ended included."""
+        return tuple(self._hall.spawned)
+
+    def assert_no_leaks(self) -> None:
+        """Make sure that it has left nothing behind: no task alive, no guard or pool held or waited for.
+
+        Raises:
+            LeakError: something is; each is named.
+            NotEndedError: it goes on: call this after `run`.
+            Exception: it could not even be ended.
+        """
+        if self._ended is None or self._last is None:
+            raise self._stopped or NotEndedError(time=self.time)
+        leaks = [
+            f"{type(told).__name__} of {name!r}: {field} is {count}"
+            for name, told in self._last.guards.items()
+            for field, count in held_in(told).items()
+            if count > 0
+        ]
+        if not self._ended.clean:
+            leaks.append("a task is alive")
+        if leaks:
+            raise LeakError(leaks=tuple(leaks))
+
     # ---------------------------------------------------------------- what can be done
+
+    def spawn(
+        self,
+        function: Callable[[Unpack[Arguments]], Awaitable[T]],
+        /,
+        *arguments: *Arguments,
+        name: str | None = None,
+    ) -> Spawned[T]:
+        """Start one more task beside the program: ``caller = sim.spawn(flow.run, state)``; nothing of it runs yet.
+
+        The program's end waits for it, and its failure cancels it. What the task raises is raised by whatever lets time
+        go on, as what the program raises is. A `Spawned` can be cancelled alone, and tells its result.
+
+        Args:
+            function: an async function.
+            arguments: what it is called with.
+            name: what pictures and reports call it; the function's name by default.
+
+        Raises:
+            SimulationOverError: the simulation has ended.
+        """
+        if self.ended:
+            raise SimulationOverError(time=self.time)
+        spawned = Spawned(
+            name or title_of(function), lambda: function(*arguments), lambda: self.time
+        )
+        self._hall.spawn(spawned)
+        return spawned
 
     def run_until(self, time: float, /) -> None:
         """Let everything happen that is due before *time*, and stop there; what is due at *time* has not happened.
@@ -128,6 +192,24 @@ class Simulation(Generic[S, R]):
             Exception: the program failed.
         """
         self._go_on(self.time)
+
+    def advance(self) -> bool:
+        """Let everything happen that can without time passing, then go to the next time at which something is due.
+
+        What is due then has not happened: `settle` lets it.
+
+        Returns:
+            Whether there is such a time; if not, all has ended or waits for somebody.
+
+        Raises:
+            Exception: the program failed.
+        """
+        self.settle()
+        due = self._world.clock.due
+        if self.ended or due == math.inf:
+            return False
+        self._go_on(due)
+        return True
 
     def run(self) -> None:
         """Let the program come to its end.
@@ -193,6 +275,7 @@ class Simulation(Generic[S, R]):
         if self.ended and not self._told:
             self._told = True
             self._tell()
+        self._hall.tell()
 
     def _tell(self) -> None:
         """Raise how it ended, unless that is as it should."""

@@ -26,6 +26,7 @@ LIGHT: Final = {"attr", "attrs", "outcome", "trio", "typing_extensions"}
 HOMES: Final = {
     "cattrs": "agentflow_trio.codec",
     "cyclopts": "agentflow_trio.cli",
+    "hypothesis": "agentflow_trio.testing.strategies",
     "opentelemetry": "agentflow_trio.observe.otel",
     "prometheus_client": "agentflow_trio.observe.prometheus",
     "pytest": "agentflow_trio.testing.plugin",

@@ -16,6 +16,7 @@ ADAPTERS: Final = [
     "cyclopts",
     "httpx",
     "hypercorn",
+    "hypothesis",
     "nats",
     "opentelemetry",
     "prometheus_client",

@@ -270,8 +270,11 @@ def test_what_makes_no_sense_is_refused() -> None:
 def test_a_plan_shows_what_it_is_made_of() -> None:
     faults = Faults(model=first(2, OSError), save=always())
     assert faults.names == ("model", "save")
-    assert repr(faults).startswith(
-        "Faults(model=_First(count=2, wrong=<class 'OSError'>), save="
+    assert repr(faults) == "Faults(model=first(2, OSError), save=always(InjectedError))"
+    several = Faults(a=chance(0.5, Delay(1.0)), b=script([None, LostReply(OSError)]))
+    assert (
+        repr(several)
+        == "Faults(a=chance(0.5, Delay(seconds=1.0, most=None, then=None)), b=script([None, LostReply(error=<class 'OSError'>)]))"
     )
     assert issubclass(InjectedError, Exception)
 
