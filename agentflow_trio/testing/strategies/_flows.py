@@ -53,8 +53,8 @@ def scripted_flows(
 ) -> SearchStrategy[Flow[State, []]]:
     """Well-formed flows of steps that play scripts (`Scripted`): each waits, maybe goes back to itself, and leads on.
 
-    The steps are called ``step_1``, ``step_2`` and so on; some are a ``parallel`` of two, called ``step_1_a`` and
-    ``step_1_b``, and some a flow of their own, called ``step_1_flow``. The state stays as it is. Shrinks to a flow of one
+    The steps are called ``step_1``, ``step_2`` and so on; some are a ``parallel`` of two or three, called ``step_1_a`` and
+    so on, and some a flow of their own, called ``step_1_flow``. The state stays as it is. Shrinks to a flow of one
     step that does nothing. The flow is called ``flow``; its runs take the same time every time.
 
     Args:
@@ -87,7 +87,7 @@ def _scripted_flows(
             case "parallel":
                 branches = [
                     Step(draw(_scripts(kind, longest, errors, (), 0)), name=f"{called}_{arm}")
-                    for arm in "ab"
+                    for arm in "abc"[: draw(st.integers(2, 3))]
                 ]
                 lines.append((Step(parallel(*branches), name=called), ()))
             case "flow":
