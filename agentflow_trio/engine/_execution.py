@@ -5,7 +5,7 @@ Layer: engine. Rule: whatever the run raises is kept for whoever asks; only what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
@@ -126,7 +126,7 @@ class Execution(Generic[State]):
         self._result = result
 
     @contextmanager
-    def driven(self) -> Iterator[None]:
+    def driven(self) -> Generator[None]:
         """Around the run: keeps what is raised, and lets the engine know of the end."""
         self.reach.task = trio.lowlevel.current_task()
         if self.reach.leave is not None:  # drained before it began

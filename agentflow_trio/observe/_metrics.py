@@ -35,6 +35,7 @@ from ._series_core import SeriesTable
 
 __all__ = ["Family", "MetricsCollector", "Sample"]
 
+_Waiting: TypeAlias = "defaultdict[tuple[str, str, str | None], array[float]]"
 _Changes: TypeAlias = Callable[[ExecutionEvent], Iterable[Change]]
 
 
@@ -116,10 +117,9 @@ class MetricsCollector:
         _check(buckets, max_series)
         self.ledger: list[tuple[str, str, str | None, float]] = []
         self._bounds = tuple(map(float, buckets))
-        self._max_series = max_series
         self._table = SeriesTable(self._bounds, max_series)
         self._lock = RLock()
-        self._waiting = defaultdict[tuple[str, str, str | None], "array[float]"](_durations)
+        self._waiting: _Waiting = defaultdict(_durations)
         self._many = 0
         self._parts = PartSizes()
 
