@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
 
 MEANING: Mapping[ExitCode, str] = {
     ExitCode.SUCCESS: "success",
-    ExitCode.FAILED: "the flow failed, or check found problems",
+    ExitCode.FAILED: "the flow failed, check found problems, or a simulated schedule fails",
     ExitCode.USAGE: "usage or input error, nothing was run; or the answer cannot be written",
     ExitCode.TIMEOUT: "the run's --timeout ran out",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",

@@ -38,6 +38,7 @@ from .alerting import alerting
 from .answers import Page, answering, list_checks, tell, write_json, write_text
 from .profiling import profile
 from .progress import Display
+from .simulating import simulate
 
 __all__ = ["app", "dispatch"]
 
@@ -56,6 +57,7 @@ Examples:
   agentflow run editorial.py --input - --timeout 60 --events run.jsonl
   agentflow run editorial.py --metrics-port 9464 --report run.html --log json
   agentflow profile run.jsonl --html run.html     where did the time go?
+  agentflow simulate race.py:program --svg race.svg   which order breaks it?
 
 A target is a module (news.flows) or a file (editorial.py), with :name if it
 has several flows.
@@ -333,3 +335,4 @@ def graph(
 
 app.command(alerting)
 app.command(profile)
+app.command(simulate)

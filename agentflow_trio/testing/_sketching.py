@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, final
 
@@ -189,6 +189,7 @@ class Sketcher(trio.abc.Instrument):
         self._now: Task | None = None
         self._errors = 0
         self._from = ""
+        self._cut_off: Callable[[], bool] | None = None
         self._instants: list[Instant] = []
         self._open: dict[str, tuple[int, Spot, int]] = {}
         self._guards: dict[int, _Guard] = {}
@@ -280,8 +281,7 @@ class Sketcher(trio.abc.Instrument):
         spot = self._spot(0.0)
         self._told.clear()
         if task in self._lane_of:
-            if is_being_cancelled(task):
-                self._mark(self._lane_of[task], "cancelled", "cancelled", "", spot)
+            self._cut_off = self._cut_off_of(task) if is_being_cancelled(task) else None
             self._note_order(task, spot)
             self._finish_doing(task, spot)
             self._from = "" if self._long else place_of(task)
@@ -292,6 +292,7 @@ class Sketcher(trio.abc.Instrument):
             return
         if not self._long:
             self._look_at_guards()
+        self._mark_cut_off(task)
         end = self._spot(1.0)
         if task in self._lane_of:
             self._add_step(task, end, "" if self._long else place_of(task))
@@ -309,6 +310,7 @@ class Sketcher(trio.abc.Instrument):
         for error in raised:
             how = "cancelled" if isinstance(error, trio.Cancelled) else "error"
             why = "" if how == "cancelled" else _said(_leaf(error))
+        self._mark_cut_off(task)
         end = self._spot(1.0)
         if task in self._lane_of:
             self._add_step(task, end, "its end")
@@ -417,6 +419,21 @@ class Sketcher(trio.abc.Instrument):
         label = label if self._from else ""
         self._add(task, Bar(self._spot(0.0), end, "work", words, label=label))
 
+    def _cut_off_of(self, task: Task) -> Callable[[], bool]:
+        """Tells later whether it was one: some guards end the waits of their callers by a cancellation of their own."""
+        _, _, words = self._since.get(task, (None, "work", ""))
+        for guard in self._world.clock.met:
+            before = _cancelled(guard)
+            if before is not None and words == f"{type(guard).__name__} {guard.name!r}":
+                return lambda: _cancelled(guard) != before
+        return lambda: True
+
+    def _mark_cut_off(self, task: Task) -> None:
+        timed_out = any(kind == "timeout" for kind, _ in self._told)
+        if self._cut_off is not None and not timed_out and self._cut_off():
+            self._mark(self._lane_of[task], "cancelled", "cancelled", "", self._spot(0.0))
+        self._cut_off = None
+
     def _note_order(self, task: Task, spot: Spot) -> None:
         if self._noting is None:
             return
@@ -494,6 +511,12 @@ def _level(statistics: object) -> str | int:
         return 0  # lanes tell of them
     waiting: int = getattr(statistics, "waiting", 0)
     return waiting
+
+
+def _cancelled(guard: Met) -> int | None:
+    """How many were cancelled while they waited for it, if it counts them."""
+    count: int | None = getattr(guard.statistics(), "cancelled", None)
+    return count
 
 
 def _kind_of(guard: Met) -> str:

@@ -5,8 +5,15 @@ The test suite fails while a picture is not what this draws.
 
 from __future__ import annotations
 
+import functools
+import re
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import chdir
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Final
 
 from agentflow_trio.robustness._breaker_states_core import TRANSITIONS, BreakerState
@@ -101,7 +108,39 @@ def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
     return "\n".join([head, *lines, *parts, "</svg>", ""])
 
 
-PICTURES: Final = {"reference/circuit-breaker.svg": circuit_breaker}
+GALLERY: Final = PAGES / "reference" / "gallery-of-timelines.md"
+
+
+@functools.cache
+def _timelines() -> Mapping[str, str]:
+    """What the blocks of the gallery draw; each counts its lines from 1, as its readers do."""
+    module = ModuleType("gallery")
+    found: dict[str, str] = {}
+    sys.modules[module.__name__] = module  # attrs looks there
+    try:
+        with TemporaryDirectory() as folder, chdir(folder):
+            for block in re.findall(
+                r"```python\n(.*?)```", GALLERY.read_text("utf-8"), re.DOTALL
+            ):
+                code = compile(block, "block", "exec")
+                exec(code, vars(module))  # noqa: S102 - our own page
+            for path in sorted(Path(folder).iterdir()):
+                found[path.name] = path.read_text("utf-8")
+    finally:
+        del sys.modules[module.__name__]
+    return found
+
+
+def timeline(name: str) -> Callable[[], str]:
+    """A picture of the gallery."""
+    return lambda: _timelines()[name]
+
+
+TIMELINES: Final = re.findall(r"\((timeline-[\w-]+\.svg)\)", GALLERY.read_text("utf-8"))
+PICTURES: Final = {
+    "reference/circuit-breaker.svg": circuit_breaker,
+    **{f"reference/{name}": timeline(name) for name in TIMELINES},
+}
 """What is drawn: file, below the folder of the pages -> how."""
 
 

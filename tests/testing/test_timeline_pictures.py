@@ -421,7 +421,6 @@ def test_retries_and_timeouts_of_steps_are_marked_where_they_happen() -> None:
         ("failed", 1),
         ("retry", 1),
         ("failed", 3),
-        ("cancelled", 5),
         ("timeout", 5),
     ]
 
