@@ -9,9 +9,8 @@ on `trio.abc.Clock` that jumps to the next deadline; it knows no deadlock, no pa
 are possible there; here it is the seed's.
 T2: a request of a hundred each second, behind a circuit breaker and a retry, with an outage now and then. The limit is
 the same by hand (a counter, a time until which nothing is tried, a loop) on the same shortest clock.
-TM: state machines of thirty steps per second, each step followed by a check, without what Hypothesis takes to draw them:
-of a core alone, and of a shell with callers in a live simulation. And twenty hours of a client that asks every five
-seconds, behind a breaker and a retry, with an outage in every hour: recorded, asked and forked.
+TM: state machines of thirty steps per second whose steps spawn callers, cancel them or let time pass, each followed by a
+check; without what Hypothesis takes to draw them. Others, and those of cores alone, are in bench_timeline.py.
 TS: schedules per second of a program of four tasks with two steps each; and what it takes to report a deadlock.
 """
 
@@ -31,17 +30,12 @@ from trio.testing import MockClock
 from typing_extensions import override
 
 from agentflow_trio import CircuitBreaker, CircuitOpenError, CircuitPolicy, Retry, RetryPolicy
-from agentflow_trio.robustness import BreakerState
-from agentflow_trio.robustness._breaker_core import BreakerCore, Ticket
 from agentflow_trio.testing import (
     DeadlockError,
     Faults,
-    Timeline,
-    always,
     chance,
     explore,
     fault_point,
-    record,
     simulate,
 )
 from agentflow_trio.testing._search_core import trial
@@ -341,24 +335,8 @@ def schedules(clock: Clock) -> list[Figure]:
 
 # ---------------------------------------------------------------- TM: machines
 
-CORES, SHELLS, STEPS = 3_000, 100, 30
+SHELLS, STEPS = 100, 30
 DOWN = Faults(service=chance(0.5, OSError)).if_reached()
-
-
-def core_machine(dice: Random, policy: CircuitPolicy) -> None:
-    """Thirty steps of a breaker's rules: time passes, somebody comes, and what he was told is checked."""
-    core, now, until, draw = BreakerCore(policy, dice.random), 0.0, 0.0, dice.random
-    for _ in range(STEPS):
-        thrown = draw()
-        if thrown < 0.5:
-            now += thrown
-        refusal = core.admit(now)
-        assert (refusal is None) == (now >= until)
-        if refusal is None:
-            ticket = Ticket()
-            ticket.generation, ticket.begun = core.generation, now
-            core.settle(ticket, "failure" if thrown < 0.7 else "success", now)
-            until = core.until if core.state is BreakerState.OPEN else 0.0
 
 
 def shell_machine(dice: Random, policy: CircuitPolicy) -> None:
@@ -401,66 +379,18 @@ def shell_machine(dice: Random, policy: CircuitPolicy) -> None:
 
 def machines(clock: Clock) -> list[Figure]:
     policy = CircuitPolicy(failure_threshold=3, recovery_timeout=1.0)
-
-    def rate_of(machine: Callable[[Random, CircuitPolicy], None], count: int) -> float:
-        best = math.inf
-        for _ in range(5):
-            dice = Random(7)
-            before = clock()
-            for _ in range(count):
-                machine(dice, policy)
-            best = min(best, (clock() - before) / 1e9)
-        return count / best
-
-    cores, shells = rate_of(core_machine, CORES), rate_of(shell_machine, SHELLS)
-    return [
-        Figure("TM machines of a core", f"{cores:,.0f}/s", ">= 30,000/s", cores >= 30_000),
-        Figure("TM machines of a shell", f"{shells:,.0f}/s", ">= 350/s", shells >= 350),
-        *twenty_hours(clock),
-    ]
-
-
-def twenty_hours(clock: Clock) -> list[Figure]:
-    """A client that asks every five seconds, with an outage of ten minutes in every hour."""
-    breaker = CircuitBreaker("service", CircuitPolicy(recovery_timeout=30.0, jitter=0.0))
-    retry = Retry(RetryPolicy(jitter=0.0))
-
-    async def attempt() -> None:
-        async with breaker:
-            await fault_point("service")
-            await trio.sleep(0.25)
-            if trio.current_time() % 3_600.0 < 600.0:
-                raise OSError("down")
-
-    async def client() -> int:
-        served = 0
-        for number in range(20 * 720):
-            await trio.sleep_until(5.0 * number)
-            try:
-                await retry.call(attempt)
-            except (OSError, CircuitOpenError):
-                continue
-            served += 1
-        return served
-
-    def took(what: Callable[[], object]) -> float:
+    best = math.inf
+    for _ in range(5):
+        dice = Random(7)
         before = clock()
-        what()
-        return (clock() - before) / 1e9
-
-    timelines: list[Timeline[None]] = []
-    recorded = took(lambda: timelines.append(record(client)))
-    asked = took(lambda: [timelines[0].at(1_800.0 * half).of(breaker) for half in range(40)])
-    forked = took(
-        lambda: timelines.append(
-            timelines[0].fork(at=68_400.0, faults=Faults(service=always(OSError)))
-        )
-    )
-    assert timelines[1].result != timelines[0].result
+        for _ in range(SHELLS):
+            shell_machine(dice, policy)
+        best = min(best, (clock() - before) / 1e9)
+    rate = SHELLS / best
     return [
-        Figure("TM 20 h with hourly outages, recorded", f"{recorded:.2f} s"),
-        Figure("TM the breaker at each of 40 half-hours", f"{asked * 1e3:.1f} ms"),
-        Figure("TM another last hour, forked", f"{forked:.2f} s"),
+        Figure(
+            "TM machines whose callers are spawned", f"{rate:,.0f}/s", ">= 350/s", rate >= 350
+        )
     ]
 
 
