@@ -315,7 +315,7 @@ class Timeline(Generic[S]):
 
     @cached_property
     def _sketch(self) -> Sketch:
-        from ._sketching import sketched  # noqa: PLC0415 - the same
+        from ._sketched import sketched  # noqa: PLC0415 - the same
 
         return sketched(self._recipe, self._ended, self._kept.instants)
 

@@ -15,9 +15,8 @@ from ._picture_lanes import lanes as draw_lanes
 from ._picture_layout_core import MARGIN, TOP, Canvas, Row, narrow_on, rows_of
 from ._picture_marks import KEYS, badge, key
 from ._picture_text import cut, wide
-from ._sketching import LANES
 from ._time_scale_core import Break, Scale, spoken
-from ._timeline_picture_core import Mark, Sketch
+from ._timeline_picture_core import LANES, Mark, Sketch
 from ._timeline_style import style
 
 __all__ = ["drawn"]

@@ -6,13 +6,14 @@ Layer: testing, sans-IO. What is shorter than the *grain* of a sketch is drawn t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 import attrs
 
 from ._time_scale_core import Instant, Spot
 
 __all__ = [
+    "LANES",
     "Band",
     "Bar",
     "Doing",
@@ -24,6 +25,9 @@ __all__ = [
     "add_bar",
     "add_mark",
 ]
+
+LANES: Final = 60
+"""Tasks that are looked at; of the others it is known when they began and ended."""
 
 Doing: TypeAlias = Literal["work", "ready", "sleep", "tasks", "wait", "busy"]
 """What a task does: makes a step, could make one, sleeps, waits for its children, for something else, or many of these."""

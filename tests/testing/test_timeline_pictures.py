@@ -33,6 +33,7 @@ from agentflow_trio import (
     parallel,
     step,
 )
+from agentflow_trio.events import NodeSucceeded
 from agentflow_trio.testing import (
     Faults,
     Program,
@@ -42,6 +43,8 @@ from agentflow_trio.testing import (
     explore,
     record,
 )
+from agentflow_trio.testing._sketch_page import Page
+from agentflow_trio.testing._timeline_picture_core import Lane
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
 
@@ -591,3 +594,143 @@ def test_no_text_becomes_markup() -> None:
 def test_what_cannot_be_drawn_is_refused_before_anything_runs(width: int, lanes: int) -> None:
     with pytest.raises(ValueError, match=r"width is at least 480|lanes is 1 to 60"):
         record(night).to_svg(width=width, lanes=lanes)
+
+
+# ---------------------------------------------------------------- at the edges
+
+
+def test_a_deadlock_in_a_flow_leaves_steps_that_did_not_end() -> None:
+    @step
+    async def stands(topic: Topic) -> None:
+        await trio.Event().wait()
+
+    @flow
+    def standing() -> Wiring[Topic]:
+        return [stands.then(END)]
+
+    shown = picture(record(standing, Topic()))
+    (visit,) = shown.all("visit-bar")
+    assert (visit.get("data-path"), visit.get("data-outcome")) == (
+        "standing/stands",
+        "unfinished",
+    )
+    assert shown.doing("standing") == [("wait", "Event", 0, 0)]
+
+
+def test_a_program_that_is_cancelled_from_outside() -> None:
+    async def program() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 7)
+            scope = trio.lowlevel.current_root_task()
+            assert scope is not None
+            await trio.sleep(2)
+            for inner in scope.child_nurseries:
+                for task in inner.child_tasks:
+                    for own in task.child_nurseries:
+                        own.cancel_scope.cancel()
+            await trio.sleep(5)
+
+    shown = picture(record(program))
+    (title,) = [each for each in shown.words() if each.endswith("program")]
+    assert shown.marks(title) == [("cancelled", 2)]
+    assert shown.lane("sleep").get("data-outcome") == "cancelled"
+
+
+def test_visits_in_visits_are_drawn_three_deep() -> None:
+    @step
+    async def think(topic: Topic) -> None:
+        await trio.sleep(1)
+
+    @flow
+    def fourth() -> Wiring[Topic]:
+        return [think.then(END)]
+
+    @flow
+    def third() -> Wiring[Topic]:
+        return [Step(fourth).then(END)]
+
+    @flow
+    def second() -> Wiring[Topic]:
+        return [Step(third).then(END)]
+
+    @flow
+    def outermost() -> Wiring[Topic]:
+        return [Step(second).then(END)]
+
+    shown = picture(record(outermost, Topic()))
+    assert [visit.get("data-path") for visit in shown.all("visit-bar")] == [
+        "outermost/second",
+        "outermost/second/third",
+        "outermost/second/third/fourth",
+    ]
+
+
+async def many_choices() -> None:
+    async def hop() -> None:
+        for _ in range(9):
+            await checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(hop, name=f"hop {number}")
+
+
+def test_of_many_choices_twelve_are_told() -> None:
+    code = f"os0:{','.join('1' * 15)}"
+    shown = picture(record(many_choices, replay=code))
+    assert len(shown.all("preemption")) == 12
+    assert "and 3 more" in shown.words()
+
+
+def test_who_was_passed_over_may_have_no_lane() -> None:
+    (failure,) = explore(two_deposits).failures
+    timeline = record(two_deposits, replay=failure.code)
+    shown = picture(timeline, lanes=2)
+    assert [mark.get("data-words") for mark in shown.all("preemption")] == [
+        "ann goes on before bob"
+    ]
+
+
+def test_a_page_takes_note_of_what_it_saw_begin() -> None:
+    page = Page(lambda: 0.0, 0.0)
+    page.lanes.append(Lane("one", None, (0.0, 0.0), (0.0, 0.0)))
+    page.heard(NodeSucceeded(run_id="r", seq=1, path="a/b", timestamp=0.0, exit=None), 0)
+    assert page.lanes[0].visits == []
+
+
+def test_a_circuit_that_is_set_by_hand() -> None:
+    async def program() -> None:
+        breaker = CircuitBreaker("db")
+        async with breaker:
+            pass
+        breaker.isolate()
+        with contextlib.suppress(RejectedError):
+            async with breaker:
+                pass
+        await trio.sleep(5)
+
+    shown = picture(record(program))
+    states = [bar.get("data-state") for bar in shown.all("level-bar")]
+    assert states[-1] == "isolated"
+    assert "circuit set by hand" in shown.words()
+
+
+def test_of_a_long_run_bands_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sketching, "LONG", 5)
+
+    async def program() -> None:
+        pace = RateLimiter("pace", limit=1, window=0.001)
+
+        async def caller() -> None:
+            for _ in range(20):
+                async with pace:
+                    pass
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(caller)
+            nursery.start_soon(caller)
+            nursery.start_soon(caller)
+        await trio.sleep(100)
+
+    (band,) = (shown := picture(record(program))).all("guard")
+    assert len(shown.all("level-bar", band)) <= 2
