@@ -86,7 +86,9 @@ class Spawned(Generic[T]):
         """Cancel it alone; it learns of that when it goes on. Does nothing once it has ended."""
         self._scope.cancel()
 
-    async def run(self, failed: Callable[[Exception], None]) -> None:
+    async def run(  # noqa: ASYNC910 - as much of a checkpoint as what it calls
+        self, failed: Callable[[Exception], None]
+    ) -> None:
         """Be the task; say what it *failed* with."""
         try:
             with self._scope:
