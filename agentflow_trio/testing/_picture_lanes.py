@@ -53,11 +53,13 @@ def _lane(canvas: Canvas, row: Row) -> Markup:
     indent = _INDENT * min(_generation(canvas, lane), _INDENTS)
     name = cut(lane.name, canvas.left - MARGIN - indent - 8)
     marks = _placed_marks(canvas, row)
+    signs = [x for _, x in marks]
+    signs += [canvas.scale.x(mark.spot) for mark in lane.marks if mark.kind == "preemption"]
     return tag(
         "g",
         tag("title", _told(lane)),
         tag("text", name, x=MARGIN + indent, y=(row.top + row.bottom) / 2 + 4),
-        *_doing(canvas, row, [x for _, x in marks]),
+        *_doing(canvas, row, signs),
         *_visits(canvas, row),
         *_end(canvas, row),
         *(marked(mark, x, row.doing + 1) for mark, x in marks),

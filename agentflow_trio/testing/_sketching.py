@@ -35,7 +35,7 @@ from ._timeline_picture_core import (
 )
 from ._world import Ended, World
 
-__all__ = ["LONG", "Noting", "Sketcher"]
+__all__ = ["LONG", "Noting", "Sketcher", "outcome_of", "told"]
 
 LONG: Final = 20_000
 """Steps from which on a run is long: guards are looked at when time goes on, and what is short is drawn together."""
@@ -147,11 +147,11 @@ class Sketcher(trio.abc.Instrument):
             self._leave(task, end, "unfinished", "")
         page.close_all(end)
         if not self._is_flow and not endless:
-            page.lanes[0].how = _outcome(self._ended)
+            page.lanes[0].how = outcome_of(self._ended)
         return Sketch(
             title=self._title,
             origin=origin,
-            end=_told(self._ended),
+            end=told(self._ended),
             failed=error is not None,
             endless=endless,
             duration=self._ended.time,
@@ -297,13 +297,15 @@ class Sketcher(trio.abc.Instrument):
         self._guards.look(self._world.clock.met, number)
 
 
-def _outcome(ended: Ended[object]) -> Outcome:
+def outcome_of(ended: Ended[object]) -> Outcome:
+    """How the program ended."""
     if ended.outcome is None:
         return "cancelled"
     return "success" if ended.error is None else "error"
 
 
-def _told(ended: Ended[object]) -> str:
+def told(ended: Ended[object]) -> str:
+    """The same in a line."""
     if ended.outcome is None:
         return "cancelled"
     return "ended well" if ended.error is None else _said(ended.error)

@@ -45,6 +45,7 @@ from agentflow_trio.testing import (
 )
 from agentflow_trio.testing._sketch_page import Page
 from agentflow_trio.testing._timeline_picture_core import Lane
+from agentflow_trio.testing._world import Ended
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
 
@@ -734,3 +735,8 @@ def test_of_a_long_run_bands_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch
 
     (band,) = (shown := picture(record(program))).all("guard")
     assert len(shown.all("level-bar", band)) <= 2
+
+
+def test_how_it_ended_is_said() -> None:
+    ended: Ended[object] = Ended(None, 1.0, 2, {}, (), clean=True)
+    assert _sketching.outcome_of(ended) == _sketching.told(ended) == "cancelled"
