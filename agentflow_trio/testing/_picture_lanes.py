@@ -107,7 +107,10 @@ def _did(row: Row, placed: Placed, marks: Sequence[float]) -> Markup:
     else:
         inset = _INSETS.get(bar.kind, 3.0)
         size = {"width": round(max(right - left, least), 2), "height": BAR - 2 * inset}
-        shape = tag("rect", class_=bar.kind, x=left, y=row.doing + inset, rx=2, **size)
+        corner = (
+            None if bar.kind == "busy" else 2
+        )  # those next to each other are one to the eye
+        shape = tag("rect", class_=bar.kind, x=left, y=row.doing + inset, rx=corner, **size)
     lasted, words = spoken(bar.end[0] - bar.begin[0]), bar.words
     if bar.kind in {"wait", "tasks"}:
         words = f"waits for {words}"
