@@ -21,7 +21,7 @@ from agentflow_trio import Blocked, Engine, Secret, Step, each, parallel, step
 from agentflow_trio.engine import _blocking
 from agentflow_trio.engine._blocking import Watchdog
 from agentflow_trio.engine._live import CURRENT
-from agentflow_trio.engine._trail import LEFT
+from agentflow_trio.engine._trail import LEFT, Trail
 from agentflow_trio.events import ExecutionEvent, LoopBlocked
 from agentflow_trio.testing import simulate
 
@@ -478,3 +478,7 @@ async def test_what_a_task_is_called_is_redacted(
     assert "number" not in "".join(snapshots) + caplog.text + str(recorder.events)
     assert "for ***" in snapshots[0]
     assert "task 'for ***' blocked the loop" in caplog.text
+
+
+def test_before_its_first_visit_a_run_is_at_its_flow() -> None:
+    assert Trail(chain("writing", saying("draft")).plan).here().path == "writing"

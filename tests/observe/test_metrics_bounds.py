@@ -84,6 +84,14 @@ def test_lines_of_more_places_than_there_is_room_for_are_counted_at_once() -> No
     assert metrics.get_metric("other.routed_count.other") == 7
 
 
+def test_lines_that_nobody_asks_for_do_not_pile_up() -> None:
+    metrics = MetricsCollector()
+    metrics.ledger.extend(("f", "n", None, 1.0) for _ in range(60_000))
+    metrics.settle()
+    assert not metrics._waiting
+    assert metrics.get_metric("n.success_count") == 60_000
+
+
 @pytest.mark.parametrize(
     "buckets", [(), (1.0, 1.0), (2.0, 1.0), (1.0, float("inf")), (float("nan"),)]
 )
