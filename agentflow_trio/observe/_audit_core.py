@@ -147,7 +147,7 @@ def digester(key: Secret | bytes | None) -> Digester:
         raise ValueError(
             f"AuditTrail: key must be a Secret or random bytes, {SHORTEST_KEY} or more; 32 are better"
         )
-    blank = hmac.new(given, digestmod="sha256")
+    blank = hmac.new(given, digestmod=hashlib.sha256)
 
     def digest(data: bytes) -> str:
         own = blank.copy()
@@ -207,7 +207,7 @@ def _spelled(fields: Fields, **more: str) -> bytes:
         "previous": previous,
         **more,
     }
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return json.dumps(data, separators=(",", ":")).encode("ascii")
 
 
 def write_line(record: AuditRecord) -> bytes:
@@ -275,7 +275,7 @@ def checked(
 
 def _amiss(at: AuditHead, record: AuditRecord, digest: Digester) -> tuple[Breakage, str] | None:
     """What is wrong with *record* after *at*; None if nothing is."""
-    if digest(_spelled(record.fields)) != record.digest:
+    if not math.isfinite(record.wall_time) or digest(_spelled(record.fields)) != record.digest:
         key = "" if at.count else ", or the trail has another key"
         return "changed", f"it was changed: it is not what its digest says{key}"
     if record.seq > at.count:

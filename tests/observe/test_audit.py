@@ -217,6 +217,12 @@ def test_a_key_that_can_be_guessed_is_refused(key: bytes) -> None:
     assert "fifteen" not in str(caught.value)
 
 
+def test_sixteen_bytes_are_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    key = b"sixteen bytes !!"
+    assert filled(path, 1, key) == verify_audit(path, key=key)
+
+
 def test_a_key_that_is_no_bytes_is_refused() -> None:
     key: Any = "a password of some length"
     with pytest.raises(ValueError, match="key must be a Secret or random bytes") as caught:
@@ -409,6 +415,45 @@ def test_a_change_is_named_with_its_place_and_its_kind(
     assert str(error) == f"the audit trail is broken at {path}:{number + 1}: {error.reason}"
 
 
+CHANGED: Final = "it was changed: it is not what its digest says"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda a: [a[0].replace(b"denied", b"allowed")],
+            f"{CHANGED}, or the trail has another key",
+        ),
+        (lambda a: [a[0], a[1].replace(b"denied", b"allowed")], CHANGED),
+        (
+            lambda a: [a[0], OTHER[1]],
+            "it does not follow the record before it; one of the two is not ours",
+        ),
+    ],
+    ids=["the first", "a later one", "one of another trail"],
+)
+def test_what_is_wrong_with_a_record_is_told_and_of_the_first_that_the_key_may_be_another(
+    tmp_path: Path, change: Callable[[Lines], Lines], reason: str
+) -> None:
+    """With another key, the first would not have fitted either."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"".join(change(lines_of(2))))
+    assert broken(path).reason == reason
+
+
+@pytest.mark.parametrize("time", [float("nan"), float("inf")])
+def test_a_record_whose_time_is_none_is_changed_even_if_its_digest_fits(time: float) -> None:
+    """No trail writes one, and a file that has one is unreadable."""
+    with AuditTrail() as trail:
+        record = attrs.evolve(ask(trail), wall_time=time)
+    rest = write_line(record).partition(b',"digest"')[0]
+    fitting = attrs.evolve(record, digest=hashlib.sha256(rest + b"}").hexdigest())
+    for forged in (record, fitting):
+        with pytest.raises(AuditBrokenError, match="broken at record 0: it was changed"):
+            verify_audit([forged])
+
+
 def test_records_are_verified_like_a_file() -> None:
     with AuditTrail(key=KEY) as trail:
         records = [ask(trail, number) for number in range(3)]
@@ -452,9 +497,10 @@ def test_a_chain_that_was_written_anew_is_found_by_a_head_or_a_key(tmp_path: Pat
     assert (error.number, error.kind) == (0, "changed")
     assert "or the trail has another key" in error.reason
     error = broken(path, head=head)
-    assert (error.number, error.kind) == (2, "changed")
-    assert "it is another record than the one that was last when the head was noted" in str(
-        error
+    assert (error.place, error.number, error.kind) == (f"{path}:3", 2, "changed")
+    assert error.reason == (
+        "it is another record than the one that was last when the head was noted; "
+        "all up to here may have been written anew"
     )
 
 
