@@ -91,8 +91,10 @@ class _OpenRun:
         self._next, self._missing = 0, 0
         self._whole = isinstance(first, RunStarted)
         name = first.path.partition("/")[0]
-        self._root = OpenSpan("run", name, name, _beginning(first), None, told=self._whole)
-        self._spans: dict[str, OpenSpan] = {name: self._root}
+        # no name: an attempt is one of a visit or an item, also where a step has the name of its flow
+        self._root = OpenSpan("run", name, "", _beginning(first), None, told=self._whole)
+        # the run is not among them: a step that runs alone has the path of its run
+        self._spans: dict[str, OpenSpan] = {}
 
     def observe(self, event: ExecutionEvent) -> None:
         """Take an event of this run into account."""
@@ -197,10 +199,8 @@ class _OpenRun:
         error: str | None = None,
         message: str | None = None,
     ) -> None:
-        span = self._spans.get(event.path, self._root)
-        if (
-            span is self._root
-        ):  # its beginning was not read; a step that runs alone has the path of its run
+        span = self._spans.get(event.path)
+        if span is None:  # its beginning was not read
             span = self._begin(event.path, _beginning(event))
         if event.duration_ms is not None or not span.told:
             span.start = _beginning(event)
@@ -218,9 +218,6 @@ class _OpenRun:
     def _close(self, span: OpenSpan, done: Span) -> None:
         around = span.parent or self._root
         del self._spans[span.path], around.inside[span.path]
-        self._spans.setdefault(
-            self._root.path, self._root
-        )  # a step that runs alone has its path
         around.children.append(done)
         if not around.told:
             around.start = min(around.start, done.start)

@@ -18,6 +18,7 @@ from agentflow_trio.events import (
     NodeFailed,
     NodeStarted,
     NodeSucceeded,
+    ObserverFailed,
     RetryScheduled,
     ThreadEnded,
     WaitEnded,
@@ -202,11 +203,44 @@ def test_a_step_that_runs_alone_is_a_visit_with_the_path_of_its_run() -> None:
     assert lines(late) == lines(run)
 
 
+def test_attempts_of_a_step_that_runs_alone_are_its_own_wherever_the_events_begin() -> None:
+    """It has the path of its run, and a run is not tried again."""
+    events = recorded(failing(1, "alone").with_(retry=RETRY))
+    attempts = "@1:0-1:error @2:2-3:success <a retry 1-2>"
+    expected = ["alone 0-3 success", f"alone 0-3 success {attempts}"]
+    for many in (0, 1, 2):
+        (run,) = spans_of(events[many:])
+        assert lines(run) == expected
+    (lost,) = spans_of(event for event in events if not isinstance(event, NodeStarted))
+    assert (lost.root.attempts, lost.root.tries) == ((), 1)
+
+
 # ---------------------------------------------------------------- any events
 
 
 def wait_start(*, at: float, seq: int, guard: str = "g", path: str = "f/a") -> WaitStarted:
     return WaitStarted(run_id="r", seq=seq, path=path, timestamp=at, guard=guard, waiting=1)
+
+
+def succeeded(path: str, *, at: float, seq: int, took: float | None) -> NodeSucceeded:
+    length = None if took is None else took * 1000.0
+    return NodeSucceeded(
+        run_id="r", seq=seq, path=path, timestamp=at, duration_ms=length, exit=None
+    )
+
+
+def failed_once(path: str, *, at: float, seq: int) -> AttemptFailed:
+    """The first attempt of *path*, of the retry of a step ``a``."""
+    return AttemptFailed(
+        run_id="r",
+        seq=seq,
+        path=path,
+        timestamp=at,
+        guard="a",
+        attempt=1,
+        error="E",
+        message="",
+    )
 
 
 def wait_end(*, at: float, seq: int, waited: float, guard: str = "g") -> WaitEnded:
@@ -321,6 +355,9 @@ def test_events_of_no_run_and_those_after_its_end_change_nothing() -> None:
         ThreadEnded(
             run_id="r", seq=2, path="f/a", timestamp=2.0, function="f", error=None, message=None
         ),
+        ObserverFailed(
+            run_id="r", seq=3, path="f", timestamp=2.0, observer="o", reason="too slow"
+        ),
     ]
     assert spans_of([*run, *others]) == spans_of(run)
 
@@ -336,6 +373,99 @@ def test_a_catch_of_a_visit_that_was_not_read_is_passed_over() -> None:
         run_id="r", seq=1, path="f/a", timestamp=1.0, error="E", message="", target="b"
     )
     assert spans_of([begun(), caught])[0].root.children == ()
+
+
+def test_a_visit_begins_where_the_length_of_its_end_says() -> None:
+    """What its first event says is a little late; without a length it is all there is."""
+    told: list[ExecutionEvent] = [begun(), visited("f/a", at=0.25, seq=1)]
+    (run,) = spans_of([*told, succeeded("f/a", at=2.0, seq=2, took=2.0)])
+    assert lines(run)[1] == "f/a 0-2 success"
+    (run,) = spans_of([*told, succeeded("f/a", at=2.0, seq=2, took=None)])
+    assert lines(run)[1] == "f/a 0.25-2 success"
+
+
+def test_a_run_whose_first_event_was_not_read_began_with_the_first_thing_inside() -> None:
+    (run,) = spans_of([
+        succeeded("f/a", at=5.0, seq=2, took=2.0),
+        succeeded("f/b", at=6.0, seq=3, took=6.0),
+    ])
+    assert lines(run) == ["f 0-6 unfinished", "f/b 0-6 success", "f/a 3-5 success"]
+
+
+def test_a_run_whose_first_event_was_read_began_then() -> None:
+    """The beginning of what is inside is computed, and misses by what a clock cannot tell."""
+    early = succeeded("f/a", at=2.0, seq=1, took=1.0 + 1e-11)
+    (run,) = spans_of([begun(at=1.0), early])
+    assert run.root.start == 1.0
+
+
+def test_an_item_began_with_the_first_thing_inside() -> None:
+    (run,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        succeeded("f/a[0]/b", at=5.0, seq=2, took=3.0),
+    ])
+    assert lines(run)[2:] == ["f/a[0] 2-5 unfinished", "f/a[0]/b 2-5 success"]
+
+
+def test_what_is_still_open_inside_ends_with_what_is_around_it() -> None:
+    told: list[ExecutionEvent] = [
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        visited("f/a/b", at=1.0, seq=2),
+        visited("f/a/b/c", at=2.0, seq=3),
+    ]
+    inside = ["f/a/b 1-4 cancelled", "f/a/b/c 2-4 cancelled"]
+    (run,) = spans_of([*told, ended(at=4.0, seq=4)])
+    assert lines(run) == ["f 0-4 success", "f/a 0-4 cancelled", *inside]
+    (run,) = spans_of([*told, failed_once("f/a", at=4.0, seq=4), ended(at=6.0, seq=5)])
+    assert lines(run) == ["f 0-6 success", "f/a 0-6 cancelled @1:0-4:error", *inside]
+
+
+@pytest.mark.parametrize("path", ["f/a", "f/a#2", "f/g/a", "f/g@2/a#3"])
+def test_attempts_are_those_of_the_retry_of_the_step_wherever_it_is(path: str) -> None:
+    (run,) = spans_of([
+        begun(),
+        visited(path, at=0.0, seq=1),
+        failed_once(path, at=1.0, seq=2),
+    ])
+    (visit,) = run.root.children
+    assert [(one.start, one.end) for one in visit.attempts] == [(0.0, 1.0)]
+
+
+def test_a_visit_is_inside_the_flow_around_it_in_whichever_attempt_that_is_inside_of_others() -> (
+    None
+):
+    """An attempt of ``h`` is told by the paths inside, and ``h`` itself is inside the second of ``g``."""
+    (run,) = spans_of([
+        begun(),
+        visited("f/g", at=0.0, seq=1),
+        visited("f/g@2/h", at=1.0, seq=2),
+        visited("f/g@2/h@3/a", at=2.0, seq=3),
+    ])
+    (outer,) = run.root.children
+    (inner,) = outer.children
+    (visit,) = inner.children
+    assert (outer.path, inner.path, visit.path) == ("f/g", "f/g@2/h", "f/g@2/h@3/a")
+
+
+def test_what_was_cut_off_says_what_failed_while_it_unwound() -> None:
+    (run,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        NodeCancelled(
+            run_id="r",
+            seq=2,
+            path="f/a",
+            timestamp=1.0,
+            phase="exec",
+            attempt=1,
+            error="OSError",
+            message="gone",
+        ),
+    ])
+    (visit,) = run.root.children
+    assert (visit.outcome, visit.error, visit.message) == ("cancelled", "OSError", "gone")
 
 
 def test_an_attempt_lasts_as_long_as_its_event_says_also_if_its_pause_was_not_read() -> None:
