@@ -87,6 +87,18 @@ def test_losers_of_a_race_count_from_the_winners_end_on() -> None:
     assert told(winner, loser, end=2.5) == [("f/w", 0.0, 2.0), ("f/l", 2.0, 2.5)]
 
 
+def test_what_ended_after_a_loser_did_not_cancel_it() -> None:
+    """A step that followed the race."""
+    winner, loser = leaf("f/w", 0.0, 2.0), leaf("f/l", 0.0, 2.5, cancelled=True)
+    after = leaf("f/after", 3.0, 4.0)
+    assert told(winner, loser, after, end=4.0) == [
+        ("f/w", 0.0, 2.0),
+        ("f/l", 2.0, 2.5),
+        ("f", 2.5, 3.0),
+        ("f/after", 3.0, 4.0),
+    ]
+
+
 def test_what_was_cancelled_by_something_else_counts_in_full() -> None:
     """A time limit of the step around: nothing beside it had ended meanwhile."""
     before, cut = leaf("f/a", 0.0, 1.0), leaf("f/b", 1.0, 3.0, cancelled=True)
@@ -99,6 +111,27 @@ def test_a_beginning_that_is_computed_may_miss_by_what_a_clock_cannot_tell() -> 
     """The item before ended at the very moment, and not 1e-11 s later, when this one had begun."""
     first, second = leaf("f/a[0]", 0.0, 1.0 + 1e-11), leaf("f/a[1]", 1.0, 2.0)
     assert told(first, second, end=2.0) == [("f/a[0]", 0.0, 1.0), ("f/a[1]", 1.0, 2.0)]
+
+
+def test_a_beginning_that_all_but_is_that_of_the_run_is_that_of_the_run() -> None:
+    assert told(leaf("f/a", 5e-10, 1.0), end=1.0) == [("f/a", 0.0, 1.0)]
+
+
+def test_what_misses_by_all_that_a_clock_may_miss_still_stands_for_the_same_moment() -> None:
+    """A nanosecond: from the beginning, to the end, and after the next one had begun."""
+    whole = leaf("f/a", 1e-9, 2.0 - 1e-9)
+    assert told(whole, end=2.0) == [("f/a", 0.0, 2.0)]
+    first, second = leaf("f/a[0]", 0.0, 1.0 + 1e-9), leaf("f/a[1]", 1.0, 2.0)
+    assert told(first, second, end=2.0) == [("f/a[0]", 0.0, 1.0), ("f/a[1]", 1.0, 2.0)]
+
+
+def test_what_took_no_time_is_no_link_also_where_it_all_but_reaches_the_beginning() -> None:
+    assert told(leaf("f/a", 5e-10, 5e-10), end=1.0) == [("f", 0.0, 1.0)]
+
+
+def test_what_ended_last_is_found_in_whatever_order_the_spans_are_given() -> None:
+    late, early = leaf("f/late", 0.0, 3.0), leaf("f/early", 0.0, 1.0)
+    assert told(late, early, end=3.0) == [("f/late", 0.0, 3.0)]
 
 
 def test_of_two_that_ended_together_the_later_in_the_events_was_the_last() -> None:

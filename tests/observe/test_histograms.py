@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentflow_trio.observe import Histogram
-from agentflow_trio.observe._histogram_core import add, added, empty, merged
+from agentflow_trio.observe._histogram_core import add, add_all, added, empty, merged
 
 BOUNDS: Final = (1.0, 2.0, 4.0)
 VALUES: Final = st.lists(st.floats(0.0, 100.0), max_size=30)
@@ -29,6 +29,26 @@ def test_a_bucket_holds_what_is_at_most_its_bound() -> None:
     assert found == Histogram(BOUNDS, (2, 2, 2, 2), 115.5)
     assert found.cumulative == (2, 4, 6, 8)
     assert found.count == 8
+
+
+def test_values_that_are_counted_at_once_add_to_what_was_counted_before() -> None:
+    cell = empty(BOUNDS)
+    add_all(cell, BOUNDS, [9.0, 0.5, 2.0, 1.5, 1.0, 3.0])
+    assert cell == [2, 2, 1, 1, 17.0]
+    add_all(cell, BOUNDS, [8.0, 1.0])
+    assert cell == [3, 2, 1, 2, 26.0]
+
+
+@given(VALUES, VALUES)
+def test_values_are_counted_at_once_as_they_are_one_by_one(
+    before: list[float], values: list[float]
+) -> None:
+    cell = empty(BOUNDS)
+    for part in (before, values):
+        add_all(cell, BOUNDS, part)
+    one_by_one = histogram([*before, *values])
+    assert tuple(cell[:-1]) == one_by_one.counts
+    assert cell[-1] == pytest.approx(one_by_one.total)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from agentflow_trio.events import AlertFired, ExecutionEvent, NodeSucceeded, Routed
 from agentflow_trio.observe import Histogram, MetricsCollector
+from agentflow_trio.observe._metric_table_core import NODE_ROUTED
+from agentflow_trio.observe._series_core import SeriesTable
 
 from .metrics_kit import shown
 
@@ -59,6 +61,15 @@ def test_a_severity_stays_what_it_is_when_an_alert_becomes_other() -> None:
             )
         )
     assert metrics.get_metric("other.fired_count.page") == 2
+
+
+def test_a_copy_has_as_much_room_and_is_changed_alone() -> None:
+    table = SeriesTable((1.0,), 1)
+    table.change(NODE_ROUTED, ("f", "a", "e"), 1.0)
+    twin = table.copy()
+    twin.change(NODE_ROUTED, ("f", "b", "e"), 1.0)
+    assert list(twin.of(NODE_ROUTED)) == [("f", "a", "e"), ("other", "other", "other")]
+    assert list(table.of(NODE_ROUTED)) == [("f", "a", "e")]
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=40), st.integers(1, 10))
