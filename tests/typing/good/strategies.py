@@ -73,7 +73,7 @@ class Machine(SimulationMachine):
         assert_type(self.spawn(writing.run, Article()), Spawned[RunResult[Article]])
 
 
-def main() -> None:
+def run() -> None:
     state = Machine()
     state.come()
     state.teardown()
@@ -83,3 +83,7 @@ def main() -> None:
         assert_type(napping.result, str)
         assert napping.result == "rested"
         assert sim.time == 3.0
+
+
+async def main() -> None:
+    await trio.to_thread.run_sync(run)  # a simulation runs Trio itself
