@@ -10,8 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from agentflow_trio import (
 from agentflow_trio.cli._lines import Lines, Undrawn
 from agentflow_trio.cli._observing import Looks, Observing, guards_of
 from agentflow_trio.cli._running import carry_out
+from agentflow_trio.ports import Observer
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project
@@ -388,6 +389,22 @@ def test_ctrl_c_before_the_run_begins_is_what_it_is(at_once: bool) -> None:
         run = functools.partial(carry_out, inner, Page(), view, observing=observing)
         with pytest.raises(KeyboardInterrupt):
             trio.run(run)
+
+
+def test_ctrl_c_while_the_last_is_delivered_takes_nothing_from_a_run_that_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @asynccontextmanager
+    async def impatient(*_: object) -> AsyncGenerator[Sequence[Observer]]:
+        yield ()
+        await trio.lowlevel.checkpoint()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Observing, "observers", impatient)
+    view = Lines(io.StringIO())
+    outcome = trio.run(functools.partial(carry_out, inner, Page(), view))
+    assert outcome.code == 0
+    assert outcome.result is not None
 
 
 # ---------------------------------------------------------------- guards of a flow

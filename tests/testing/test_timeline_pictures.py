@@ -6,6 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
@@ -44,6 +45,7 @@ from agentflow_trio.testing import (
     record,
 )
 from agentflow_trio.testing._sketch_page import Page
+from agentflow_trio.testing._sketching import Noting
 from agentflow_trio.testing._timeline_picture_core import Lane
 from agentflow_trio.testing._world import Ended
 
@@ -740,3 +742,17 @@ def test_of_a_long_run_bands_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch
 def test_how_it_ended_is_said() -> None:
     ended: Ended[object] = Ended(None, 1.0, 2, {}, (), clean=True)
     assert _sketching.outcome_of(ended) == _sketching.told(ended) == "cancelled"
+
+
+class Latest:
+    """Lets as many timers as there are be late."""
+
+    def choose(self, point: int, tasks: Sequence[Hashable], usual: int, /) -> int:
+        return 0
+
+    def tie(self, point: int, options: int, /) -> int:
+        return options - 1
+
+
+def test_who_notes_choices_lets_timers_be_late_as_the_chooser_does() -> None:
+    assert Noting(Latest()).tie(0, 3) == 2
