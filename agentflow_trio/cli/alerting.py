@@ -16,7 +16,7 @@ from ._board import places
 from ._exit import ExitCode, UsageError
 from ._loading import did_you_mean, find_flow
 from ._results import rules_as_data
-from .answers import Page, answering, write_json, write_text
+from .answers import Page, answering, write_file, write_json, write_text
 
 __all__ = ["alerting"]
 
@@ -93,11 +93,8 @@ def export(
             ) from error
         if output is None:
             write_text(answer, text)
-            return ExitCode.SUCCESS
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(problem=f"{output} cannot be written: {error.strerror}") from error
+        else:
+            write_file(output, text)
         return ExitCode.SUCCESS
 
     return answering(work, as_json=False)

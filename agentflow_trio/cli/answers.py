@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
+from pathlib import Path
 from typing import IO, Any, NoReturn, TextIO
 
 import attrs
@@ -27,7 +28,7 @@ from ._results import failure_as_data, result_as_data, usage_as_data
 from ._running import Outcome
 from ._showing import shown, shown_data, shown_state
 
-__all__ = ["Page", "answering", "list_checks", "tell", "write_json", "write_text"]
+__all__ = ["Page", "answering", "list_checks", "tell", "write_file", "write_json", "write_text"]
 
 
 def answering(work: Callable[[TextIO], ExitCode], *, as_json: bool) -> ExitCode:
@@ -92,6 +93,18 @@ def write_text(answer: TextIO, text: str) -> None:
     """
     with _writing(answer):
         answer.write(text)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write *text* as it is to the file at *path*, in place of what is there.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(problem=f"{path} cannot be written: {error.strerror}") from error
 
 
 def write_json(answer: TextIO, data: Mapping[str, Any]) -> None:

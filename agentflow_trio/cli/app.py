@@ -35,7 +35,7 @@ from ._results import checks_as_data, usage_as_data
 from ._running import View, carry_out
 from ._showing import shown
 from .alerting import alerting
-from .answers import Page, answering, list_checks, tell, write_json, write_text
+from .answers import Page, answering, list_checks, tell, write_file, write_json, write_text
 from .profiling import profile
 from .progress import Display
 from .simulating import simulate
@@ -323,11 +323,8 @@ def graph(
         text = _PICTURES[picture](find_flow(target))
         if output is None:
             write_text(answer, text)
-            return ExitCode.SUCCESS
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(problem=f"{output} cannot be written: {error.strerror}") from error
+        else:
+            write_file(output, text)
         return ExitCode.SUCCESS
 
     return answering(work, as_json=False)

@@ -19,7 +19,7 @@ from cyclopts.validators import Number
 
 from .. import observe
 from ._exit import ExitCode, UsageError
-from .answers import answering, write_json, write_text
+from .answers import answering, write_file, write_json, write_text
 
 __all__ = ["profile"]
 
@@ -60,7 +60,7 @@ def profile(
     def work(answer: TextIO) -> ExitCode:
         made = _profile_of(events)
         if html is not None:
-            _write_page(html, observe.report_html(made))
+            write_file(html, observe.report_html(made))
         if as_json:
             write_json(answer, _as_data(made, top))
         else:
@@ -104,13 +104,6 @@ def _lines(source: str) -> Generator[TextIO]:
         return
     with Path(source).open(encoding="utf-8-sig") as file:
         yield file
-
-
-def _write_page(path: Path, page: str) -> None:
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(problem=f"{path} cannot be written: {error.strerror}") from error
 
 
 def _as_data(made: observe.Profile, top: int | None) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from ._exit import ExitCode, UsageError
 from ._inputs import make_state
 from ._programs import Beside, find_program, is_flow
 from ._showing import shown
-from .answers import answering, write_json, write_text
+from .answers import answering, write_file, write_json, write_text
 
 if TYPE_CHECKING:
     from ._simulations import Found
@@ -208,8 +208,5 @@ _MAX_STEPS = 50_000
 
 def _draw(found: Found, path: Path) -> str:
     picture = found.timeline().to_svg()
-    try:
-        path.write_text(shown(picture), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(problem=f"{path} cannot be written: {error.strerror}") from error
+    write_file(path, shown(picture))
     return str(path)
