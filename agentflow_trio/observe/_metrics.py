@@ -142,17 +142,7 @@ class MetricsCollector:
     def settle(self) -> None:
         """Count what is in the ledger, and empty it. Not a checkpoint."""
         with self._lock:
-            entries = self.ledger[:]
-            del self.ledger[: len(entries)]  # the engine may append meanwhile, at the end
-            waiting = self._waiting
-            for (
-                flow,
-                node,
-                taken,
-                seconds,
-            ) in entries:  # 0.08 us each; 0.2 with a search for the bucket
-                waiting[flow, node, taken].append(seconds)
-            self._many += len(entries)
+            self._take()
             if self._many > _MANY:
                 self._fold()
 
@@ -215,10 +205,19 @@ class MetricsCollector:
             for metric in METRICS
         )
 
+    def _take(self) -> None:
+        """Put what is in the ledger with what waits to be counted."""
+        entries = self.ledger[:]
+        del self.ledger[: len(entries)]  # the engine may append meanwhile, at the end
+        waiting = self._waiting
+        # 0.08 us each; 0.2 with a search for the bucket
+        for flow, node, taken, seconds in entries:
+            waiting[flow, node, taken].append(seconds)
+        self._many += len(entries)
+
     def _fold(self) -> None:
         """Bring what came through the ledger to where events are counted."""
-        if self.ledger:
-            self.settle()
+        self._take()
         waiting, self._waiting, self._many = self._waiting, defaultdict(_durations), 0
         for (flow, node, taken), seconds in waiting.items():
             visits, success = len(seconds), (flow, node, "success")
