@@ -20,6 +20,7 @@ __all__ = [
     "AttemptFailed",
     "BatchDone",
     "BranchCancelled",
+    "CacheHit",
     "CallRejected",
     "CallTimedOut",
     "Caught",
@@ -27,10 +28,14 @@ __all__ = [
     "CleanupOverrun",
     "ExecutionEvent",
     "FallbackUsed",
+    "FaultInjected",
     "GaveUp",
     "GuardEvent",
+    "HedgeStarted",
+    "HedgeWon",
     "ItemFailed",
     "LimitChanged",
+    "LoadEnded",
     "LoopBlocked",
     "NodeCancelled",
     "NodeFailed",
@@ -190,16 +195,6 @@ class Caught(_Event):
     error: str
     message: str
     target: str
-
-
-@final
-@attrs.frozen(kw_only=True)
-class FallbackUsed(_Event):
-    """A fallback stood in for the result of exec. ``error`` and ``message``: what had failed, class and text."""
-
-    event_type: ClassVar[Literal["fallback_used"]] = "fallback_used"
-    error: str
-    message: str
 
 
 @final
@@ -467,6 +462,76 @@ class RuleFailed(_GuardEvent):
     message: str
 
 
+@final
+@attrs.frozen(kw_only=True)
+class FallbackUsed(_GuardEvent):
+    """A fallback stood in for a result, of a step's exec or of any body. ``error`` and ``message``: what had failed, class and text."""
+
+    event_type: ClassVar[Literal["fallback_used"]] = "fallback_used"
+    error: str
+    message: str
+
+
+@final
+@attrs.frozen(kw_only=True)
+class HedgeStarted(_GuardEvent):
+    """A hedge begins another attempt beside those that go on.
+
+    ``attempt``: which, from 2. ``reason``: ``delay``, those that go on take too long; ``failure``, one has failed.
+    """
+
+    event_type: ClassVar[Literal["hedge_start"]] = "hedge_start"
+    attempt: int
+    reason: Literal["delay", "failure"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class HedgeWon(_GuardEvent):
+    """Of several attempts of a hedge one was first to end well; those that went on were cut off.
+
+    ``duration_ms``: since the first attempt began. ``attempt``: which won, from 1. ``attempts``: how many were begun.
+    """
+
+    event_type: ClassVar[Literal["hedge_won"]] = "hedge_won"
+    attempt: int
+    attempts: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CacheHit(_GuardEvent):
+    """A caller need not load. ``source``: the value was ``stored``, or the caller has ``joined`` who loads it already."""
+
+    event_type: ClassVar[Literal["cache_hit"]] = "cache_hit"
+    source: Literal["stored", "joined"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class LoadEnded(_GuardEvent):
+    """A load of a key ended. ``duration_ms``: how long it took. ``outcome``: how. ``callers``: how many waited for it, its leader included."""
+
+    event_type: ClassVar[Literal["load_end"]] = "load_end"
+    outcome: Literal["loaded", "failed", "cancelled"]
+    callers: int
+
+
+@final
+@attrs.frozen(kw_only=True)
+class FaultInjected(_GuardEvent):
+    """Chaos let something go wrong with a body.
+
+    ``fault``: ``latency`` before it, an ``error`` in its place, or another ``outcome``. ``delay``: seconds, 0 if none.
+    ``error``: the class of the error, empty if none.
+    """
+
+    event_type: ClassVar[Literal["fault_injected"]] = "fault_injected"
+    fault: Literal["latency", "error", "outcome"]
+    delay: float
+    error: str
+
+
 # ---------------------------------------------------------------- what is seen across runs
 
 
@@ -527,6 +592,12 @@ GuardEvent: TypeAlias = (
     | ResourceOpened
     | ResourceClosed
     | RuleFailed
+    | FallbackUsed
+    | HedgeStarted
+    | HedgeWon
+    | CacheHit
+    | LoadEnded
+    | FaultInjected
 )
 """Any event of a guard."""
 
@@ -561,6 +632,11 @@ ExecutionEvent: TypeAlias = (
     | ResourceOpened
     | ResourceClosed
     | RuleFailed
+    | HedgeStarted
+    | HedgeWon
+    | CacheHit
+    | LoadEnded
+    | FaultInjected
     | AlertFired
     | AlertResolved
 )
@@ -599,6 +675,11 @@ EVENT_TYPES: Mapping[str, type[ExecutionEvent]] = {
         ResourceOpened,
         ResourceClosed,
         RuleFailed,
+        HedgeStarted,
+        HedgeWon,
+        CacheHit,
+        LoadEnded,
+        FaultInjected,
         AlertFired,
         AlertResolved,
     )

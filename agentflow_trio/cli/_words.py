@@ -15,7 +15,9 @@ from ..events import (
     CallTimedOut,
     CircuitChanged,
     ExecutionEvent,
+    FaultInjected,
     GaveUp,
+    HedgeStarted,
     RetryScheduled,
     RuleFailed,
 )
@@ -65,6 +67,22 @@ def _(event: CallTimedOut) -> str:
 @guard_words.register
 def _(event: RuleFailed) -> str:
     return f"a rule of {event.guard} failed: {event.error}: {event.message}"
+
+
+@guard_words.register
+def _(event: HedgeStarted) -> str:
+    why = "so far none has ended" if event.reason == "delay" else "one failed"
+    return f"{event.guard} begins attempt {event.attempt}: {why}"
+
+
+@guard_words.register
+def _(event: FaultInjected) -> str:
+    what = (
+        f"{event.delay:g} s of latency"
+        if event.fault == "latency"
+        else event.error or "another outcome"
+    )
+    return f"chaos {event.guard} injected {what}"
 
 
 def alert_words(event: AlertEvent) -> str:

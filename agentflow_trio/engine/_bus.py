@@ -215,9 +215,9 @@ class Bus:
         """An error was routed."""
         self._say(Caught, path, {"target": target, **brief(error)})
 
-    def fallback_used(self, path: str, error: BaseException) -> None:
+    def fallback_used(self, path: str, guard: str, error: BaseException) -> None:
         """A fallback stood in for a result."""
-        self._say(FallbackUsed, path, brief(error))
+        self._say(FallbackUsed, path, {"guard": guard, **brief(error)})
 
     def batch_done(
         self, path: str, begun: float, done: int, failed: int, total: int | None

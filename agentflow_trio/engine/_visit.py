@@ -144,7 +144,7 @@ def _instead(
     strand.trouble.owed = ()
     if strand.run.bus is not None:
         told = error if len(errors) == 1 else BaseExceptionGroup("", errors)
-        strand.run.bus.fallback_used(place.path, told)
+        strand.run.bus.fallback_used(place.path, fallback.name, told)
     return result
 
 

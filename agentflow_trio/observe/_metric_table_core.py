@@ -19,6 +19,7 @@ from ..events import (
     AttemptFailed,
     BatchDone,
     BranchCancelled,
+    CacheHit,
     CallRejected,
     CallTimedOut,
     Caught,
@@ -26,10 +27,14 @@ from ..events import (
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    FaultInjected,
     GaveUp,
     GuardEvent,
+    HedgeStarted,
+    HedgeWon,
     ItemFailed,
     LimitChanged,
+    LoadEnded,
     LoopBlocked,
     NodeCancelled,
     NodeFailed,
@@ -184,6 +189,10 @@ def _of_guard(
 def _circuit_is(event: CircuitChanged) -> Iterable[Change]:
     guard = guard_label(event.guard)
     return [((guard, state.value), float(state.value == event.state)) for state in BreakerState]
+
+
+def _late_win(event: HedgeWon) -> Iterable[Change]:
+    return [((guard_label(event.guard),), float(event.attempt > 1))]
 
 
 def _routed(event: Routed) -> Iterable[Change]:
@@ -497,6 +506,46 @@ _GUARDS: Final = (
         help="Functions given to a guard as rules that raised.",
         seed={"rule_failed_count": None},
         feeds=(_of_guard(RuleFailed),),
+    ),
+    Metric(
+        name="agentflow_hedges_total",
+        kind="counter",
+        labels=(*_GUARD, "reason"),
+        help="Attempts that a hedge began beside others: after a delay, or after a failure.",
+        seed={"hedge_count": None},
+        feeds=(_of_guard(HedgeStarted, lambda event: (event.reason,)),),
+    ),
+    Metric(
+        name="agentflow_hedges_won_total",
+        kind="counter",
+        labels=_GUARD,
+        help="Calls of a hedge that a later attempt than the first won.",
+        seed={"hedge_won_count": None},
+        feeds=(_feed(HedgeWon, _late_win),),
+    ),
+    Metric(
+        name="agentflow_cache_hits_total",
+        kind="counter",
+        labels=(*_GUARD, "source"),
+        help="Callers that did not load: the value was stored, or they joined who was loading it.",
+        seed={"cache_hit_count": None},
+        feeds=(_of_guard(CacheHit, lambda event: (event.source,)),),
+    ),
+    Metric(
+        name="agentflow_loads_total",
+        kind="counter",
+        labels=(*_GUARD, "outcome"),
+        help="Loads that ended: loaded, failed or cancelled.",
+        seed={"load_count": None},
+        feeds=(_of_guard(LoadEnded, lambda event: (event.outcome,)),),
+    ),
+    Metric(
+        name="agentflow_faults_injected_total",
+        kind="counter",
+        labels=(*_GUARD, "fault"),
+        help="What chaos let go wrong: latency, error or outcome.",
+        seed={"fault_injected_count": None},
+        feeds=(_of_guard(FaultInjected, lambda event: (event.fault,)),),
     ),
     Metric(
         name="agentflow_guard_in_use",

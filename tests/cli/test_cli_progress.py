@@ -30,7 +30,9 @@ from agentflow_trio.events import (
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    FaultInjected,
     GaveUp,
+    HedgeStarted,
     ItemFailed,
     LoopBlocked,
     NodeCancelled,
@@ -227,7 +229,7 @@ def test_a_row_says_what_was_caught_and_what_fell_back() -> None:
     tell = begin(board)
     row = rows(board)["news/archive"]
     tell(NodeStarted, "news/archive", 11.0)
-    tell(FallbackUsed, "news/archive", 12.0, error="OSError", message="gone")
+    tell(FallbackUsed, "news/archive", 12.0, error="OSError", message="gone", guard="fallback")
     assert row.text == "fallback for OSError"
     tell(Caught, "news/archive", 12.0, error="ValueError", message="no", target="write")
     assert row.text == "ValueError → write"
@@ -512,7 +514,7 @@ def test_lines_say_everything_but_routes_and_progress() -> None:
     tell = begin(lines)
     tell(NodeStarted, "news/edit", 10.5)
     tell(Progress, "news/edit", 10.5, fraction=0.5, text="half")
-    tell(FallbackUsed, "news/edit", 10.5, error="OSError", message="gone")
+    tell(FallbackUsed, "news/edit", 10.5, error="OSError", message="gone", guard="fallback")
     tell(Caught, "news/edit", 10.5, error="OSError", message="gone", target="archive")
     tell(Routed, "news/edit", 10.5, exit=None, target="archive")
     tell(
@@ -641,6 +643,27 @@ WHAT_GUARDS_DO: list[tuple[type[ExecutionEvent], dict[str, Any], str]] = [
     ),
     (CallTimedOut, {"seconds": 0.25}, "timed out by web after 0.25 s"),
     (RuleFailed, {"error": "E", "message": "a"}, "a rule of web failed: E: a"),
+    (
+        HedgeStarted,
+        {"attempt": 2, "reason": "delay"},
+        "web begins attempt 2: so far none has ended",
+    ),
+    (HedgeStarted, {"attempt": 3, "reason": "failure"}, "web begins attempt 3: one failed"),
+    (
+        FaultInjected,
+        {"fault": "latency", "delay": 0.25, "error": ""},
+        "chaos web injected 0.25 s of latency",
+    ),
+    (
+        FaultInjected,
+        {"fault": "error", "delay": 0.0, "error": "OSError"},
+        "chaos web injected OSError",
+    ),
+    (
+        FaultInjected,
+        {"fault": "outcome", "delay": 0.0, "error": ""},
+        "chaos web injected another outcome",
+    ),
 ]
 
 

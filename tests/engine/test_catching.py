@@ -556,7 +556,7 @@ async def test_a_fallback_stands_in_for_the_result_of_exec(observed: bool) -> No
         assert recorder.lines() == [
             "run_start f",
             "node_start f/acts",
-            "fallback_used f/acts error=ValueError message=no",
+            "fallback_used f/acts guard=fallback error=ValueError message=no",
             "node_success f/acts",
             "routed f/acts target=end",
             "run_end f outcome=success steps=1",

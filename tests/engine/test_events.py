@@ -238,7 +238,7 @@ async def test_a_fallback() -> None:
 
     assert (await lines_of(chain("f", Step(Acts(work=fail), fallback=Fallback(1)))))[1:4] == [
         "node_start f/acts",
-        "fallback_used f/acts error=ValueError message=no",
+        "fallback_used f/acts guard=fallback error=ValueError message=no",
         "node_success f/acts",
     ]
 

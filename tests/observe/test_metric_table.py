@@ -23,8 +23,8 @@ def test_a_metric_is_called_as_prometheus_advises(metric: Metric) -> None:
     assert not metric.unit or metric.name.endswith(f"_{metric.unit}")
     assert re.fullmatch(r"[A-Z].*[^.]\.", metric.help)
     assert set(metric.labels) <= {
-        "alert", "exit", "flow", "guard", "metric", "node", "observer", "outcome", "reason",
-        "severity", "state",
+        "alert", "exit", "fault", "flow", "guard", "metric", "node", "observer", "outcome", "reason",
+        "severity", "source", "state",
     }  # fmt: skip
     assert len(metric.labels) - len(metric.owner) <= 1
     assert bool(metric.bounds) <= (metric.kind == "histogram")

@@ -180,7 +180,7 @@ class _Interpreter:
         result = "result"
         if failures and plan.fallback is not None and _tree(path, failures).fits(plan.fallback):
             told = _tree(path, failures).brief().replace("FlowFailedError", "ExceptionGroup")
-            self.tell(f"fallback_used {path} {told}")
+            self.tell(f"fallback_used {path} guard=fallback {told}")
             failures, result = [], "fallback"
         self.fail(path, failures)
         if not function:

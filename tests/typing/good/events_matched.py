@@ -15,6 +15,7 @@ from agentflow_trio.events import (
     AttemptFailed,
     BatchDone,
     BranchCancelled,
+    CacheHit,
     CallRejected,
     CallTimedOut,
     Caught,
@@ -22,9 +23,13 @@ from agentflow_trio.events import (
     CleanupOverrun,
     ExecutionEvent,
     FallbackUsed,
+    FaultInjected,
     GaveUp,
+    HedgeStarted,
+    HedgeWon,
     ItemFailed,
     LimitChanged,
+    LoadEnded,
     LoopBlocked,
     NodeCancelled,
     NodeFailed,
@@ -106,8 +111,18 @@ def told(event: ExecutionEvent) -> str:
             return outcome
         case LimitChanged(limit=limit):
             return f"{limit}"
-        case CallTimedOut(seconds=seconds):
+        case CallTimedOut(seconds=seconds) | FaultInjected(delay=seconds):
             return f"{seconds}"
+        case HedgeStarted(attempt=which, reason=why):
+            assert_type(why, Literal["delay", "failure"])
+            return f"{which}: {why}"
+        case HedgeWon(attempt=which, attempts=begun):
+            return f"{which} of {begun}"
+        case CacheHit(source=source):
+            assert_type(source, Literal["stored", "joined"])
+            return source
+        case LoadEnded(callers=callers):
+            return f"{callers}"
         case AlertFired(alert=alert, value=value):
             assert_type(value, float)
             return f"{alert}: {value}"
