@@ -41,6 +41,7 @@ class Model(ThreadingHTTPServer):
         requests: how many came about each document.
         forgotten: connections on which nothing came any more, and which nobody closed.
         arrived: set when a request is being answered.
+        hung: how many requests will not be answered while the test goes on.
         leaving: set when the test is over; who stalls waits for it.
     """
 
@@ -54,6 +55,7 @@ class Model(ThreadingHTTPServer):
         self.asked: list[tuple[str, str | None, Mapping[str, Any]]] = []
         self.requests: Counter[str] = Counter()
         self.forgotten = 0
+        self.hung = 0
         self.arrived = threading.Event()
         self.leaving = threading.Event()
         self._lock = threading.Lock()
@@ -67,6 +69,10 @@ class Model(ThreadingHTTPServer):
             self.requests[name] += 1
             script = self.behaviours.get(name, self.otherwise)
             return script[min(self.requests[name], len(script)) - 1]
+
+    def hang(self) -> None:
+        with self._lock:
+            self.hung += 1
 
     @override
     def handle_error(self, request: object, client_address: object) -> None:
@@ -139,6 +145,7 @@ def says(content: bytes, *, status: int = 200, promised: int = 0, **headers: str
 
 def stalls(handler: Handler, _: str) -> None:
     """Answer nothing while the test goes on."""
+    handler.model.hang()
     handler.model.leaving.wait()
     handler.close_connection = True
 
@@ -146,6 +153,7 @@ def stalls(handler: Handler, _: str) -> None:
 def crawls(handler: Handler, _: str) -> None:
     """Answer a byte every 10 ms, until the client has enough of it."""
     handler.answer(b"{", promised=10**6)
+    handler.model.hang()
     while not handler.model.leaving.wait(0.01):
         handler.wfile.write(b" ")
 
