@@ -45,6 +45,7 @@ __all__ = [
     "GuardMisuseError",
     "GuardReentryError",
     "LaggedError",
+    "LoadFailedError",
     "LoadShedError",
     "MaxVisitsError",
     "MergeConflictError",
@@ -107,7 +108,11 @@ class AgentFlowError(Exception):
         own = inspect.get_annotations(cls)
         cls.fields = (
             *cls.fields,
-            *(name for name, kind in own.items() if "ClassVar" not in str(kind)),
+            *(
+                name
+                for name, kind in own.items()
+                if "ClassVar" not in str(kind) and name not in cls.fields
+            ),
         )
 
     def __init__(self, **fields: object) -> None:
@@ -931,6 +936,23 @@ class GuardReentryError(GuardMisuseError):
     """A guard that holds places was entered inside its own body, where it would wait for itself."""
 
     reason: str = "it was entered inside its own body; it would wait for itself: leave it first, or use another"
+
+
+@final
+class LoadFailedError(AgentFlowError):
+    """A load that several callers shared failed. Who loaded has the error itself; each who waited has one of these.
+
+    The error is its ``__cause__``, by which guards and `classify` judge: to ``record``, ``ignore`` and ``on`` they are alike.
+
+    Attributes:
+        guard: the name of what loads. The key is not told, for it may be secret.
+    """
+
+    guard: str
+
+    @override
+    def __str__(self) -> str:
+        return f"guard {self.guard!r}: the load that this caller shared failed; its error is the cause"
 
 
 @final

@@ -11,6 +11,7 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - bulkhead and pool: `_bulkhead`, `_bulkhead_core`; `_pool`, `_vault`, `_pool_policy`, `_pool_core`
 - timeout: `_timeout`, `_timeout_core`
 - fallback: `_fallback`
+- loading once for all who ask: `_flight`, `_cache`, with `_cache_policy`, `_loading` and the cores `_flight_core`, `_cache_core`
 - what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from ._budget_core import BudgetStatistics, RetryBudget
     from ._bulkhead import Bulkhead, BulkheadPolicy
     from ._bulkhead_core import BulkheadStatistics
+    from ._cache import TTLCache, TTLCacheStatistics
+    from ._cache_policy import CachePolicy
     from ._circuit_policy import CircuitPolicy
     from ._circuit_records import CircuitSnapshot, CircuitStatistics
     from ._classify_core import ErrorKind, RecoveryRule, classify, of_kind
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         WaitEnded,
         WaitStarted,
     )
+    from ._flight import SingleFlight, SingleFlightStatistics
     from ._guard import Guard, Member
     from ._keyed_limiter import KeyedRateLimiter, KeyedRateLimiterStatistics
     from ._limiter import RateLimiter, WeightedEntry
@@ -86,6 +90,7 @@ else:
             "BulkheadPolicy": "._bulkhead",
             "BulkheadStatistics": "._bulkhead_core",
             "CacheHit": "._events",
+            "CachePolicy": "._cache_policy",
             "CallRejected": "._events",
             "CallTimedOut": "._events",
             "CircuitBreaker": "._breaker",
@@ -126,6 +131,10 @@ else:
             "RetryScheduled": "._events",
             "RetryStatistics": "._trial",
             "RuleFailed": "._events",
+            "SingleFlight": "._flight",
+            "SingleFlightStatistics": "._flight",
+            "TTLCache": "._cache",
+            "TTLCacheStatistics": "._cache",
             "Timeout": "._timeout",
             "TimeoutStatistics": "._timeout",
             "TokenBucketPolicy": "._limiter_policy",
@@ -154,6 +163,7 @@ __all__ = [
     "BulkheadPolicy",
     "BulkheadStatistics",
     "CacheHit",
+    "CachePolicy",
     "CallRejected",
     "CallTimedOut",
     "CircuitBreaker",
@@ -197,7 +207,11 @@ __all__ = [
     "RetryScheduled",
     "RetryStatistics",
     "RuleFailed",
+    "SingleFlight",
+    "SingleFlightStatistics",
     "Surroundings",
+    "TTLCache",
+    "TTLCacheStatistics",
     "Timeout",
     "TimeoutStatistics",
     "TokenBucketPolicy",

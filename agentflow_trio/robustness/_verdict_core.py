@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias, final
 import trio
 
 from .._typing import TypeIs
-from ..errors import RejectedError
+from ..errors import LoadFailedError, RejectedError
 
 __all__ = ["Errors", "Judge", "Verdict", "is_async", "is_cancelled", "is_group", "leaves_of"]
 
@@ -89,10 +89,12 @@ def is_cancelled(error: BaseException, /) -> bool:
 
 
 def leaves_of(error: BaseException, /) -> Iterator[BaseException]:
-    """The errors in a group, in order; of anything else, itself."""
+    """The errors in a group, in order; of a load that others shared, the error it failed with; of anything else, itself."""
     if is_group(error):
         for each in error.exceptions:
             yield from leaves_of(each)
+    elif isinstance(error, LoadFailedError) and error.__cause__ is not None:
+        yield from leaves_of(error.__cause__)
     else:
         yield error
 

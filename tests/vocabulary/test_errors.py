@@ -31,6 +31,7 @@ from agentflow_trio.errors import (
     GuardMisuseError,
     GuardReentryError,
     LaggedError,
+    LoadFailedError,
     LoadShedError,
     MaxVisitsError,
     MergeConflictError,
@@ -309,6 +310,10 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
         "guard 'g': it was entered inside its own body; it would wait for itself: leave it first, or use another",
     ),
     (
+        LoadFailedError(guard="prices"),
+        "guard 'prices': the load that this caller shared failed; its error is the cause",
+    ),
+    (
         PoolClosedError(pool="db"),
         "pool 'db' is not open; use it inside 'async with open_pool(...) as pool:'",
     ),
@@ -375,6 +380,13 @@ def test_the_fields_of_an_error_are_its_own_and_those_of_its_bases() -> None:
     assert FlowDefinitionError.fields == ("name", "problems")
     assert CustomError.fields == ("where", "often")
     assert repr(CustomError(where="x")) == "CustomError(where='x', often=1)"
+
+
+def test_a_field_with_another_default_is_the_same_field() -> None:
+    assert GuardReentryError.fields == ("guard", "reason")
+    assert repr(GuardReentryError(guard="g", reason="r")) == (
+        "GuardReentryError(guard='g', reason='r')"
+    )
 
 
 def test_a_field_that_is_missing_or_unknown_is_refused() -> None:
