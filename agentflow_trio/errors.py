@@ -54,6 +54,7 @@ __all__ = [
     "NoStepError",
     "NotAwaitableError",
     "NotPicklableError",
+    "PipelineDefinitionError",
     "PoolClosedError",
     "PoolExhaustedError",
     "Problem",
@@ -201,6 +202,13 @@ class FlowDefinitionError(DefinitionError):
     """A flow is wired wrongly; all its mistakes together."""
 
     what: ClassVar[str] = "flow"
+
+
+@final
+class PipelineDefinitionError(DefinitionError):
+    """Guards were composed in a way that makes no sense; all mistakes together."""
+
+    what: ClassVar[str] = "pipeline"
 
 
 # ---------------------------------------------------------------- state

@@ -228,9 +228,9 @@ def _nested_guards(step: AnyStep) -> Iterator[Problem]:
     """Whether a step enters a guard again inside its own body, where it would wait for itself."""
     if not step.policies.guards:
         return
-    from ._guarding import is_exclusive  # noqa: PLC0415 - see there
+    from ._guarding import exclusive_in  # noqa: PLC0415 - see there
 
-    for guard in filter(is_exclusive, step.policies.guards):
+    for guard in exclusive_in(step.policies.guards):
         for inner in _users_inside(compile_step(step), guard):
             sentence = f"step {step.name!r} and {inner!r} inside it both enter {guard.name!r}"
             hint = "the inner one would wait for the outer one for ever; guard one of them"

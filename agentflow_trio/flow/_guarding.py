@@ -13,20 +13,25 @@ from .._typing import TypeIs
 from ..errors import Problem
 from ..robustness import (
     Bulkhead,
-    CircuitBreaker,
     Fallback,
     Guard,
     Member,
     OpenPool,
+    Repeating,
     ResourcePool,
     RetryPolicy,
-    Timeout,
+    as_entered,
+    is_guard,
+    misplaced_chaos,
+    seated_twice,
+    seats_of,
+    unseen_hang,
 )
 
 if TYPE_CHECKING:
     from ._policies import Policies
 
-__all__ = ["guard_problems", "hang_problems", "is_exclusive", "retry_problems"]
+__all__ = ["exclusive_in", "guard_problems", "order_problems", "retry_problems"]
 
 _HOW: Final = 'write guards=(CircuitBreaker("search"),)'
 
@@ -44,59 +49,41 @@ def retry_problems(step: str, value: object) -> Iterator[Problem]:
 def guard_problems(step: str, value: object) -> Iterator[Problem]:
     """Whether *value* can be the guards of the step called *step*."""
     if not _is_sequence(value):
-        hint = "write guards=(breaker,)" if _is_guard(value) else _HOW
+        hint = "write guards=(breaker,)" if is_guard(value) else _HOW
         yield Problem("bad_policy", step, f"guards must be a tuple, not {value!r}", hint)
         return
-    guards = list[Guard]()
     for guard in value:
-        if not _is_guard(guard):
+        if not is_guard(guard):
             sentence = f"guards must be guards, not {guard!r}"
             yield Problem("bad_policy", step, sentence, _instead_of(guard))
-        elif any(guard is one for one in guards):
-            sentence = f"guard {guard.name!r} stands in guards twice"
-            yield Problem("guard_twice", step, sentence, "keep one of the two")
-        else:
-            guards.append(guard)
+    seats = seats_of([guard for guard in value if is_guard(guard)])
+    yield from seated_twice(step, seats, "guards")
 
 
-def hang_problems(step: str, policies: Policies) -> Iterator[Problem]:
-    """Whether a breaker of the step called *step* could never learn of hangs."""
-    if policies.attempt_timeout is not None:
-        return
-    outer: Guard | None = None
-    unseen: CircuitBreaker | None = None
-    for guard in policies.guards:
-        if isinstance(guard, Timeout):
-            outer, unseen = guard, None
-        elif outer is not None and isinstance(guard, CircuitBreaker):
-            unseen = unseen or guard
-    if outer is not None and unseen is not None:
-        sentence = (
-            f"breaker {unseen.name!r} stands inside timeout {outer.name!r}, "
-            "so it would never learn of what hangs"
-        )
+def order_problems(step: str, policies: Policies) -> Iterator[Problem]:
+    """Whether a guard of the step called *step* hides from another what that is for."""
+    seats = seats_of(policies.guards)
+    if policies.attempt_timeout is None:
         hint = "put the timeout after the breaker, or write attempt_timeout="
-        yield Problem("hang_unseen", step, sentence, hint)
+        yield from unseen_hang(step, seats, hint)
+    yield from misplaced_chaos(step, seats)
 
 
-def is_exclusive(guard: Guard) -> bool:
-    """Whether nobody can enter it inside its own body, where he would wait for himself."""
-    return isinstance(guard, Bulkhead)
+def exclusive_in(guards: Sequence[Guard]) -> Sequence[Guard]:
+    """Those that nobody can enter inside their own body, where he would wait for himself; also those in pipelines."""
+    return [guard for guard in as_entered(guards) if isinstance(guard, Bulkhead)]
 
 
 def _instead_of(value: object) -> str:
     if isinstance(value, type):
         return f"write {value.__name__}(...)"
+    if isinstance(value, Repeating):
+        return "it repeats or replaces exec, for which there are options: retry=, fallback="
     if isinstance(value, RetryPolicy | Fallback | Member):
         return "what repeats or replaces exec has an option of its own: retry=, fallback="
     if isinstance(value, OpenPool | ResourcePool):
         return "it lends something, which a guard cannot pass on: lend in exec"
     return "a guard has a name and is entered with 'async with'"
-
-
-def _is_guard(value: object) -> TypeIs[Guard]:
-    phases = all(hasattr(value, name) for name in ("__aenter__", "__aexit__", "name"))
-    return phases and not isinstance(value, type | OpenPool | ResourcePool)
 
 
 def _is_sequence(value: object) -> TypeIs[Sequence[object]]:

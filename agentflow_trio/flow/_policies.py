@@ -115,6 +115,10 @@ def trying_of(
         return None
     from ..engine import Trying  # noqa: PLC0415 - most programs import but a part of the guards
 
+    if guards:
+        from ..robustness import as_entered  # noqa: PLC0415 - the same
+
+        guards = as_entered(guards)
     return Trying(retry=retry, guards=tuple(guards), attempt_timeout=attempt_timeout)
 
 
@@ -190,9 +194,9 @@ def _guarding_problems(step: str, name: str, value: object) -> Iterator[Problem]
 def combination_problems(step: str, policies: Policies) -> Iterator[Problem]:
     """What is wrong with policies that make sense each by itself."""
     if policies.guards:
-        from ._guarding import hang_problems  # noqa: PLC0415 - see there
+        from ._guarding import order_problems  # noqa: PLC0415 - see there
 
-        yield from hang_problems(step, policies)
+        yield from order_problems(step, policies)
 
 
 def _is_seconds(value: object) -> bool:

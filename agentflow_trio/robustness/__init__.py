@@ -12,11 +12,14 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - timeout: `_timeout`, `_timeout_core`
 - fallback: `_fallback`
 - loading once for all who ask: `_flight`, `_cache`, with `_cache_policy`, `_loading` and the cores `_flight_core`, `_cache_core`
+- pipeline: `_pipeline`, with `_passage` and the core `_pipeline_core`
 - what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
 
 Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Surroundings`, `Trial`,
-`has_own_limits` and `own_limits`, by which the engine and the simulator are told of guards, and guards of steps.
+`has_own_limits` and `own_limits`, by which the engine and the simulator are told of guards, and guards of steps;
+`as_entered`, `is_guard`, `misplaced_chaos`, `seated_twice`, `seats_of` and `unseen_hang`, by which a step's guards are
+checked as a pipeline's are.
 """
 
 from typing import TYPE_CHECKING
@@ -68,6 +71,8 @@ if TYPE_CHECKING:
     from ._limiter import RateLimiter, WeightedEntry
     from ._limiter_core import Outlook, RateLimiterStatistics
     from ._limiter_policy import Rate, TokenBucketPolicy, WindowPolicy
+    from ._pipeline import Pipeline, Repeating, as_entered, is_guard, pipeline, seats_of
+    from ._pipeline_core import misplaced_chaos, seated_twice, unseen_hang
     from ._pool import OpenPool, ResourcePool, open_pool
     from ._pool_core import PoolStatistics
     from ._pool_policy import PoolPolicy
@@ -116,12 +121,14 @@ else:
             "OnEvent": "._events",
             "OpenPool": "._pool",
             "Outlook": "._limiter_core",
+            "Pipeline": "._pipeline",
             "PoolPolicy": "._pool_policy",
             "PoolStatistics": "._pool_core",
             "Rate": "._limiter_policy",
             "RateLimiter": "._limiter",
             "RateLimiterStatistics": "._limiter_core",
             "RecoveryRule": "._classify_core",
+            "Repeating": "._pipeline",
             "ResourceClosed": "._events",
             "ResourceOpened": "._events",
             "ResourcePool": "._pool",
@@ -144,9 +151,16 @@ else:
             "WaitStarted": "._events",
             "WeightedEntry": "._limiter",
             "WindowPolicy": "._limiter_policy",
+            "as_entered": "._pipeline",
             "classify": "._classify_core",
+            "is_guard": "._pipeline",
+            "misplaced_chaos": "._pipeline_core",
             "of_kind": "._classify_core",
             "open_pool": "._pool",
+            "pipeline": "._pipeline",
+            "seated_twice": "._pipeline_core",
+            "seats_of": "._pipeline",
+            "unseen_hang": "._pipeline_core",
         },
     )
 
@@ -192,12 +206,14 @@ __all__ = [
     "OnEvent",
     "OpenPool",
     "Outlook",
+    "Pipeline",
     "PoolPolicy",
     "PoolStatistics",
     "Rate",
     "RateLimiter",
     "RateLimiterStatistics",
     "RecoveryRule",
+    "Repeating",
     "ResourceClosed",
     "ResourceOpened",
     "ResourcePool",
@@ -221,10 +237,17 @@ __all__ = [
     "WaitStarted",
     "WeightedEntry",
     "WindowPolicy",
+    "as_entered",
     "classify",
     "fault_point",
     "has_own_limits",
+    "is_guard",
+    "misplaced_chaos",
     "of_kind",
     "open_pool",
     "own_limits",
+    "pipeline",
+    "seated_twice",
+    "seats_of",
+    "unseen_hang",
 ]

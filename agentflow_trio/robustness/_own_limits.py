@@ -11,7 +11,7 @@ from typing import Final, final
 
 import trio
 
-__all__ = ["has_own_limits", "is_out_of_time", "own_limits"]
+__all__ = ["declare", "has_own_limits", "is_out_of_time", "own_limits", "withdraw"]
 
 _LIMITS: Final[ContextVar[tuple[trio.CancelScope, ...]]] = ContextVar("limits", default=())
 
@@ -33,6 +33,16 @@ class own_limits:  # noqa: N801 - reads as a function
 
     def __exit__(self, *_: object) -> None:
         _LIMITS.reset(self._token)
+
+
+def declare(scope: trio.CancelScope) -> None:
+    """Add *scope*, until it is withdrawn: for those that cannot wrap the body in a ``with``."""
+    _LIMITS.set((*_LIMITS.get(), scope))
+
+
+def withdraw(scope: trio.CancelScope) -> None:
+    """Take *scope* out again, if it is there."""
+    _LIMITS.set(tuple(one for one in _LIMITS.get() if one is not scope))
 
 
 def has_own_limits() -> bool:

@@ -6,7 +6,7 @@ its end keeps its result, however late; what fails while a cut-off body unwinds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TypeAlias, final
 
@@ -19,13 +19,18 @@ from ..errors import DeadlineExceededError
 from ._bounds import named
 from ._events import CallTimedOut, OnEvent
 from ._guard import Guarding, Home, Listener, TaskPermits
+from ._own_limits import declare, withdraw
 from ._timeout_core import AdaptiveTimeout, limit_of
 from ._verdict_core import is_cancelled
 
-__all__ = ["Timeout", "TimeoutStatistics"]
+__all__ = ["OwnTimeout", "Timeout", "TimeoutStatistics"]
 
 Limit: TypeAlias = float | AdaptiveTimeout
 """Seconds, or how to learn them."""
+
+Leave: TypeAlias = Callable[
+    [type[BaseException] | None, BaseException | None, TracebackType | None], Awaitable[None]
+]
 
 
 @final
@@ -140,6 +145,15 @@ class Timeout(Guarding):
         """The limit for a body that is entered now."""
         return self._rule.seconds()
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether the limit is learned."""
+        return isinstance(self._limit, AdaptiveTimeout)
+
+    def as_own_limit(self) -> OwnTimeout:
+        """This timeout for a pipeline or step, for whose other guards its cutting off is a failure. They ask for it."""
+        return OwnTimeout(self.name, self._begin, self._scope, self.__aexit__)
+
     def statistics(self) -> TimeoutStatistics:
         """What happened since the run of Trio began; operations with a limit of their own have their own."""
         return TimeoutStatistics(
@@ -161,10 +175,19 @@ class Timeout(Guarding):
             GuardInUseError: the timeout is in use under another run of Trio.
         """
         await checkpoint_if_cancelled()
+        self._begin()
+
+    def _begin(self) -> trio.CancelScope:
         if current_root_task() is not self._home.root and self._home.move_in(self):
             self._start_blank()
         entry = self._permits.push(_Entry(trio.current_time(), self._rule.seconds()))
         entry.scope.__enter__()
+        return entry.scope
+
+    def _scope(self) -> trio.CancelScope | None:
+        """That of the body that the caller is in."""
+        entry = self._permits.around_caller()
+        return entry and entry.scope
 
     @override
     async def __aexit__(
@@ -204,3 +227,40 @@ class Timeout(Guarding):
             self._cancelled += 1
         else:
             self._failed += 1
+
+
+@final
+class OwnTimeout:
+    """A timeout of a pipeline, or of a step's guards: for guards inside it, its cutting off is a failure."""
+
+    __slots__ = ("_begin", "_find", "_leave", "name")
+
+    def __init__(
+        self,
+        name: str,
+        begin: Callable[[], trio.CancelScope],
+        find: Callable[[], trio.CancelScope | None],
+        leave: Leave,
+    ) -> None:
+        self.name = name
+        self._begin = begin
+        self._find = find
+        self._leave = leave
+
+    async def __aenter__(self) -> None:
+        """As the timeout itself."""
+        await checkpoint_if_cancelled()
+        declare(self._begin())
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        """As the timeout itself."""
+        scope = self._find()
+        if scope is not None:
+            withdraw(scope)
+        await self._leave(kind, error, trace)
