@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from .flow import Fold, Source, batch, each, fold, parallel, race
     from .redaction import Redactor
     from .robustness import (
+        AdaptiveDelay,
         AdaptiveTimeout,
         BreakerState,
         Bulkhead,
@@ -99,6 +100,8 @@ if TYPE_CHECKING:
         CircuitBreaker,
         CircuitPolicy,
         ErrorKind,
+        Hedge,
+        HedgePolicy,
         KeyedRateLimiter,
         Pipeline,
         PoolPolicy,
@@ -124,6 +127,7 @@ else:
     __getattr__ = lazily(
         __name__,
         {
+            "AdaptiveDelay": ".robustness",
             "AdaptiveTimeout": ".robustness",
             "Blocked": ".engine",
             "BreakerState": ".robustness",
@@ -138,6 +142,8 @@ else:
             "EngineStatistics": ".engine",
             "ErrorKind": ".robustness",
             "Fold": ".flow",
+            "Hedge": ".robustness",
+            "HedgePolicy": ".robustness",
             "KeyedRateLimiter": ".robustness",
             "Pipeline": ".robustness",
             "PoolPolicy": ".robustness",
@@ -179,6 +185,7 @@ __all__ = [
     "END",
     "AbandonedThread",
     "AbandonedThreadWarning",
+    "AdaptiveDelay",
     "AdaptiveTimeout",
     "AgentFlowError",
     "Blocked",
@@ -216,6 +223,8 @@ __all__ = [
     "GuardInUseError",
     "GuardMisuseError",
     "GuardReentryError",
+    "Hedge",
+    "HedgePolicy",
     "ItemPolicies",
     "KeyedRateLimiter",
     "LaggedError",

@@ -13,6 +13,7 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - fallback: `_fallback`
 - loading once for all who ask: `_flight`, `_cache`, with `_cache_policy`, `_loading` and the cores `_flight_core`, `_cache_core`
 - pipeline: `_pipeline`, with `_passage` and the core `_pipeline_core`
+- hedge: `_hedge`, with `_hedge_policy`, `_hedge_bout` (the tasks of a call) and the core `_hedge_core`
 - what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
 
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     )
     from ._flight import SingleFlight, SingleFlightStatistics
     from ._guard import Guard, Member
+    from ._hedge import Hedge, HedgeStatistics
+    from ._hedge_policy import AdaptiveDelay, HedgePolicy
     from ._keyed_limiter import KeyedRateLimiter, KeyedRateLimiterStatistics
     from ._limiter import RateLimiter, WeightedEntry
     from ._limiter_core import Outlook, RateLimiterStatistics
@@ -86,6 +89,7 @@ else:
     __getattr__ = lazily(
         __name__,
         {
+            "AdaptiveDelay": "._hedge_policy",
             "AdaptiveTimeout": "._timeout_core",
             "Attempt": "._attempts",
             "AttemptFailed": "._events",
@@ -111,7 +115,10 @@ else:
             "GaveUp": "._events",
             "Guard": "._guard",
             "GuardEvent": "._events",
+            "Hedge": "._hedge",
+            "HedgePolicy": "._hedge_policy",
             "HedgeStarted": "._events",
+            "HedgeStatistics": "._hedge",
             "HedgeWon": "._events",
             "KeyedRateLimiter": "._keyed_limiter",
             "KeyedRateLimiterStatistics": "._keyed_limiter",
@@ -167,6 +174,7 @@ else:
 __all__ = [
     "AROUND",
     "FAULTS",
+    "AdaptiveDelay",
     "AdaptiveTimeout",
     "Around",
     "Attempt",
@@ -196,7 +204,10 @@ __all__ = [
     "GaveUp",
     "Guard",
     "GuardEvent",
+    "Hedge",
+    "HedgePolicy",
     "HedgeStarted",
+    "HedgeStatistics",
     "HedgeWon",
     "KeyedRateLimiter",
     "KeyedRateLimiterStatistics",
