@@ -45,6 +45,7 @@ __all__ = [
     "GuardMisuseError",
     "GuardReentryError",
     "LaggedError",
+    "LimitReachedError",
     "LoadFailedError",
     "LoadShedError",
     "MaxVisitsError",
@@ -905,6 +906,21 @@ class PoolExhaustedError(RejectedError):
         "idle": "has nothing idle",
         "max_wait": "got nothing back within max_wait",
         "queue": "has lent everything and has too many waiting",
+    }
+
+
+@final
+class LimitReachedError(RejectedError):
+    """An adaptive limit has as many bodies inside as it may, for now.
+
+    Reasons: ``full``; ``max_wait`` (the caller waited that long in vain); ``queue`` (too many wait already).
+    """
+
+    what: ClassVar[str] = "limit"
+    says: ClassVar[Mapping[str, str]] = {
+        "full": "is reached",
+        "max_wait": "stayed reached for max_wait",
+        "queue": "is reached and has too many waiting",
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from .._typing import TypeIs
 from ..errors import Problem
 from ..robustness import (
+    AdaptiveLimit,
     Bulkhead,
     Fallback,
     Guard,
@@ -71,7 +72,9 @@ def order_problems(step: str, policies: Policies) -> Iterator[Problem]:
 
 def exclusive_in(guards: Sequence[Guard]) -> Sequence[Guard]:
     """Those that nobody can enter inside their own body, where he would wait for himself; also those in pipelines."""
-    return [guard for guard in as_entered(guards) if isinstance(guard, Bulkhead)]
+    return [
+        guard for guard in as_entered(guards) if isinstance(guard, Bulkhead | AdaptiveLimit)
+    ]
 
 
 def _instead_of(value: object) -> str:

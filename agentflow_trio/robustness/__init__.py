@@ -9,12 +9,15 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - rate limiters: `_limiter`, `_keyed_limiter`, with `_limiter_policy` and the cores `_limiter_core`, `_window_core`,
   `_token_bucket_core`
 - bulkhead and pool: `_bulkhead`, `_bulkhead_core`; `_pool`, `_vault`, `_pool_policy`, `_pool_core`
+- adaptive limit: `_adaptive_limit`, `_adaptive_limit_policy`, `_adaptive_limit_core`
+- load shedder: `_load_shedder`, `_load_shedder_core`
 - timeout: `_timeout`, `_timeout_core`
 - fallback: `_fallback`
 - loading once for all who ask: `_flight`, `_cache`, with `_cache_policy`, `_loading` and the cores `_flight_core`, `_cache_core`
 - pipeline: `_pipeline`, with `_passage` and the core `_pipeline_core`
 - hedge: `_hedge`, with `_hedge_policy`, `_hedge_bout` (the tasks of a call) and the core `_hedge_core`
-- what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`
+- what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`,
+  `_failed_result`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
 
 Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Surroundings`, `Trial`,
@@ -33,6 +36,9 @@ from ._fault_point import FAULTS, FaultPlan, fault_point
 from ._own_limits import has_own_limits, own_limits
 
 if TYPE_CHECKING:
+    from ._adaptive_limit import AdaptiveLimit, AdaptiveLimitPermit
+    from ._adaptive_limit_core import AdaptiveLimitStatistics
+    from ._adaptive_limit_policy import AdaptiveLimitPolicy
     from ._attempts import Attempt
     from ._breaker import CircuitBreaker, CircuitPermit
     from ._breaker_states_core import BreakerState
@@ -74,6 +80,8 @@ if TYPE_CHECKING:
     from ._limiter import RateLimiter, WeightedEntry
     from ._limiter_core import Outlook, RateLimiterStatistics
     from ._limiter_policy import Rate, TokenBucketPolicy, WindowPolicy
+    from ._load_shedder import LoadShedder, load_of
+    from ._load_shedder_core import LoadShedderStatistics
     from ._pipeline import Pipeline, Repeating, as_entered, is_guard, pipeline, seats_of
     from ._pipeline_core import misplaced_chaos, seated_twice, unseen_hang
     from ._pool import OpenPool, ResourcePool, open_pool
@@ -90,6 +98,10 @@ else:
         __name__,
         {
             "AdaptiveDelay": "._hedge_policy",
+            "AdaptiveLimit": "._adaptive_limit",
+            "AdaptiveLimitPermit": "._adaptive_limit",
+            "AdaptiveLimitPolicy": "._adaptive_limit_policy",
+            "AdaptiveLimitStatistics": "._adaptive_limit_core",
             "AdaptiveTimeout": "._timeout_core",
             "Attempt": "._attempts",
             "AttemptFailed": "._events",
@@ -124,6 +136,8 @@ else:
             "KeyedRateLimiterStatistics": "._keyed_limiter",
             "LimitChanged": "._events",
             "LoadEnded": "._events",
+            "LoadShedder": "._load_shedder",
+            "LoadShedderStatistics": "._load_shedder_core",
             "Member": "._guard",
             "OnEvent": "._events",
             "OpenPool": "._pool",
@@ -161,6 +175,7 @@ else:
             "as_entered": "._pipeline",
             "classify": "._classify_core",
             "is_guard": "._pipeline",
+            "load_of": "._load_shedder",
             "misplaced_chaos": "._pipeline_core",
             "of_kind": "._classify_core",
             "open_pool": "._pool",
@@ -175,6 +190,10 @@ __all__ = [
     "AROUND",
     "FAULTS",
     "AdaptiveDelay",
+    "AdaptiveLimit",
+    "AdaptiveLimitPermit",
+    "AdaptiveLimitPolicy",
+    "AdaptiveLimitStatistics",
     "AdaptiveTimeout",
     "Around",
     "Attempt",
@@ -213,6 +232,8 @@ __all__ = [
     "KeyedRateLimiterStatistics",
     "LimitChanged",
     "LoadEnded",
+    "LoadShedder",
+    "LoadShedderStatistics",
     "Member",
     "OnEvent",
     "OpenPool",
@@ -253,6 +274,7 @@ __all__ = [
     "fault_point",
     "has_own_limits",
     "is_guard",
+    "load_of",
     "misplaced_chaos",
     "of_kind",
     "open_pool",

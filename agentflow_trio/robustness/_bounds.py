@@ -74,9 +74,9 @@ class Whole(Bound):
 
 @final
 class Number(Bound):
-    """A number of *what*, above or at least something and at most something. ``inf`` only if *at_most* says so."""
+    """A number of *what*, above or at least something, at most or below something. ``inf`` only if *at_most* says so."""
 
-    __slots__ = ("_above", "_at_least", "_at_most", "_optional", "_what")
+    __slots__ = ("_above", "_at_least", "_at_most", "_below", "_optional", "_what")
 
     def __init__(
         self,
@@ -85,12 +85,14 @@ class Number(Bound):
         above: float | None = None,
         at_least: float = 0.0,
         at_most: float | None = None,
+        below: float = math.inf,
         optional: bool = False,
     ) -> None:
         self._what = what
         self._above = above
         self._at_least = at_least
         self._at_most = at_most
+        self._below = below
         self._optional = optional
 
     @override
@@ -101,13 +103,15 @@ class Number(Bound):
             return False
         big_enough = value >= self._at_least if self._above is None else value > self._above
         return big_enough and (
-            value < math.inf if self._at_most is None else value <= self._at_most
+            value < self._below if self._at_most is None else value <= self._at_most
         )
 
     @override
     def __str__(self) -> str:
         low = f">= {self._at_least:g}" if self._above is None else f"> {self._above:g}"
-        if self._at_most is None:
+        if self._below < math.inf:
+            high = f" and < {self._below:g}"
+        elif self._at_most is None:
             high = " and finite"
         else:
             high = "" if self._at_most == math.inf else f" and <= {self._at_most:g}"

@@ -30,7 +30,8 @@ from ._breaker_states_core import Act, BreakerState
 from ._circuit_policy import CircuitPolicy
 from ._circuit_records import CircuitSnapshot, CircuitStatistics
 from ._dice import Dice, shared_dice
-from ._events import CallRejected, CircuitChanged, OnEvent, RuleFailed
+from ._events import CallRejected, CircuitChanged, OnEvent
+from ._failed_result import is_failure
 from ._fault_point import FAULTS, behind
 from ._guard import NOT_ENTERED, Guarding, Home, Listener, conclude
 from ._private import Context, Look, PublicContext, find_context, find_look, look_publicly
@@ -139,7 +140,9 @@ class CircuitBreaker(Guarding):
         self._look: Look = look_publicly
         self._clock = trio.current_time
         self._listener = Listener(name, on_event)
-        self._judge = Judge(self.policy.record, self.policy.ignore, complain=self._rule_failed)
+        self._judge = Judge(
+            self.policy.record, self.policy.ignore, complain=self._listener.complain
+        )
         self._permits: dict[Task, CircuitPermit] = {}
         # how often a task is inside a permit that is not its own, or again inside its own
         self._nested: dict[Task, tuple[CircuitPermit, int]] = {}
@@ -352,19 +355,8 @@ class CircuitBreaker(Guarding):
         Raises:
             TypeError: *result* is no error, and the policy has no ``failed_result``.
         """
-        if isinstance(result, BaseException):
-            return conclude(self._judge, result) == "failure"
-        rule = self.policy.failed_result
-        if rule is None:
-            raise TypeError(
-                f"circuit {self.name!r} cannot tell whether this result is a failure; "
-                "give its policy failed_result=, a function of the result"
-            )
-        try:
-            return rule(result)
-        except Exception as wrong:  # noqa: BLE001 - the body did its work; a rule must not fail it
-            self._rule_failed(wrong)
-            return True
+        rule, whose = self.policy.failed_result, f"circuit {self.name!r}"
+        return is_failure(result, rule, self._judge, self._listener, whose=whose)
 
     # ------------------------------------------------------------ the run it belongs to
 
@@ -427,14 +419,3 @@ class CircuitBreaker(Guarding):
         self._listener.tell(
             CallRejected(guard=self.name, timestamp=now, reason=reason, retry_after=retry_after)
         )
-
-    def _rule_failed(self, wrong: Exception) -> None:
-        if self._listener.on:
-            self._listener.tell(
-                RuleFailed(
-                    guard=self.name,
-                    timestamp=trio.current_time(),
-                    error=type(wrong).__name__,
-                    message=str(wrong),
-                )
-            )

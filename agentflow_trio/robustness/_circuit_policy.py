@@ -12,7 +12,7 @@ from typing import Final, final
 import attrs
 
 from ._bounds import Number, Whole
-from ._verdict_core import Errors, Judge, is_async
+from ._verdict_core import Errors, Judge, check_plain
 
 __all__ = ["CircuitPolicy"]
 
@@ -82,9 +82,8 @@ class CircuitPolicy:
             bound = Number(at_least=self.recovery_timeout)
             bound.check("CircuitPolicy", "max_recovery_timeout", self.max_recovery_timeout)
         Judge(self.record, self.ignore)
-        rule: object = self.failed_result
-        if rule is not None and (not callable(rule) or is_async(rule)):
-            raise TypeError(f"failed_result must be a plain function, not {rule!r}")
+        if self.failed_result is not None:
+            check_plain("failed_result", self.failed_result)
 
     def open_for(self, trips: int, draw: Callable[[], float], /) -> float:
         """Return the seconds that the circuit stays open at the *trips*-th opening in a row.

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Generic, Never, Protocol, TypeVar, TypeVarTuple, final
 
+import trio
 from trio.lowlevel import Task, current_clock, current_root_task, current_task
 
 from .._typing import TypeIs, override
 from ..errors import GuardInUseError, GuardMisuseError
 from ..ports import Met, Simulated
 from ._around import AROUND, Surroundings
-from ._events import GuardEvent, OnEvent
+from ._events import GuardEvent, OnEvent, RuleFailed
 from ._fault_point import FAULTS, behind
 from ._own_limits import is_out_of_time, own_limits
 from ._verdict_core import Judge, Verdict
@@ -289,6 +290,18 @@ class Listener:
                 )
         if around is not None:
             around.tell(event)
+
+    def complain(self, wrong: Exception, /) -> None:
+        """Tell that a function given as a rule raised *wrong*. Not a checkpoint; never raises an Exception."""
+        if self.on:
+            self.tell(
+                RuleFailed(
+                    guard=self._guard,
+                    timestamp=trio.current_time(),
+                    error=type(wrong).__name__,
+                    message=str(wrong),
+                )
+            )
 
     def start_anew(self) -> None:
         """In another run of Trio, listen again."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 import outcome
 import trio
@@ -29,17 +29,19 @@ __all__ = ["NOT_ENTERED", "Parking", "surrounds"]
 
 NOT_ENTERED: Final = "it is left in a task that did not enter it"
 
+Mark = TypeVar("Mark")
+
 WaitOutcome: TypeAlias = Literal["admitted", "rejected", "cancelled"]
 
 
 @final
-class Parking:
+class Parking(Generic[Mark]):
     """Where the tasks of one line wait, and what is told of them."""
 
     __slots__ = ("_arriving", "_guard", "_line", "_listener", "_max_wait", "_served", "_timers")
 
     def __init__(
-        self, guard: str, line: Line[Task, int], max_wait: float, listener: Listener
+        self, guard: str, line: Line[Task, Mark], max_wait: float, listener: Listener
     ) -> None:
         self._guard = guard
         self._line = line
@@ -49,7 +51,7 @@ class Parking:
         self._arriving: Task | None = None
         self._served = False
 
-    async def queue(self, task: Task, mark: int) -> Refusal | None:
+    async def queue(self, task: Task, mark: Mark) -> Refusal | None:
         """Wait in line until woken; or say why not. A checkpoint if it waits.
 
         Who is cancelled, or waits too long, has left the line at that moment.

@@ -29,7 +29,7 @@ from ..errors import (
     PoolClosedError,
     PoolExhaustedError,
 )
-from ._events import ResourceClosed, ResourceOpened, RuleFailed
+from ._events import ResourceClosed, ResourceOpened
 from ._guard import Listener
 from ._parking import NOT_ENTERED, Parking, surrounds
 from ._pool_core import Entry, PoolCore
@@ -236,7 +236,7 @@ class Vault(Generic[Object]):
         doomed, self.core.doomed = self.core.doomed, []
         for entry in doomed:
             if entry.fault is not None:
-                self._complain(entry.fault)
+                self._listener.complain(entry.fault)
             if self._rules.close is None:
                 self._closed(entry)
             else:
@@ -247,7 +247,7 @@ class Vault(Generic[Object]):
         try:
             await self._shut_down(entry.value)
         except Exception as error:  # noqa: BLE001 - told as an event, and by the owner when it leaves
-            self._complain(error)
+            self._listener.complain(error)
             if entry.doom == "pool_closed":
                 self.failures.append(error)
         finally:
@@ -283,19 +283,8 @@ class Vault(Generic[Object]):
         try:
             return self._rules.reusable(entry.value, error)
         except Exception as wrong:  # noqa: BLE001 - must not hide the body's error; told as an event
-            self._complain(wrong)
+            self._listener.complain(wrong)
             return False
-
-    def _complain(self, error: Exception) -> None:
-        if self._listener.on:
-            self._listener.tell(
-                RuleFailed(
-                    guard=self._name,
-                    timestamp=trio.current_time(),
-                    error=type(error).__name__,
-                    message=str(error),
-                )
-            )
 
     # ------------------------------------------------------------ the owner leaves
 

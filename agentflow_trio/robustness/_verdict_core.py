@@ -16,7 +16,16 @@ import trio
 from .._typing import TypeIs
 from ..errors import LoadFailedError, RejectedError
 
-__all__ = ["Errors", "Judge", "Verdict", "is_async", "is_cancelled", "is_group", "leaves_of"]
+__all__ = [
+    "Errors",
+    "Judge",
+    "Verdict",
+    "check_plain",
+    "is_async",
+    "is_cancelled",
+    "is_group",
+    "leaves_of",
+]
 
 Verdict: TypeAlias = Literal["success", "failure", "ignored", "cancelled"]
 """What a guard concludes of a body."""
@@ -108,6 +117,16 @@ def is_async(function: Callable[..., object], /) -> bool:
     """Whether *function* returns a coroutine, which would count as true, whatever it came to."""
     layers = (function, getattr(type(function), "__call__", None))  # noqa: B004 - how it is called
     return any(map(inspect.iscoroutinefunction, layers))
+
+
+def check_plain(name: str, function: object) -> None:
+    """Make sure that *function*, which is to be called *name* in the error, can be called and not only awaited.
+
+    Raises:
+        TypeError: it is no plain function.
+    """
+    if not callable(function) or is_async(function):
+        raise TypeError(f"{name} must be a plain function, not {function!r}")
 
 
 def _test_of(name: str, errors: Errors) -> Callable[[Exception], bool]:

@@ -31,6 +31,7 @@ from agentflow_trio.errors import (
     GuardMisuseError,
     GuardReentryError,
     LaggedError,
+    LimitReachedError,
     LoadFailedError,
     LoadShedError,
     MaxVisitsError,
@@ -299,6 +300,7 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
         "bulkhead 'cpu' is full and has too many waiting",
     ),
     (PoolExhaustedError(guard="db", reason="idle"), "pool 'db' has nothing idle"),
+    (LimitReachedError(guard="llm", reason="full"), "limit 'llm' is reached"),
     (LoadShedError(guard="web", reason="load"), "load shedder 'web' sheds load"),
     (GuardMisuseError(guard="g", reason="left twice"), "guard 'g': left twice"),
     (
