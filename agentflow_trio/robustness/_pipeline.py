@@ -15,11 +15,13 @@ from trio.lowlevel import enable_ki_protection
 
 from .._typing import TypeIs, override
 from ..errors import PipelineDefinitionError, Problem
+from ._adaptive_limit import AdaptiveLimit
 from ._bounds import named
 from ._breaker import CircuitBreaker
 from ._bulkhead import Bulkhead
 from ._guard import Guard, Member
 from ._limiter import RateLimiter, WeightedEntry
+from ._load_shedder import LoadShedder
 from ._passage import Passage
 from ._pipeline_core import Kind, Seat, order_problems
 from ._pool import OpenPool, ResourcePool
@@ -228,7 +230,10 @@ def _passage(guards: Sequence[Guard]) -> Passage:
 
 
 def _judges_results(guard: Guard) -> bool:
-    return isinstance(guard, CircuitBreaker) and guard.policy.failed_result is not None
+    return (
+        isinstance(guard, CircuitBreaker | AdaptiveLimit)
+        and guard.policy.failed_result is not None
+    )
 
 
 def _seat(member: Guard | Member[object]) -> Seat:
@@ -256,6 +261,8 @@ _KINDS: Final[Sequence[tuple[type, Kind]]] = (
     (RateLimiter, "limiter"),
     (WeightedEntry, "limiter"),
     (Bulkhead, "bulkhead"),
+    (AdaptiveLimit, "adaptive limit"),
+    (LoadShedder, "load shedder"),
 )
 
 
