@@ -59,7 +59,6 @@ from .errors import (
     WrongOutputsError,
 )
 from .flow import Edge, Flow, ItemPolicies, Node, Step, Wiring, Work, flow, step
-from .robustness import Fallback
 from .state import SharedState, StateKey, added, fork, latest, merge, merged_by, summed
 from .types import (
     END,
@@ -103,6 +102,7 @@ if TYPE_CHECKING:
         CircuitBreaker,
         CircuitPolicy,
         ErrorKind,
+        Fallback,
         Hedge,
         HedgePolicy,
         KeyedRateLimiter,
@@ -148,6 +148,7 @@ else:
             "Engine": ".engine",
             "EngineStatistics": ".engine",
             "ErrorKind": ".robustness",
+            "Fallback": ".robustness",
             "Fold": ".flow",
             "Hedge": ".robustness",
             "HedgePolicy": ".robustness",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, T
 
 import attrs
 
-from ..robustness import Fallback
 from ..types import END, Count, Exit, Resource, Share
 
 if TYPE_CHECKING:
+    from ..robustness import Fallback
     from ._trying import Trying
 
 __all__ = [

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import MaxVisitsError
-from ..robustness import Fallback, own_limits
+from ..robustness import own_limits
 from ..state import HIDING, fork
 from ..types import Exit
 from ._attempts import attempt, closed, tried
@@ -19,6 +19,9 @@ from ._limits import limited
 from ._live import RunPlan, Strand
 from ._plan import Items, Kind, Plan, PlanStep, StateValue
 from ._trail import AGAIN, LEFT, Place
+
+if TYPE_CHECKING:
+    from ..robustness import Fallback
 
 __all__ = ["visit"]
 
@@ -142,9 +145,10 @@ def _instead(
         raise error
     result = fallback.instead_of(error)
     strand.trouble.owed = ()
+    told = error if len(errors) == 1 else BaseExceptionGroup("", errors)
     if strand.run.bus is not None:
-        told = error if len(errors) == 1 else BaseExceptionGroup("", errors)
         strand.run.bus.fallback_used(place.path, fallback.name, told)
+    fallback.used_for(told)
     return result
 
 

@@ -13,13 +13,12 @@ import attrs
 
 from .._typing import TypeIs
 from ..errors import Problem
-from ..robustness import Fallback
 from ..types import Resource
 from ._words import did_you_mean
 
 if TYPE_CHECKING:
     from ..engine import Trying
-    from ..robustness import Guard, RetryPolicy
+    from ..robustness import Fallback, Guard, RetryPolicy
 
 __all__ = [
     "ItemPolicies",
@@ -176,11 +175,17 @@ def _policy_problems(step: str, name: str, value: object) -> Iterator[Problem]:
             must, hint = "be a tuple of Resources", "write uses=(HTTP,)"
         case "version" if not isinstance(value, str):
             must = "be a str"
-        case "fallback" if value is not None and not isinstance(value, Fallback):
+        case "fallback" if value is not None and not _is_fallback(value):
             must, hint = "be a Fallback", "write fallback=Fallback(value)"
         case _:
             return
     yield Problem("bad_policy", step, f"{name} must {must}, not {value!r}", hint)
+
+
+def _is_fallback(value: object) -> bool:
+    from ..robustness import Fallback  # noqa: PLC0415 - most programs have none, and it takes 10 ms
+
+    return isinstance(value, Fallback)
 
 
 def _guarding_problems(step: str, name: str, value: object) -> Iterator[Problem]:

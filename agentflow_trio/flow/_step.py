@@ -23,7 +23,6 @@ import attrs
 from .._typing import override
 from ..engine import Kind, Plan, PlanStep, execute, link, way_out
 from ..errors import Problem, StepDefinitionError
-from ..robustness import Fallback
 from ..types import END, Exit, Next, RunResult
 from ._bind import bind_exits
 from ._inspect import helper_problems, phase_problems
@@ -39,6 +38,7 @@ from ._policies import (
 from ._words import name_problems, snake_case
 
 if TYPE_CHECKING:
+    from ..robustness import Fallback
     from ._flow import Flow
 
 __all__ = [

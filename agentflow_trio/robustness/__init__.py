@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING
 from .._lazy import lazily
 from ._around import AROUND, Around, Surroundings
 from ._dice import Dice
-from ._fallback import Fallback
 from ._fault_point import FAULTS, FaultPlan, fault_point
 from ._own_limits import has_own_limits, own_limits
 
@@ -72,6 +71,7 @@ if TYPE_CHECKING:
         WaitEnded,
         WaitStarted,
     )
+    from ._fallback import Fallback
     from ._flight import SingleFlight, SingleFlightStatistics
     from ._guard import Guard, Member
     from ._hedge import Hedge, HedgeStatistics
@@ -122,6 +122,7 @@ else:
             "CircuitStatistics": "._circuit_records",
             "ErrorKind": "._classify_core",
             "Errors": "._verdict_core",
+            "Fallback": "._fallback",
             "FallbackUsed": "._events",
             "FaultInjected": "._events",
             "GaveUp": "._events",

@@ -1,20 +1,34 @@
 """Fallback: another value in place of a failure.
 
-Layer: robustness. Rule: cancellation is no failure, so a fallback never stands in for it.
+Layer: robustness. Rules: cancellation is no failure, so a fallback never stands in for it; it keeps no count and belongs
+to no run, so that it stays a value, which may be used in any number of steps and runs at once.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Final, Generic, TypeVar, final, overload
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Final, Generic, Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
 
 import attrs
+import trio
+from trio.lowlevel import Task, checkpoint_if_cancelled, current_clock, current_root_task
 
 from .._typing import TypeIs, override
+from ..errors import text_of
+from ..ports import Simulated
+from ._around import Surroundings
+from ._bounds import named
+from ._events import FallbackUsed, OnEvent
+from ._fault_point import FAULTS, behind
+from ._guard import Listener, Member
+from ._verdict_core import is_async, is_group, leaves_of
 
 __all__ = ["Fallback"]
 
+Arguments = ParamSpec("Arguments")
+PosArgs = TypeVarTuple("PosArgs")
+Value = TypeVar("Value")
 Value_co = TypeVar("Value_co", covariant=True)
 
 
@@ -56,28 +70,80 @@ def _is_always(value: object) -> TypeIs[_Always[object]]:
 
 
 @final
+class _Voice:
+    """Whom a fallback tells; one that raised is told nothing more in the same run of Trio, or execution of a simulation."""
+
+    __slots__ = ("_guard", "_here", "_listener", "_on_event")
+
+    def __init__(self, guard: str, on_event: OnEvent | None) -> None:
+        self._guard = guard
+        self._on_event = on_event
+        self._listener = Listener(guard, on_event)
+        self._here: tuple[Task | None, object] = (None, None)
+
+    @override
+    def __reduce__(self) -> tuple[type[_Voice], tuple[str, OnEvent | None]]:
+        """What it has heard stays in its process."""
+        return _Voice, (self._guard, self._on_event)
+
+    @property
+    def around(self) -> Surroundings | None:
+        """The step that the caller is in, if anybody listens to its run."""
+        return self._listener.around()
+
+    def tell(self, error: BaseException, around: Surroundings | None) -> None:
+        """Say that something stands in for *error*. Not a checkpoint; never raises an Exception."""
+        if self._on_event is None and around is None:
+            return
+        clock: object = current_clock()
+        here = current_root_task(), clock.execution if isinstance(clock, Simulated) else None
+        if here != self._here:
+            self._here = here
+            self._listener.start_anew()
+        told = FallbackUsed(
+            guard=self._guard,
+            timestamp=trio.current_time(),
+            error=type(error).__name__,
+            message=_text_of(error),
+        )
+        self._listener.tell_of(told, around)
+
+
+@final
 @attrs.frozen(init=False)
-class Fallback(Generic[Value_co]):
+class Fallback(Member[Value_co]):
     """A value, or a function of the error, that stands in for a failed result.
 
-    ``Fallback("nothing")`` or ``Fallback(by=apologise, on=(TimeoutError,))``. The value is
-    handed out as it is, every time: one that can be changed is better made afresh,
-    ``Fallback(by=lambda _: [])``.
+    ``Fallback("nothing")`` or ``Fallback(by=apologise, on=(TimeoutError,))``, in a step, ``Step(node, fallback=...)``; or
+    around any body, ``await fallback.call(fetch, url)``; or as ``@fallback`` above an async function. The value is
+    handed out as it is, every time: one that can be changed is better made afresh, ``Fallback(by=lambda _: [])``.
+
+    It holds nothing that changes: any number of tasks, steps and runs may use one at the same time, and two are equal if
+    they stand in alike.
 
     Attributes:
         by: what makes the stand-in.
-        on: the errors it stands in for, ``(Exception,)`` by default. A group counts only if
-            every leaf does; cancellation never does.
+        on: the errors it stands in for, ``(Exception,)`` by default: what other guards reject and limits that ran out
+            are among them. A group counts if it is one, or if every leaf is; cancellation never does.
         name: what events and pictures call it, ``"fallback"`` by default.
+        on_event: is told a `FallbackUsed` each time it stands in; says nothing of equality.
     """
 
     by: Callable[[Exception], Value_co]
     on: tuple[type[Exception], ...]
     name: str
+    on_event: OnEvent | None = attrs.field(eq=False, repr=False)
+    _voice: _Voice = attrs.field(eq=False, repr=False)
 
     @overload
     def __init__(
-        self, value: Value_co, /, *, on: tuple[type[Exception], ...] = ..., name: str = ...
+        self,
+        value: Value_co,
+        /,
+        *,
+        on: tuple[type[Exception], ...] = ...,
+        name: str = ...,
+        on_event: OnEvent | None = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -87,6 +153,7 @@ class Fallback(Generic[Value_co]):
         by: Callable[[Exception], Value_co],
         on: tuple[type[Exception], ...] = ...,
         name: str = ...,
+        on_event: OnEvent | None = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -96,6 +163,7 @@ class Fallback(Generic[Value_co]):
         by: Callable[[Exception], Value_co] | None = None,
         on: tuple[type[Exception], ...] = (Exception,),
         name: str = "fallback",
+        on_event: OnEvent | None = None,
     ) -> None:
         """Make a fallback.
 
@@ -104,10 +172,11 @@ class Fallback(Generic[Value_co]):
             by: a plain function of the error that returns what stands in.
             on: the errors it stands in for.
             name: what events and pictures call it.
+            on_event: is told `FallbackUsed`. Inside a run its observers are told anyway.
 
         Raises:
-            TypeError: there is not exactly one of *value* and *by*, *by* is no plain function,
-                or *on* is no tuple of Exception classes.
+            TypeError: there is not exactly one of *value* and *by*, *by* is no plain function, *on* is no tuple of
+                Exception classes, or *name* is no string.
         """
         if isinstance(value, _Missing) == (by is None):
             raise TypeError("Fallback: give either a value or by=, a function of the error")
@@ -115,18 +184,72 @@ class Fallback(Generic[Value_co]):
             raise TypeError(f"Fallback: by must be a plain function of the error, not {by!r}")
         if not _are_error_classes(on):
             raise TypeError(f"Fallback: on must be a tuple of Exception classes, not {on!r}")
-        chosen = _Always(value) if not isinstance(value, _Missing) else by
-        for field, content in (("by", chosen), ("on", on), ("name", name)):
+        named("Fallback", name)
+        fields = {
+            "by": _Always(value) if not isinstance(value, _Missing) else by,
+            "on": on,
+            "name": name,
+            "on_event": on_event,
+            "_voice": _Voice(name, on_event),
+        }
+        for field, content in fields.items():
             object.__setattr__(self, field, content)
 
     def instead_of(self, error: Exception, /) -> Value_co:
         """Return what stands in for *error*. Not a checkpoint; what ``by`` raises is raised."""
         return self.by(error)
 
+    @override
+    async def call(
+        self, fn: Callable[[*PosArgs], Awaitable[Value]], /, *args: *PosArgs
+    ) -> Value | Value_co:
+        """Return what ``await fn(*args)`` returns, or what stands in for its error.
+
+        A cancellation point; a checkpoint if *fn* is one.
+
+        What *fn* raises is raised itself if it is none of the errors. What ``by`` raises is raised instead, with the error
+        as its context.
+        """
+        await checkpoint_if_cancelled()
+        plan = FAULTS.get()
+        try:
+            return await (fn(*args) if plan is None else behind(plan, self.name, fn, args))
+        except Exception as error:
+            if not self._takes(error):
+                raise
+            instead = self.by(error)
+            self._voice.tell(error, self._voice.around)
+            return instead
+
+    def __call__(
+        self, fn: Callable[Arguments, Awaitable[Value]], /
+    ) -> Callable[Arguments, Coroutine[object, Never, Value | Value_co]]:
+        """Make an async function that is `call`-ed whenever it is called."""
+
+        @functools.wraps(fn)
+        async def safe(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value | Value_co:
+            return await self.call(lambda: fn(*args, **kwargs))
+
+        return safe
+
+    def used_for(self, error: BaseException, /) -> None:
+        """Tell ``on_event`` of a stand-in for *error*; for who calls `instead_of` himself. Not a checkpoint."""
+        self._voice.tell(error, None)
+
+    def _takes(self, error: Exception) -> bool:
+        return isinstance(error, self.on) or all(
+            isinstance(leaf, self.on) for leaf in leaves_of(error)
+        )
+
+
+def _text_of(error: BaseException) -> str:
+    if not is_group(error):
+        return text_of(error)
+    return "; ".join(f"{type(leaf).__name__}: {text_of(leaf)}" for leaf in leaves_of(error))
+
 
 def _is_plain_function(value: object) -> bool:
-    layers = (value, getattr(type(value), "__call__", None))  # noqa: B004 - how it is called
-    return callable(value) and not any(map(inspect.iscoroutinefunction, layers))
+    return callable(value) and not is_async(value)
 
 
 def _are_error_classes(kinds: object) -> bool:

@@ -61,7 +61,7 @@ def test_a_layer_loads_no_adapter_either(name: str) -> None:
 
 def test_importing_the_package_loads_no_guard() -> None:
     """Most programs use two of them, and all together cost a quarter of the time it takes to import this."""
-    eager = {"_around", "_dice", "_fallback", "_fault_point", "_own_limits"}
+    eager = {"_around", "_dice", "_fault_point", "_own_limits"}
     for name in ("agentflow_trio", "agentflow_trio.robustness"):
         below = "agentflow_trio.robustness."
         found = {each.removeprefix(below) for each in loaded(name) if each.startswith(below)}

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 import pickle
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import pytest
 import trio
 
-from agentflow_trio import Fallback, FlowFailedError, Step
+from agentflow_trio import (
+    END,
+    CircuitBreaker,
+    CircuitOpenError,
+    DeadlineExceededError,
+    Fallback,
+    FlowFailedError,
+    Step,
+    Timeout,
+    Wiring,
+    flow,
+)
+from agentflow_trio.robustness import CircuitPolicy, FallbackUsed, GuardEvent, Member
+from agentflow_trio.testing import Cut, cancel_everywhere, explore, record
+
+Found = TypeVar("Found")
 
 
 async def coroutine(error: Exception) -> str:
@@ -110,6 +126,223 @@ def test_nobody_would_wait_for_an_async_function(by: Any) -> None:
         Fallback(by=by)
 
 
+# ---------------------------------------------------------------- around any body
+
+
+async def fails(error: BaseException) -> str:
+    await trio.lowlevel.checkpoint()
+    raise error
+
+
+async def works(found: Found) -> Found:
+    await trio.lowlevel.checkpoint()
+    return found
+
+
+async def test_a_result_is_handed_through_and_an_error_replaced() -> None:
+    told: list[GuardEvent] = []
+    fallback = Fallback("sorry", on_event=told.append)
+    found = object()
+    assert await fallback.call(works, found) is found
+    assert told == []
+    assert await fallback.call(fails, ValueError("x")) == "sorry"
+    assert [type(event) for event in told] == [FallbackUsed]
+    assert isinstance(fallback, Member)
+
+
+async def test_it_is_told_when_and_for_what(autojump_clock: trio.testing.MockClock) -> None:
+    told: list[GuardEvent] = []
+    fallback = Fallback("sorry", name="apology", on_event=told.append)
+    await trio.sleep(1.5)
+    await fallback.call(fails, ValueError("x"))
+    await fallback.call(fails, ExceptionGroup("g", [KeyError("k"), OSError("o")]))
+    assert told == [
+        FallbackUsed(guard="apology", timestamp=1.5, error="ValueError", message="x"),
+        FallbackUsed(
+            guard="apology",
+            timestamp=1.5,
+            error="ExceptionGroup",
+            message="KeyError: 'k'; OSError: o",
+        ),
+    ]
+
+
+async def test_above_an_async_function_it_keeps_arguments_and_name() -> None:
+    @Fallback(by=lambda error: f"no: {error}", on=(ValueError,))
+    async def divide(over: int, *, under: int) -> str:
+        await trio.lowlevel.checkpoint()
+        if under == 0:
+            raise ValueError(over)
+        return str(over / under)
+
+    assert [await divide(3, under=2), await divide(3, under=0)] == ["1.5", "no: 3"]
+    assert divide.__name__ == "divide"
+
+
+@pytest.mark.parametrize("kinds", [(ValueError,), (ExceptionGroup, ValueError)], ids=repr)
+async def test_a_group_counts_if_it_or_every_leaf_does(
+    kinds: tuple[type[Exception], ...],
+) -> None:
+    fallback = Fallback("sorry", on=kinds)
+    bad = ExceptionGroup("g", [ValueError(1), ExceptionGroup("h", [KeyError(2)])])
+    good = ExceptionGroup("g", [ValueError(1), ExceptionGroup("h", [UnicodeError()])])
+    assert await fallback.call(fails, good) == "sorry"
+    if ExceptionGroup in kinds:
+        assert await fallback.call(fails, bad) == "sorry"
+    else:
+        with pytest.raises(ExceptionGroup) as caught:
+            await fallback.call(fails, bad)
+        assert caught.value is bad
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        SystemExit(3),
+        KeyError("x"),
+        BaseExceptionGroup("g", [ValueError(), KeyboardInterrupt()]),
+    ],
+    ids=repr,
+)
+async def test_anything_else_is_raised_itself(error: BaseException) -> None:
+    told: list[GuardEvent] = []
+    fallback = Fallback("sorry", on=(ValueError,), on_event=told.append)
+    with pytest.raises(type(error)) as caught:
+        await fallback.call(fails, error)
+    assert caught.value is error
+    assert told == []
+
+
+async def test_what_by_raises_is_raised_with_the_bodys_error_as_its_context() -> None:
+    def worse(error: Exception) -> str:
+        raise LookupError("worse") from None
+
+    told: list[GuardEvent] = []
+    fallback = Fallback(by=worse, on_event=told.append)
+    with pytest.raises(LookupError) as caught:
+        await fallback.call(fails, error := ValueError("x"))
+    assert caught.value.__context__ is error
+    assert told == []
+
+
+async def test_rejections_and_limits_that_ran_out_are_errors(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    fallback = Fallback(by=lambda error: type(error).__name__)
+    breaker = CircuitBreaker("search", CircuitPolicy(failure_threshold=1))
+    breaker.open()
+    assert await fallback.call(breaker.call, works, "x") == CircuitOpenError.__name__
+    timeout = Timeout(2.0)
+    assert await fallback.call(timeout.call, trio.sleep, 9.0) == DeadlineExceededError.__name__
+    assert trio.current_time() == 2.0
+
+
+async def test_a_cancelled_body_is_not_replaced(autojump_clock: trio.testing.MockClock) -> None:
+    told: list[GuardEvent] = []
+    fallback = Fallback("sorry", on_event=told.append)
+
+    with trio.move_on_after(3.0) as scope:
+        await fallback.call(trio.sleep_forever)
+    assert scope.cancelled_caught
+    assert told == []
+
+
+async def test_nor_is_one_that_fails_while_others_of_it_are_cancelled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def body() -> str:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise ValueError
+
+    with (
+        pytest.raises(ExceptionGroup) as caught,
+        trio.move_on_after(3.0) as scope,
+    ):
+        await Fallback("sorry").call(body)
+    assert caught.group_contains(ValueError)
+    assert scope.cancelled_caught
+
+
+async def test_who_is_cancelled_already_does_not_begin() -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await Fallback("sorry").call(fails, AssertionError())
+    assert scope.cancelled_caught
+
+
+def test_wherever_it_is_cancelled_nothing_stands_in() -> None:
+    async def program() -> str:
+        return await Fallback("sorry").call(fails, ValueError())
+
+    def check(cut: Cut[str]) -> None:
+        assert cut.cancelled or cut.result == "sorry"
+
+    assert cancel_everywhere(program, check=check) >= 2
+
+
+async def test_a_listener_that_raises_is_logged_and_told_nothing_more_in_this_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[str] = []
+
+    def wrong(event: GuardEvent) -> None:
+        heard.append(event.guard)
+        raise ZeroDivisionError
+
+    fallback = Fallback("sorry", on_event=wrong)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            assert await fallback.call(fails, ValueError()) == "sorry"
+    assert heard == ["fallback"]
+    assert len(caplog.records) == 1
+
+
+def test_it_is_told_again_in_each_execution_of_a_simulation() -> None:
+    heard: list[str] = []
+
+    def wrong(event: GuardEvent) -> None:
+        heard.append(event.guard)
+        raise ZeroDivisionError
+
+    fallback = Fallback("sorry", on_event=wrong)
+
+    async def program() -> None:
+        for _ in range(2):
+            await fallback.call(fails, ValueError())
+
+    explore(program, seeds=3).raise_on_failure()
+    assert len(heard) == 3
+
+
+async def test_any_number_of_tasks_use_one_and_each_is_given_its_own() -> None:
+    fallback: Fallback[str] = Fallback(by=str)
+    seen: dict[int, str] = {}
+
+    async def one(number: int) -> None:
+        seen[number] = await fallback.call(fails, ValueError(number))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(one, number)
+    assert seen == {number: str(number) for number in range(5)}
+
+
+def test_a_used_one_can_be_pickled() -> None:
+    fallback = Fallback("sorry", name="apology", on_event=print)
+
+    async def program() -> Fallback[str]:
+        await fallback.call(fails, ValueError())
+        copied: Fallback[str] = pickle.loads(pickle.dumps(fallback))
+        return copied
+
+    assert trio.run(program) == fallback
+
+
 # ---------------------------------------------------------------- in a step
 
 
@@ -177,3 +410,38 @@ async def test_what_the_function_raises_is_the_failure_of_the_step() -> None:
         await ask.run(Article())
     assert repr(caught.value.only()) == "LookupError('worse')"
     assert caught.value.only().__context__ is error
+
+
+# ---------------------------------------------------------------- who is told
+
+
+class AskWithin(Ask):
+    async def exec(self, text: str) -> str:
+        return await WITHIN.call(super().exec, text)
+
+
+WITHIN = Fallback("within", name="within")
+
+
+def used(ask: Step[Article, []]) -> list[FallbackUsed]:
+    @flow
+    def night() -> Wiring[Article]:
+        return [ask.then(END)]
+
+    events = record(night, Article()).events
+    return [event for event in events if isinstance(event, FallbackUsed)]
+
+
+def test_in_a_step_its_listener_is_told_beside_the_run() -> None:
+    told: list[GuardEvent] = []
+    fallback = Fallback("sorry", name="apology", on_event=told.append)
+    [event] = used(Step(Ask(ValueError("x")), fallback=fallback))
+    assert (event.guard, event.path, event.message) == ("apology", "night/ask", "x")
+    assert told == [
+        FallbackUsed(guard="apology", timestamp=0.0, error="ValueError", message="x")
+    ]
+
+
+def test_within_a_step_the_run_is_told_too() -> None:
+    [event] = used(Step(AskWithin(ValueError("x"))))
+    assert (event.guard, event.path, event.message) == ("within", "night/ask_within", "x")
