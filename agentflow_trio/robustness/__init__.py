@@ -15,7 +15,7 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - fallback: `_fallback`
 - loading once for all who ask: `_flight`, `_cache`, with `_cache_policy`, `_loading` and the cores `_flight_core`, `_cache_core`
 - pipeline: `_pipeline`, with `_passage` and the core `_pipeline_core`
-- hedge: `_hedge`, with `_hedge_policy`, `_hedge_bout` (the tasks of a call) and the core `_hedge_core`
+- hedge: `_hedge`, with `_hedge_policy`, `_hedge_bout` (the tasks of a call), `_hedge_state` and the core `_hedge_core`
 - what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`,
   `_failed_result`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
@@ -74,8 +74,9 @@ if TYPE_CHECKING:
     from ._fallback import Fallback
     from ._flight import SingleFlight, SingleFlightStatistics
     from ._guard import Guard, Member
-    from ._hedge import Hedge, HedgeStatistics
+    from ._hedge import Hedge
     from ._hedge_policy import AdaptiveDelay, HedgePolicy
+    from ._hedge_state import HedgeStatistics
     from ._keyed_limiter import KeyedRateLimiter, KeyedRateLimiterStatistics
     from ._limiter import RateLimiter, WeightedEntry
     from ._limiter_core import Outlook, RateLimiterStatistics
@@ -131,7 +132,7 @@ else:
             "Hedge": "._hedge",
             "HedgePolicy": "._hedge_policy",
             "HedgeStarted": "._events",
-            "HedgeStatistics": "._hedge",
+            "HedgeStatistics": "._hedge_state",
             "HedgeWon": "._events",
             "KeyedRateLimiter": "._keyed_limiter",
             "KeyedRateLimiterStatistics": "._keyed_limiter",

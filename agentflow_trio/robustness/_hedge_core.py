@@ -1,8 +1,8 @@
 """Hedge rules: when the next attempt of a call begins, and which attempt decides it. No clock, no I/O.
 
 Layer: robustness. Rules: the first attempt to end well wins, at one instant the one with the lowest number; an error
-that is not handled ends the call; whatever ends after the call is decided changes nothing, except what must never be
-held up (KeyboardInterrupt, SystemExit).
+that is not handled ends the call; what ends after the call is decided changes nothing, unless it is neither an error nor
+a cancellation (KeyboardInterrupt, SystemExit).
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from ._hedge_policy import AdaptiveDelay, Delay, HedgePolicy
 from ._timeout_core import AdaptiveTimeout, Fixed, Learned
 from ._verdict_core import Judge, is_cancelled, is_group, leaves_of
 
-__all__ = ["Course", "EarlyReason", "Failed", "LastReason", "delay_of"]
+__all__ = ["Course", "EarlyReason", "Failed", "Kind", "LastReason", "brief_of", "delay_of"]
 
 EarlyReason: TypeAlias = Literal["delay", "failure"]
-"""Why an attempt is begun before those that go on have ended."""
+"""Why an attempt is begun: those that go on take too long, or one has failed."""
+
+Kind: TypeAlias = Literal["handled", "rejected", "unhandled", "late"]
+"""What a failure does: begin another attempt; nothing; end the call; nothing, for it comes of being cut off."""
 
 LastReason: TypeAlias = Literal[
     "attempts", "budget", "cancelled", "deadline", "not_hedged", "rejected"
 ]
-"""Why no further attempt was begun after a failure."""
+"""Why no further attempt was begun."""
 
 _TEXTS: Final[dict[LastReason, str]] = {
     "attempts": "max_attempts={most}",
@@ -52,47 +55,40 @@ class Failed:
         error: what it raised.
         begun: when it began.
         at: when it ended.
-        late: whether it was being cut off, so that this decides nothing.
+        kind: what it does to the call.
     """
 
     attempt: int
     error: BaseException
     begun: float
     at: float
-    late: bool
-
-    @property
-    def brief(self) -> tuple[str, str]:
-        """The class and the text of what it raised, apart from cancellation."""
-        error = self.error
-        rest = error.split(trio.Cancelled)[1] if is_group(error) else error
-        return type(rest).__name__, text_of(rest or error)
+    kind: Kind
 
 
 @final
 class Course:
-    """One call and its attempts. The first is begun with `begin`, like every other.
+    """One call and its attempts.
 
     Attributes:
         begun: when each attempt began, in order.
         due: when the next attempt is to begin if none ends before; ``inf`` if none is.
         running: how many attempts go on.
-        decided: when the outcome of the call became certain; None as long as it is not.
+        cancelled: how an attempt ended that was cancelled; None if none was.
+        decided: when the outcome became certain; None as long as it is not.
         winner: the number of the attempt that won, 0 if none did.
         won_at: when it ended.
-        failures: what failed, in the order of ending.
+        failures: what failed, in the order in which it became known.
     """
 
     __slots__ = (
         "_after",
-        "_cancelled",
         "_fatal",
         "_judge",
         "_last",
         "_owed",
         "_policy",
-        "_unhandled",
         "begun",
+        "cancelled",
         "decided",
         "due",
         "failures",
@@ -102,20 +98,20 @@ class Course:
     )
 
     def __init__(self, policy: HedgePolicy, judge: Judge, after: float) -> None:
+        """*after*: seconds from the beginning of one attempt to that of the next."""
         self._policy = policy
         self._judge = judge
         self._after = after
-        self._owed = 0  # attempts to begin at once, for others have failed
+        self._owed = 0  # attempts to begin at once, for so many have failed
         self._last: LastReason = "attempts"
         self._fatal: BaseException | None = None
-        self._cancelled: BaseException | None = None
-        self._unhandled: Failed | None = None
+        self.cancelled: BaseException | None = None
         self.begun: list[float] = []
-        self.due = -math.inf
+        self.due = math.inf
         self.running = 0
         self.decided: float | None = None
         self.winner = 0
-        self.won_at = 0.0
+        self.won_at = math.inf
         self.failures: list[Failed] = []
 
     # ------------------------------------------------------------ beginning
@@ -154,26 +150,19 @@ class Course:
             return True
         return False
 
+    def is_over(self) -> bool:
+        """Whether nothing that is still to come counts: the call is decided, or no attempt goes on."""
+        return self.decided is not None or not self.running
+
+    def is_refused(self) -> bool:
+        """Whether the budget did not pay for an attempt."""
+        return self._last == "budget"
+
     def _stop(self, reason: LastReason) -> None:
         self._last = reason
         self.due = math.inf
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing that is still to come counts: the call is decided, or no attempt goes on."""
-        return self.decided is not None or not self.running
-
-    @property
-    def refused(self) -> bool:
-        """Whether the budget did not pay for an attempt."""
-        return self._last == "budget"
-
     # ------------------------------------------------------------ ending
-
-    def interrupted(self, error: BaseException, at: float) -> None:
-        """Take note that the call must end with *error*, whatever its attempts come to."""
-        self._fatal = self._fatal or error
-        self._decide(at)
 
     def ended(self, number: int, error: BaseException | None, at: float, *, cut: bool) -> None:
         """Take note that an attempt has ended.
@@ -190,42 +179,45 @@ class Course:
         elif _is_fatal(error):
             self.interrupted(error, at)
         elif is_cancelled(error):
-            self._cancelled = self._cancelled or error
+            self.cancelled = self.cancelled or error
             self._stop("cancelled")
-            if not _is_bare(error):
-                self._failed(number, error, at, late=True)
+            if not all(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(error)):
+                self._failed(number, error, at, "late")
+        elif cut or self._is_too_late(at):
+            self._failed(number, error, at, "late")
         else:
-            self._failed(number, error, at, late=cut)
+            self._failed(number, error, at, self._kind_of(error))
+
+    def interrupted(self, error: BaseException, at: float) -> None:
+        """Take note that the call must end with *error*, whatever its attempts come to."""
+        self._fatal = self._fatal or error
+        self._decide(at)
 
     def _won(self, number: int, at: float) -> None:
         self._decide(at)
-        if self._is_in_time(at) and (not self.winner or number < self.winner):
+        if not self._is_too_late(at) and (not self.winner or number < self.winner):
             self.winner, self.won_at = number, at
 
-    def _failed(self, number: int, error: BaseException, at: float, *, late: bool) -> None:
-        late = late or not self._is_in_time(at)
-        failed = Failed(number, error, self.begun[number - 1], at, late)
-        self.failures.append(failed)
-        if late:
-            return
-        if self._judge.every(error):
+    def _failed(self, number: int, error: BaseException, at: float, kind: Kind) -> None:
+        self.failures.append(Failed(number, error, self.begun[number - 1], at, kind))
+        if kind == "handled":
             self._owed += 1
-        elif not self._is_rejection(error):
+        elif kind == "unhandled":
             self._decide(at)
-            if self._unhandled is None or number < self._unhandled.attempt:
-                self._unhandled = failed
 
-    def _is_rejection(self, error: BaseException) -> bool:
-        """Whether it is one, apart from what is handled."""
-        others = [leaf for leaf in leaves_of(error) if not isinstance(leaf, RejectedError)]
-        return all(map(self._judge.every, others))
+    def _kind_of(self, error: BaseException) -> Kind:
+        leaves = list(leaves_of(error))
+        tried = [leaf for leaf in leaves if not isinstance(leaf, RejectedError)]
+        if not all(map(self._judge.every, tried)):
+            return "unhandled"
+        return "handled" if len(tried) == len(leaves) else "rejected"
 
     def _decide(self, at: float) -> None:
         if self.decided is None:
             self.decided = at
 
-    def _is_in_time(self, at: float) -> bool:
-        return self.decided is None or at <= self.decided
+    def _is_too_late(self, at: float) -> bool:
+        return self.decided is not None and at > self.decided
 
     # ------------------------------------------------------------ the outcome
 
@@ -236,29 +228,36 @@ class Course:
         if self.winner:
             return None
         final = self.final()
-        return self._cancelled if final is None else final.error
+        return self.cancelled if final is None else final.error
 
     def final(self) -> Failed | None:
         """The failure that the call comes to if no attempt won; None: it was cancelled, and no attempt said more."""
-        if self._unhandled is not None:
-            return self._unhandled
-        late = [failed for failed in self.failures if failed.late]
-        if late or self._cancelled is not None:
-            return min(late, key=lambda failed: failed.attempt, default=None)
+        found = self._of("unhandled") or self._of("late")
+        if found:
+            return min(found, key=lambda failed: failed.attempt)
+        if self.cancelled is not None:
+            return None
         # what was rejected tells less than what failed
-        tried = [one for one in self.failures if not self._is_rejection(one.error)]
-        return max(tried or self.failures, key=lambda failed: (failed.at, failed.attempt))
+        found = self._of("handled") or self.failures
+        return max(found, key=lambda failed: (failed.at, failed.attempt))
 
-    @property
-    def reason(self) -> LastReason:
-        """Why no further attempt was begun, if the call failed."""
-        if self._unhandled is not None:
+    def unheard(self) -> list[Failed]:
+        """What failed and is neither raised nor told of by what is raised, nor what a hedge is there for."""
+        if not self.winner and self._fatal is None:
+            return []
+        return self._of("unhandled") + self._of("late")
+
+    def reason(self, final: Failed) -> LastReason:
+        """Why no further attempt was begun; *final* is what the call came to."""
+        if final.kind == "unhandled":
             return "not_hedged"
+        if final.kind == "late":
+            return "cancelled"
         return self._last if self.due == math.inf else "rejected"
 
     def note(self, name: str, final: Failed) -> str:
         """What *final*, which is raised, says in a note; *name* is the hedge's."""
-        text = _TEXTS[self.reason].format(
+        text = _TEXTS[self.reason(final)].format(
             most=self._policy.max_attempts, kind=type(final.error).__name__
         )
         count, elapsed = len(self.begun), final.at - self.begun[0]
@@ -270,20 +269,25 @@ class Course:
         first = f"hedge {name!r}: failed after {times} in {elapsed:g} s: {text}"
         return "; ".join([first, *told])
 
+    def _of(self, kind: Kind) -> list[Failed]:
+        return [failed for failed in self.failures if failed.kind == kind]
+
+
+def brief_of(error: BaseException) -> tuple[str, str]:
+    """The class and the text of *error*, apart from cancellation."""
+    rest = error.split(trio.Cancelled)[1] if is_group(error) else error
+    told = error if rest is None else rest
+    return type(told).__name__, text_of(told)
+
 
 def _told(failed: Failed) -> str:
-    kind, text = failed.brief
+    kind, text = brief_of(failed.error)
     return f"{kind}: {text}" if text else kind
 
 
 def _is_fatal(error: BaseException) -> bool:
     """Whether there is something in it that is neither an Exception nor a cancellation."""
-    return any(not isinstance(leaf, Exception | trio.Cancelled) for leaf in leaves_of(error))
-
-
-def _is_bare(error: BaseException) -> bool:
-    """Whether it is a cancellation and nothing else."""
-    return all(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(error))
+    return not all(isinstance(leaf, Exception | trio.Cancelled) for leaf in leaves_of(error))
 
 
 def delay_of(after: Delay) -> Fixed | Learned:
