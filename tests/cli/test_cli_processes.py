@@ -18,6 +18,8 @@ import pytest
 
 import agentflow_trio
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Project
 

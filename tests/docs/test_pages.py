@@ -22,6 +22,8 @@ import pytest
 from sybil import Document
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
+pytestmark = pytest.mark.slow
+
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = [
     path.relative_to(ROOT).as_posix()

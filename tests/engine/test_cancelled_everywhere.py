@@ -40,6 +40,8 @@ from .engine_kit import (
     well_formed,
 )
 
+pytestmark = pytest.mark.slow
+
 TOKENS = Stream("tokens", str)
 
 

@@ -37,6 +37,8 @@ from agentflow_trio.testing import (
     simulate,
 )
 
+pytestmark = pytest.mark.slow
+
 BREAKS = 1.5
 """When somebody ends the run, if it does not end by itself."""
 

@@ -31,6 +31,8 @@ from agentflow_trio import (
     summed,
 )
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1024 * 1024
 
 

@@ -20,6 +20,8 @@ from agentflow_trio import FlowFailedError, RunResult
 from digest import Digest
 from prose import Criterion
 
+pytestmark = pytest.mark.slow
+
 DOCS: Final = Path(__file__).parents[2] / "docs"
 NAMES: Final = ("bean", "chard", "fennel", "garlic", "kale", "leek", "onion", "pea", "thyme")
 

@@ -36,6 +36,8 @@ from agentflow_trio import Engine, RateLimiter, RunResult
 from agentflow_trio.events import BatchDone, ExecutionEvent, ItemFailed
 from digest import Digest
 
+pytestmark = pytest.mark.slow
+
 NAMES: Final = tuple(f"bean{letter}" for letter in "abcdefghijkl")
 ATTEMPTS: Final = 3
 OPENS: Final = 12  # so many failures in a row open the circuit

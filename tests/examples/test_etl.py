@@ -20,6 +20,8 @@ from agentflow_trio import Engine, FlowFailedError, Share, Step, batch, fold
 from agentflow_trio.events import Progress
 from etl import Orders, Row
 
+pytestmark = pytest.mark.slow
+
 
 def orders(folder: Path, rows: int = 0) -> Orders:
     return Orders(str(folder / "orders.csv"), str(folder / "orders.db"), rows)

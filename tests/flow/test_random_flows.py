@@ -31,6 +31,8 @@ from agentflow_trio import (
     step,
 )
 
+pytestmark = pytest.mark.slow
+
 Lines: TypeAlias = list[Any]
 Mutation: TypeAlias = Callable[[Lines, Mapping[str, Next], int], Lines]
 

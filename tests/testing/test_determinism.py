@@ -19,6 +19,8 @@ from agentflow_trio.testing import (
     check_deterministic,
 )
 
+pytestmark = pytest.mark.slow
+
 
 async def shuffled(rng: Random) -> list[int]:
     """Tasks whose order comes from the schedule, and delays that come from the dice."""

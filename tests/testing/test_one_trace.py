@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from traced_program import program
 
 from agentflow_trio.testing import check_deterministic
+
+pytestmark = pytest.mark.slow
 
 ONE_TRACE = Path(__file__).parents[1] / "deep" / "one_trace.py"
 

@@ -17,6 +17,8 @@ import pytest
 from agentflow_trio.testing import plugin
 from agentflow_trio.testing._overrides import OVERRIDES
 
+pytestmark = pytest.mark.slow
+
 HEAD: Final = """
 import pytest, trio
 from agentflow_trio.testing import *

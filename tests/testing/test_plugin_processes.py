@@ -16,6 +16,8 @@ import pytest
 import agentflow_trio
 from agentflow_trio.testing._overrides import PLUGIN
 
+pytestmark = pytest.mark.slow
+
 HOME: Final = Path(agentflow_trio.__file__).parents[1]
 
 SOURCE: Final = """

@@ -72,6 +72,8 @@ from agentflow_trio.testing.strategies import (
     wrongs,
 )
 
+pytestmark = pytest.mark.slow
+
 ALL = settings(max_examples=200, database=None, derandomize=True)
 
 
