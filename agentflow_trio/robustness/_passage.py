@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Never, TypeVar, TypeVarTuple, final
 
-from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection
+from trio.lowlevel import enable_ki_protection
 
 from .._typing import override
 from ._fault_point import FAULTS
@@ -43,8 +43,6 @@ class Passage(Member[Never]):
     @enable_ki_protection
     async def __aenter__(self) -> Sequence[object]:  # noqa: ASYNC910 - as its guards do
         """Enter all, and return their permits."""
-        if not self.guards:
-            await checkpoint_if_cancelled()
         permits: list[object] = []
         try:
             for guard in self.guards:

@@ -55,6 +55,8 @@ class Seat(NamedTuple):
         return f"{self.kind} {self.name!r}"
 
 
+_NO_GUARDS: Final = ("fallback", "retry", "hedge", "member")
+
 _JUDGES: Final = ("fallback", "retry", "hedge", "breaker", "adaptive limit")
 """Who does something about failures, and so must see them."""
 
@@ -73,7 +75,7 @@ def seated_twice(step: str, seats: Sequence[Seat], place: str) -> Iterator[Probl
     """Whether one stands there twice; *place* says where."""
     for number, seat in enumerate(seats):
         if any(seat.member is one.member for one in seats[:number]):
-            what = seat.kind if seat.kind == "member" else "guard"
+            what = seat.kind if seat.kind in _NO_GUARDS else "guard"
             sentence = f"{what} {seat.name!r} stands in {place} twice"
             yield Problem("guard_twice", step, sentence, "keep one of the two")
 
@@ -88,7 +90,7 @@ def unseen_hang(step: str, seats: Sequence[Seat], hint: str) -> Iterator[Problem
         elif outer is not None and seat.kind == "breaker":
             unseen = unseen or seat
     if outer is not None and unseen is not None:
-        sentence = f"{unseen} stands inside {outer}, so it would never learn of what hangs"
+        sentence = f"{unseen} stands inside {outer}, so it would learn of a hang only when all the time is used up"
         yield Problem("hang_unseen", step, sentence, hint)
 
 

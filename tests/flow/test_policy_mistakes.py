@@ -151,7 +151,7 @@ def test_a_breaker_that_would_never_learn_of_hangs() -> None:
     outside = (Timeout(3.0, name="mine"), BREAKER)
     unseen = (
         "hang_unseen",
-        "breaker 'search' stands inside timeout 'mine', so it would never learn of what hangs",
+        "breaker 'search' stands inside timeout 'mine', so it would learn of a hang only when all the time is used up",
         "put the timeout after the breaker, or write attempt_timeout=",
     )
     assert only(lambda: write.with_(guards=outside)) == unseen
