@@ -20,6 +20,9 @@ from ._bounds import named
 from ._breaker import CircuitBreaker
 from ._bulkhead import Bulkhead
 from ._guard import Guard, Member
+from ._hedge import Hedge
+from ._hedge_policy import HedgePolicy
+from ._keyed_limiter import KeyedRateLimiter
 from ._limiter import RateLimiter, WeightedEntry
 from ._load_shedder import LoadShedder
 from ._passage import Passage
@@ -241,7 +244,7 @@ def _seat(member: Guard | Member[object]) -> Seat:
     match member:
         case Timeout(adaptive=False):
             return seat._replace(seconds=member.seconds)
-        case Retry() if member.policy.budget is not None:
+        case Retry() | Hedge() if member.policy.budget is not None:
             return seat._replace(budget=member.policy.budget.name)
         case _:
             return seat
@@ -257,6 +260,7 @@ def _kind_of(member: Guard | Member[object]) -> Kind:
 _KINDS: Final[Sequence[tuple[type, Kind]]] = (
     (Timeout, "timeout"),
     (Retry, "retry"),
+    (Hedge, "hedge"),
     (CircuitBreaker, "breaker"),
     (RateLimiter, "limiter"),
     (WeightedEntry, "limiter"),
@@ -274,8 +278,10 @@ def _stranger(value: object) -> Problem:
 def _instead_of(value: object) -> str:
     if isinstance(value, type):
         return f"write {value.__name__}(...)"
-    if isinstance(value, RetryPolicy):
-        return "write Retry(policy)"
+    if isinstance(value, RetryPolicy | HedgePolicy):
+        return f"write {type(value).__name__.removesuffix('Policy')}(policy)"
+    if isinstance(value, KeyedRateLimiter):
+        return "say whose it is: limits.of(user)"
     if isinstance(value, OpenPool | ResourcePool):
         return "it lends something, which a pipeline cannot pass on: lend in the body"
     return "a guard has a name and is entered with 'async with'"

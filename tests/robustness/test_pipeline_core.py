@@ -72,9 +72,9 @@ def test_one_stands_there_twice() -> None:
     )
     mine = seat("member", "mine")
     assert only(mine, mine).sentence == "member 'mine' stands in the pipeline twice"
-    assert only(RETRY._replace(budget="b"), seat("limiter"), RETRY._replace(budget="b")).sentence == (
-        "retry 'again' stands in the pipeline twice"
-    )
+    assert only(
+        RETRY._replace(budget="b"), seat("limiter"), RETRY._replace(budget="b")
+    ).sentence == ("retry 'again' stands in the pipeline twice")
     assert codes(mine, seat("member", "mine")) == []
     assert codes(mine, mine, mine) == ["guard_twice", "guard_twice"]
 
@@ -214,7 +214,9 @@ def seats_of_a_kind(kind: Kind) -> st.SearchStrategy[Seat]:
         kind=st.just(kind),
         name=st.sampled_from("ab"),
         member=st.integers(0, 9),
-        budget=st.sampled_from([None, "llm", "db"]) if kind in {"retry", "hedge"} else st.none(),
+        budget=st.sampled_from([None, "llm", "db"])
+        if kind in {"retry", "hedge"}
+        else st.none(),
         seconds=st.sampled_from([None, 1.0, 2.0, 4.0]) if kind == "timeout" else st.none(),
         catches_all=st.booleans() if kind == "fallback" else st.just(value=False),
     )

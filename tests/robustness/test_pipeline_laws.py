@@ -14,6 +14,7 @@ from pipeline_kit import (
     Recipe,
     SlowError,
     by_hand,
+    cut_at,
     entered,
     fits,
     made,
@@ -44,20 +45,18 @@ ENDS: Final[Sequence[Callable[[], object]]] = (
 CALLS: Final = st.builds(
     Call,
     after=sixteenths(0, 8),
-    takes=st.one_of(st.just(0.0), sixteenths(1, 24)),
+    takes=st.one_of(st.just(0.0), sixteenths(1, 24), st.just(9.0)),
     ends=st.sampled_from(ENDS),
     patience=st.one_of(st.just(60.0), sixteenths(0, 24)),
 )
-CALLERS: Final = st.lists(st.lists(CALLS, min_size=1, max_size=4), min_size=1, max_size=3)
+CALLERS: Final = st.lists(st.lists(CALLS, min_size=2, max_size=4), min_size=1, max_size=3)
 SEEDS: Final = st.integers(0, 3)
 
 MAX_WAIT: Final = st.sampled_from([0.0, 0.5, 30.0])
 GUARDS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
     st.tuples(st.just("timeout"), st.just("t"), st.sampled_from([1.0, 2.0, 4.0])),
     st.tuples(st.just("adaptive"), st.just("a"), st.sampled_from([0.75, 2.0])),
-    st.tuples(
-        st.just("breaker"), st.just("c"), st.integers(1, 3), st.sampled_from([0.5, 1.0])
-    ),
+    st.tuples(st.just("breaker"), st.just("c"), st.integers(1, 3), st.sampled_from([0.5, 1.0])),
     st.tuples(st.just("limiter"), st.just("l"), st.integers(1, 3), MAX_WAIT),
     st.tuples(st.just("bulkhead"), st.just("b"), st.integers(1, 2), MAX_WAIT),
     st.tuples(st.just("parity"), st.just("p")),
@@ -69,6 +68,7 @@ OTHERS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
         st.integers(1, 3),
         st.sampled_from(["raise", "retry", "wait"]),
     ),
+    st.tuples(st.just("hedge"), st.just("h"), st.sampled_from([0.0, 0.25])),
 )
 ANY_GUARD: Final = st.one_of(*GUARDS)
 ANY_MEMBER: Final = st.one_of(*GUARDS, *OTHERS)
@@ -76,10 +76,11 @@ LAST: Final[Recipe] = ("timeout", "last", 0.5)
 
 
 @st.composite
-def orders(draw: DrawFn, member: st.SearchStrategy[Recipe], most: int = 5) -> list[Recipe]:
+def orders(draw: DrawFn, member: st.SearchStrategy[Recipe]) -> list[Recipe]:
     """Members in an order that makes sense, each with a name of its own."""
     found: list[Recipe] = []
-    for number, (kind, name, *settings) in enumerate(draw(st.lists(member, max_size=most))):
+    drawn = draw(st.lists(member, min_size=2, max_size=5))
+    for number, (kind, name, *settings) in enumerate(drawn):
         more: list[Recipe] = [*found, (kind, f"{name}{number}", *settings)]
         if wrong(more) <= {"hang_unseen"}:
             found = more
@@ -120,5 +121,5 @@ def test_entering_it_is_entering_them(
 def test_pipelines_in_a_pipeline_are_one_pipeline(
     recipes: list[Recipe], cuts: list[int], callers: list[list[Call]], seed: int
 ) -> None:
-    parts = nested_at(*cuts)
-    assert seen(parts, recipes, callers, seed) == seen(piped, recipes, callers, seed)
+    assume(not any(wrong(part) for part in cut_at(cuts, recipes)))
+    assert seen(nested_at(cuts), recipes, callers, seed) == seen(piped, recipes, callers, seed)

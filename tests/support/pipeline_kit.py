@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 import trio
@@ -15,6 +16,8 @@ from agentflow_trio import (
     BulkheadPolicy,
     CircuitBreaker,
     CircuitPolicy,
+    Hedge,
+    HedgePolicy,
     PipelineDefinitionError,
     RateLimiter,
     Retry,
@@ -24,7 +27,6 @@ from agentflow_trio import (
     WindowPolicy,
     pipeline,
 )
-from agentflow_trio.events import GuardEvent
 from agentflow_trio.robustness import CircuitPermit
 from agentflow_trio.testing import simulate
 
@@ -33,6 +35,9 @@ Recipe: TypeAlias = tuple[Any, ...]
 
 Composed: TypeAlias = Callable[[Callable[[], Awaitable[object]]], Awaitable[object]]
 Compose: TypeAlias = Callable[[Sequence[Any]], Composed]
+
+
+BUDGET: Final = RetryBudget("shared", reserve=4)
 
 
 class DownError(Exception):
@@ -108,42 +113,68 @@ class Parity:
 
 def made(recipe: Recipe, listen: Callable[[object], object]) -> Any:
     """The member of that *recipe*, which tells what it does."""
-    match recipe:
-        case "timeout", name, seconds:
-            return Timeout(seconds, name=name, on_event=listen)
-        case "adaptive", name, maximum:
-            learned = AdaptiveTimeout(maximum=maximum, min_samples=1, history=2)
-            return Timeout(learned, name=name, on_event=listen)
-        case "breaker", name, failures, slow:
-            policy = CircuitPolicy(
-                failure_threshold=failures,
-                recovery_timeout=1.5,
-                failed_result=is_busy,
-                slow_after=slow,
-                slow_rate=0.5,
-                window=4.0,
-                min_calls=2,
-            )
-            return CircuitBreaker(name, policy, on_event=listen, seed=3)
-        case "limiter", name, limit, max_wait:
-            window = WindowPolicy(limit=limit, window=1.0, max_wait=max_wait)
-            return RateLimiter(name, window, on_event=listen)
-        case "bulkhead", name, limit, max_wait:
-            places = BulkheadPolicy(limit=limit, max_wait=max_wait, max_waiters=2)
-            return Bulkhead(name, places, on_event=listen)
-        case "retry", name, attempts, on_rejected:
-            again = RetryPolicy(
-                max_attempts=attempts,
-                base_delay=0.25,
-                on=(DownError, SlowError, TimeoutError),
-                on_rejected=on_rejected,
-                budget=RetryBudget("shared", reserve=4),
-            )
-            return Retry(again, name=name, seed="law", on_event=listen)
-        case "parity", name:
-            return Parity(name, listen)
-        case _:
-            raise AssertionError(recipe)
+    kind, name, *settings = recipe
+    return MAKERS[kind](name, listen, *settings)
+
+
+def _timeout(name: str, listen: Any, seconds: float) -> Timeout:
+    return Timeout(seconds, name=name, on_event=listen)
+
+
+def _adaptive(name: str, listen: Any, maximum: float) -> Timeout:
+    learned = AdaptiveTimeout(maximum=maximum, min_samples=1, history=2)
+    return Timeout(learned, name=name, on_event=listen)
+
+
+def _breaker(name: str, listen: Any, failures: int, slow: float) -> CircuitBreaker:
+    policy = CircuitPolicy(
+        failure_threshold=failures,
+        recovery_timeout=1.5,
+        failed_result=is_busy,
+        slow_after=slow,
+        slow_rate=0.5,
+        window=4.0,
+        min_calls=2,
+    )
+    return CircuitBreaker(name, policy, on_event=listen, seed=3)
+
+
+def _limiter(name: str, listen: Any, limit: int, max_wait: float) -> RateLimiter:
+    window = WindowPolicy(limit=limit, window=1.0, max_wait=max_wait)
+    return RateLimiter(name, window, on_event=listen)
+
+
+def _bulkhead(name: str, listen: Any, limit: int, max_wait: float) -> Bulkhead:
+    places = BulkheadPolicy(limit=limit, max_wait=max_wait, max_waiters=2)
+    return Bulkhead(name, places, on_event=listen)
+
+
+def _retry(name: str, listen: Any, attempts: int, on_rejected: Any) -> Retry:
+    again = RetryPolicy(
+        max_attempts=attempts,
+        base_delay=0.25,
+        on=(DownError, SlowError, TimeoutError),
+        on_rejected=on_rejected,
+        budget=BUDGET,
+    )
+    return Retry(again, name=name, seed="law", on_event=listen)
+
+
+def _hedge(name: str, listen: Any, after: float) -> Hedge:
+    beside = HedgePolicy(after=after, on=(DownError, TimeoutError), budget=BUDGET)
+    return Hedge(beside, name=name, on_event=listen)
+
+
+MAKERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "timeout": _timeout,
+    "adaptive": _adaptive,
+    "breaker": _breaker,
+    "limiter": _limiter,
+    "bulkhead": _bulkhead,
+    "retry": _retry,
+    "hedge": _hedge,
+    "parity": Parity,
+}
 
 
 def is_busy(result: object) -> bool:
@@ -206,15 +237,18 @@ def entered(members: Sequence[Any]) -> Composed:
     return through
 
 
-def nested_at(*places: int) -> Compose:
+def cut_at(places: Sequence[int], members: Sequence[Any]) -> list[Sequence[Any]]:
+    """The *members*, cut into parts."""
+    cuts = [0, *sorted(min(place, len(members)) for place in places), len(members)]
+    return [members[begin:end] for begin, end in pairwise(cuts)]
+
+
+def nested_at(places: Sequence[int]) -> Compose:
     """As pipelines in a pipeline, cut at these places."""
 
     def compose(members: Sequence[Any]) -> Composed:
-        cuts = [0, *sorted(min(place, len(members)) for place in places), len(members)]
-        parts = [
-            members[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)
-        ]
-        return pipeline(*(pipeline(*part, name=f"part {at}") for at, part in enumerate(parts))).call
+        parts = cut_at(places, members)
+        return pipeline(*(pipeline(*part, name=str(at)) for at, part in enumerate(parts))).call
 
     return compose
 
