@@ -19,6 +19,7 @@ from ._adaptive_limit import AdaptiveLimit
 from ._bounds import named
 from ._breaker import CircuitBreaker
 from ._bulkhead import Bulkhead
+from ._fallback import Fallback
 from ._guard import Guard, Member
 from ._hedge import Hedge
 from ._hedge_policy import HedgePolicy
@@ -242,6 +243,8 @@ def _judges_results(guard: Guard) -> bool:
 def _seat(member: Guard | Member[object]) -> Seat:
     seat = Seat(_kind_of(member), member.name, member)
     match member:
+        case Fallback():
+            return seat._replace(catches_all=Exception in member.on)
         case Timeout(adaptive=False):
             return seat._replace(seconds=member.seconds)
         case Retry() | Hedge() if member.policy.budget is not None:
@@ -258,6 +261,7 @@ def _kind_of(member: Guard | Member[object]) -> Kind:
 
 
 _KINDS: Final[Sequence[tuple[type, Kind]]] = (
+    (Fallback, "fallback"),
     (Timeout, "timeout"),
     (Retry, "retry"),
     (Hedge, "hedge"),

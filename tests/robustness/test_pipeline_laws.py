@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from pipeline_kit import (
     Call,
+    Composed,
     DownError,
     Recipe,
     SlowError,
@@ -59,6 +60,7 @@ GUARDS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
     st.tuples(st.just("breaker"), st.just("c"), st.integers(1, 3), st.sampled_from([0.5, 1.0])),
     st.tuples(st.just("limiter"), st.just("l"), st.integers(1, 3), MAX_WAIT),
     st.tuples(st.just("bulkhead"), st.just("b"), st.integers(1, 2), MAX_WAIT),
+    st.tuples(st.just("adaptive limit"), st.just("m"), st.integers(1, 3), st.integers(0, 1)),
     st.tuples(st.just("parity"), st.just("p")),
 )
 OTHERS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
@@ -69,6 +71,11 @@ OTHERS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
         st.sampled_from(["raise", "retry", "wait"]),
     ),
     st.tuples(st.just("hedge"), st.just("h"), st.sampled_from([0.0, 0.25])),
+    st.tuples(
+        st.just("fallback"),
+        st.just("f"),
+        st.sampled_from([(Exception,), (DownError, CircuitOpenError), (TimeoutError,)]),
+    ),
 )
 ANY_GUARD: Final = st.one_of(*GUARDS)
 ANY_MEMBER: Final = st.one_of(*GUARDS, *OTHERS)
@@ -95,8 +102,9 @@ def wrong(recipes: Sequence[Recipe]) -> set[str]:
 def test_a_pipeline_of_one_is_that_one(
     recipe: Recipe, callers: list[list[Call]], seed: int
 ) -> None:
-    def alone(members: Sequence[object]) -> object:
-        return members[0].call
+    def alone(members: Sequence[Any]) -> Composed:
+        call: Composed = members[0].call
+        return call
 
     assert seen(piped, [recipe], callers, seed) == seen(alone, [recipe], callers, seed)
 

@@ -11,15 +11,20 @@ import attrs
 import trio
 
 from agentflow_trio import (
+    AdaptiveLimit,
+    AdaptiveLimitPolicy,
     AdaptiveTimeout,
     Bulkhead,
     BulkheadPolicy,
     CircuitBreaker,
     CircuitPolicy,
+    Fallback,
     Hedge,
     HedgePolicy,
+    Pipeline,
     PipelineDefinitionError,
     RateLimiter,
+    Repeating,
     Retry,
     RetryBudget,
     RetryPolicy,
@@ -27,7 +32,6 @@ from agentflow_trio import (
     WindowPolicy,
     pipeline,
 )
-from agentflow_trio.robustness import CircuitPermit
 from agentflow_trio.testing import simulate
 
 Recipe: TypeAlias = tuple[Any, ...]
@@ -165,6 +169,23 @@ def _hedge(name: str, listen: Any, after: float) -> Hedge:
     return Hedge(beside, name=name, on_event=listen)
 
 
+def _fallback(name: str, listen: Any, on: Any) -> Fallback[str]:
+    return Fallback(by=repr, on=on, name=name, on_event=listen)
+
+
+def _adaptive_limit(name: str, listen: Any, limit: int, waiters: int) -> AdaptiveLimit:
+    policy = AdaptiveLimitPolicy(
+        initial=limit,
+        maximum=3,
+        backoff=0.5,
+        slow_after=0.75,
+        max_waiters=waiters,
+        max_wait=0.5,
+        failed_result=is_busy,
+    )
+    return AdaptiveLimit(name, policy, on_event=listen)
+
+
 MAKERS: Final[Mapping[str, Callable[..., Any]]] = {
     "timeout": _timeout,
     "adaptive": _adaptive,
@@ -173,6 +194,8 @@ MAKERS: Final[Mapping[str, Callable[..., Any]]] = {
     "bulkhead": _bulkhead,
     "retry": _retry,
     "hedge": _hedge,
+    "fallback": _fallback,
+    "adaptive limit": _adaptive_limit,
     "parity": Parity,
 }
 
@@ -210,25 +233,32 @@ async def _inside(
     guard = first.as_own_limit() if isinstance(first, Timeout) else first
     async with guard as permit:
         result = await _inside(others, [*permits, permit], work)
-        if isinstance(permit, CircuitPermit):
-            permit.record(result)
+        record: Any = getattr(permit, "record", None)
+        if record is not None:
+            record(result)
         return result
 
 
 def _let_time_count(permits: Sequence[Any]) -> None:
     for permit in permits:
-        if isinstance(permit, CircuitPermit):
+        if hasattr(permit, "start"):
             permit.start()
 
 
 def piped(members: Sequence[Any]) -> Composed:
     """As one pipeline, which is called."""
-    return pipeline(*members).call
+    return composed_of(members).call
+
+
+def composed_of(members: Sequence[Any]) -> Repeating[object]:
+    composed: Repeating[object] = pipeline(*members)
+    return composed
 
 
 def entered(members: Sequence[Any]) -> Composed:
     """As one pipeline of guards, which is entered; nobody tells it of results."""
-    composed = pipeline(*members)
+    composed = composed_of(members)
+    assert isinstance(composed, Pipeline)
 
     async def through(work: Callable[[], Awaitable[object]]) -> object:
         async with composed:
@@ -247,8 +277,8 @@ def nested_at(places: Sequence[int]) -> Compose:
     """As pipelines in a pipeline, cut at these places."""
 
     def compose(members: Sequence[Any]) -> Composed:
-        parts = cut_at(places, members)
-        return pipeline(*(pipeline(*part, name=str(at)) for at, part in enumerate(parts))).call
+        parts = enumerate(cut_at(places, members))
+        return piped([pipeline(*part, name=str(at)) for at, part in parts])
 
     return compose
 
