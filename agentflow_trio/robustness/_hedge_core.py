@@ -239,7 +239,8 @@ class Course:
             return None
         # what was rejected tells less than what failed
         found = self._of("handled") or self.failures
-        return max(found, key=lambda failed: (failed.at, failed.attempt))
+        # there may be none: something else than a failure may have ended it
+        return max(found, key=lambda failed: (failed.at, failed.attempt), default=None)
 
     def unheard(self) -> list[Failed]:
         """What failed and is neither raised nor told of by what is raised, nor what a hedge is there for."""

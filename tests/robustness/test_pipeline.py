@@ -201,9 +201,15 @@ async def test_what_fails_on_leaving_after_a_refusal_keeps_its_context_too() -> 
 
 
 async def test_no_error_is_kept_alive_by_the_frames_it_went_through() -> None:
-    log: list[str] = []
-    no = Logged("no", log, refuses=DownError("no"))
-    late = Logged("late", log, fails=ValueError("late"))
+    class Late(Logged):
+        async def __aexit__(self, *_: object) -> None:
+            raise ValueError("late")
+
+    class No(Logged):
+        async def __aenter__(self) -> None:
+            raise DownError("no")
+
+    late, no = Late("late", []), No("no", [])
     gone: list[weakref.ref[BaseException]] = []
 
     async def fail() -> None:
@@ -220,10 +226,8 @@ async def test_no_error_is_kept_alive_by_the_frames_it_went_through() -> None:
         for guards in ((circuit(), Timeout(3.0)), (circuit(), late, Timeout(3.0))):
             with suppress(DownError, ValueError):
                 await pipeline(*guards).call(fail)
-            late = Logged("late", log, fails=ValueError("late"))
-        with suppress(DownError):
-            await pipeline(circuit(), no).call(fail)
-        del guards
+        with suppress(ValueError):
+            await pipeline(circuit(), late, no).call(fail)
         assert [one() for one in gone] == [None, None]
     finally:
         gc.enable()
