@@ -167,7 +167,9 @@ class TTLCache(Generic[Key, Value]):
 
     @enable_ki_protection
     async def get(self, key: Key, /) -> Value:
-        """The value of *key*: as it is kept, or loaded now, or being loaded. Always a checkpoint, also if it is kept.
+        """The value of *key*: as it is kept, or loaded now, or being loaded.
+
+        A checkpoint, also if the value is kept (`peek` is none); who loads gets as much of one as the load is.
 
         Who waits when a load ends gets its result, also if it is cancelled at the same instant; who is cancelled before
         that gets nothing, and has waited for nothing.

@@ -95,7 +95,7 @@ class SingleFlight(Generic[Key, Value]):
 
     @enable_ki_protection
     async def get(self, key: Key, /) -> Value:
-        """The value of *key*, loaded now or being loaded. Always a checkpoint.
+        """The value of *key*, loaded now or being loaded. As much of a checkpoint as the load; always a cancellation point.
 
         Who waits when the load ends gets its result, also if it is cancelled at the same instant; who is cancelled before
         that gets nothing, and has waited for nothing.

@@ -16,7 +16,6 @@ import trio
 from trio.lowlevel import (
     Abort,
     Task,
-    cancel_shielded_checkpoint,
     current_task,
     disable_ki_protection,
     reschedule,
@@ -73,15 +72,12 @@ class Loading(Generic[Key, Value]):
         self.core: FlightCore[Key, Task] = FlightCore()
 
     async def get(self, key: Key) -> Value:
-        """Load *key*, or wait for who does. Always a checkpoint, unless it raises."""
+        """Load *key*, or wait for who does. A checkpoint, unless it loads and the load is none."""
         flight = self.core.flights.get(key)
         within = self._leading.around_caller()
         if flight is not None:
             return await self._join(flight, within)
-        flight = self.core.begin(key, trio.current_time(), within)
-        value = await self._lead(flight)
-        await cancel_shielded_checkpoint()
-        return value
+        return await self._lead(self.core.begin(key, trio.current_time(), within))
 
     # ------------------------------------------------------------ who waits
 
