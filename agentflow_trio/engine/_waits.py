@@ -17,6 +17,10 @@ from ._threads import Hop
 __all__ = ["Wait", "wait_of"]
 
 
+_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a word ends: ``Rate|Limiter``, ``TTL|Cache``."""
+
+
 class Wait(NamedTuple):
     """What is waited for, and the innermost line of the node's own code."""
 
@@ -112,7 +116,7 @@ def _guard(frame: FrameType) -> str | None:
     name = getattr(guard, "name", None)
     if not isinstance(name, str):
         return None
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(guard).__name__).lower()
+    words = _WORDS.sub(" ", type(guard).__name__).lower()
     return f"{words} {name!r}"
 
 

@@ -25,6 +25,7 @@ from agentflow_trio import (
     Step,
     Stream,
     TaskSnapshot,
+    TTLCache,
     VisitSnapshot,
     Wiring,
     batch,
@@ -729,6 +730,14 @@ async def test_a_wait_for_a_guard_tells_its_kind_and_name(autojump_clock: MockCl
         assert await waits_of(enters) == "bulkhead 'db'"
     assert await waits_of(admitted) == "rate limiter 'llm'"
     assert await waits_of(retries) == "retry 'fetch'"
+    cache = TTLCache(trio.sleep, ttl=60.0, name="prices")
+
+    async def joins() -> None:
+        await cache.get(5.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(joins)
+        assert await waits_of(joins) == "ttl cache 'prices'"
 
     async def loops() -> None:
         async for attempt in retry:

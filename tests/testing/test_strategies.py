@@ -28,6 +28,7 @@ from agentflow_trio import (
     Retry,
     Secret,
     Timeout,
+    TTLCache,
     Wiring,
     flow,
     open_pool,
@@ -36,6 +37,7 @@ from agentflow_trio import (
 )
 from agentflow_trio.robustness import (
     BulkheadPolicy,
+    CachePolicy,
     CircuitPolicy,
     PoolPolicy,
     Rate,
@@ -55,6 +57,7 @@ from agentflow_trio.testing import (
 )
 from agentflow_trio.testing.strategies import (
     bulkhead_policies,
+    cache_policies,
     circuit_policies,
     durations,
     fault_plans,
@@ -153,6 +156,7 @@ def test_durations_need_room_for_a_sixteenth() -> None:
         (token_bucket_policies(), TokenBucketPolicy(limit=1, window=0.0625)),
         (bulkhead_policies(), BulkheadPolicy(limit=1)),
         (pool_policies(), PoolPolicy(size=1, close_timeout=0.0625)),
+        (cache_policies(), CachePolicy(ttl=0.0625, max_size=1)),
         (timeouts(), 0.0625),
     ],
     ids=lambda value: type(value).__name__,
@@ -168,6 +172,7 @@ def test_the_simplest_policy(strategy: st.SearchStrategy[object], simple: object
     bulkhead=bulkhead_policies(),
     timeout=timeouts(),
     pool=pool_policies(),
+    cache=cache_policies(),
 )
 def test_guards_of_any_policies_work(
     retry: RetryPolicy,
@@ -176,6 +181,7 @@ def test_guards_of_any_policies_work(
     bulkhead: BulkheadPolicy,
     timeout: float | AdaptiveTimeout,
     pool: PoolPolicy,
+    cache: CachePolicy,
 ) -> None:
     async def make() -> object:
         return object()
@@ -192,7 +198,10 @@ def test_guards_of_any_policies_work(
             ):
                 return 7
 
-        return await Retry(retry).call(work)
+        async def kept(_: str) -> int:
+            return await Retry(retry).call(work)
+
+        return await TTLCache(kept, cache).get("key")
 
     with simulate(program) as sim:
         sim.run()

@@ -9,6 +9,7 @@ from ._numbers import durations
 from ._plans import fault_plans, wrongs
 from ._policies import (
     bulkhead_policies,
+    cache_policies,
     circuit_policies,
     pool_policies,
     rates,
@@ -23,6 +24,7 @@ from ._states import secrets, states
 __all__ = [
     "SimulationMachine",
     "bulkhead_policies",
+    "cache_policies",
     "circuit_policies",
     "durations",
     "fault_plans",

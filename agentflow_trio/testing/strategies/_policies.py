@@ -13,6 +13,7 @@ import attrs
 from ...robustness import (
     AdaptiveTimeout,
     BulkheadPolicy,
+    CachePolicy,
     CircuitPolicy,
     PoolPolicy,
     Rate,
@@ -26,6 +27,7 @@ from ._numbers import TICKS, durations, few, limits, shares, some
 
 __all__ = [
     "bulkhead_policies",
+    "cache_policies",
     "circuit_policies",
     "pool_policies",
     "rates",
@@ -228,6 +230,20 @@ def pool_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrategy
         max_idle=ages,
         max_life=ages,
         close_timeout=some(longest),
+    )
+
+
+def cache_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrategy[CachePolicy]:
+    """Caches; shrinks to one of a single value.
+
+    Args:
+        most: at most so many values are kept, unless it is any number.
+        longest: a value is good for at most so many seconds, unless it is for ever.
+    """
+    return st.builds(
+        CachePolicy,
+        ttl=some(longest) | st.just(math.inf),
+        max_size=few(most) | st.none(),
     )
 
 
