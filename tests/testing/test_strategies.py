@@ -156,7 +156,7 @@ def test_durations_need_room_for_a_sixteenth() -> None:
         (token_bucket_policies(), TokenBucketPolicy(limit=1, window=0.0625)),
         (bulkhead_policies(), BulkheadPolicy(limit=1)),
         (pool_policies(), PoolPolicy(size=1, close_timeout=0.0625)),
-        (cache_policies(), CachePolicy(ttl=0.0625, max_size=1)),
+        (cache_policies(), CachePolicy(ttl=math.inf, max_size=None)),
         (timeouts(), 0.0625),
     ],
     ids=lambda value: type(value).__name__,

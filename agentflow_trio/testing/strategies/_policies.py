@@ -234,7 +234,7 @@ def pool_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrategy
 
 
 def cache_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrategy[CachePolicy]:
-    """Caches; shrinks to one of a single value.
+    """Caches; shrinks to one that keeps everything for ever.
 
     Args:
         most: at most so many values are kept, unless it is any number.
@@ -242,8 +242,8 @@ def cache_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrateg
     """
     return st.builds(
         CachePolicy,
-        ttl=some(longest) | st.just(math.inf),
-        max_size=few(most) | st.none(),
+        ttl=st.just(math.inf) | some(longest),
+        max_size=st.none() | few(most),
     )
 
 
