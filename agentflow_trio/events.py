@@ -522,12 +522,12 @@ class LoadEnded(_GuardEvent):
 class FaultInjected(_GuardEvent):
     """Chaos let something go wrong with a body.
 
-    ``fault``: ``latency`` before it, an ``error`` in its place, or another ``outcome``. ``delay``: seconds, 0 if none.
+    ``fault``: ``latency`` or a ``behaviour`` before it, an ``error`` in its place, or another ``outcome``. ``delay``: seconds, 0 if none.
     ``error``: the class of the error, empty if none.
     """
 
     event_type: ClassVar[Literal["fault_injected"]] = "fault_injected"
-    fault: Literal["latency", "error", "outcome"]
+    fault: Literal["latency", "behaviour", "error", "outcome"]
     delay: float
     error: str
 

@@ -13,6 +13,7 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - load shedder: `_load_shedder`, `_load_shedder_core`
 - timeout: `_timeout`, `_timeout_core`
 - fallback: `_fallback`
+- chaos: `_chaos`, `_drill` (who turns it on), with `_chaos_policy`, `_chaos_state` and the core `_chaos_core`
 - loading once for all who ask: `_flight`, `_cache`, with `_cache_policy`, `_loading` and the cores `_flight_core`, `_cache_core`
 - pipeline: `_pipeline`, with `_passage` and the core `_pipeline_core`
 - hedge: `_hedge`, with `_hedge_policy`, `_hedge_bout` (the tasks of a call), `_hedge_state` and the core `_hedge_core`
@@ -46,9 +47,13 @@ if TYPE_CHECKING:
     from ._bulkhead_core import BulkheadStatistics
     from ._cache import TTLCache, TTLCacheStatistics
     from ._cache_policy import CachePolicy
+    from ._chaos import Chaos, ChaosOutcome
+    from ._chaos_policy import ChaosPolicy
+    from ._chaos_state import ChaosStatistics
     from ._circuit_policy import CircuitPolicy
     from ._circuit_records import CircuitSnapshot, CircuitStatistics
     from ._classify_core import ErrorKind, RecoveryRule, classify, of_kind
+    from ._drill import Drill, Drilled
     from ._events import (
         AttemptFailed,
         CacheHit,
@@ -115,12 +120,18 @@ else:
             "CachePolicy": "._cache_policy",
             "CallRejected": "._events",
             "CallTimedOut": "._events",
+            "Chaos": "._chaos",
+            "ChaosOutcome": "._chaos",
+            "ChaosPolicy": "._chaos_policy",
+            "ChaosStatistics": "._chaos_state",
             "CircuitBreaker": "._breaker",
             "CircuitChanged": "._events",
             "CircuitPermit": "._breaker",
             "CircuitPolicy": "._circuit_policy",
             "CircuitSnapshot": "._circuit_records",
             "CircuitStatistics": "._circuit_records",
+            "Drill": "._drill",
+            "Drilled": "._drill",
             "ErrorKind": "._classify_core",
             "Errors": "._verdict_core",
             "Fallback": "._fallback",
@@ -209,6 +220,10 @@ __all__ = [
     "CachePolicy",
     "CallRejected",
     "CallTimedOut",
+    "Chaos",
+    "ChaosOutcome",
+    "ChaosPolicy",
+    "ChaosStatistics",
     "CircuitBreaker",
     "CircuitChanged",
     "CircuitPermit",
@@ -216,6 +231,8 @@ __all__ = [
     "CircuitSnapshot",
     "CircuitStatistics",
     "Dice",
+    "Drill",
+    "Drilled",
     "ErrorKind",
     "Errors",
     "Fallback",
