@@ -19,6 +19,7 @@ from ._adaptive_limit import AdaptiveLimit
 from ._bounds import named
 from ._breaker import CircuitBreaker
 from ._bulkhead import Bulkhead
+from ._chaos import Chaos, ChaosOutcome
 from ._fallback import Fallback
 from ._guard import Guard, Member
 from ._hedge import Hedge
@@ -262,6 +263,8 @@ def _kind_of(member: Guard | Member[object]) -> Kind:
 
 _KINDS: Final[Sequence[tuple[type, Kind]]] = (
     (Fallback, "fallback"),
+    (Chaos, "chaos"),
+    (ChaosOutcome, "chaos"),
     (Timeout, "timeout"),
     (Retry, "retry"),
     (Hedge, "hedge"),
