@@ -1,4 +1,4 @@
-"""Guards used alone: the hand-written limit and our side of R1 to R5, one below the other.
+"""Guards used alone: the hand-written limit and our side of R1 to R7, one below the other.
 
 The rules of `bench_limits` hold. A limit here is what a person would write for this one program: it guards, and that
 is all. It has no events, no statistics, no name in its errors, one owner, one run of Trio.
@@ -10,7 +10,7 @@ import gc
 import math
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from operator import eq
 from types import TracebackType
@@ -29,6 +29,8 @@ from agentflow_trio.robustness import (
     CircuitBreaker,
     RateLimiter,
     Retry,
+    SingleFlight,
+    TTLCache,
     open_pool,
 )
 
@@ -40,17 +42,25 @@ __all__ = [
     "bulkhead",
     "closed",
     "closed_by_hand",
+    "hit",
+    "hit_by_hand",
     "lend",
     "lend_by_hand",
     "line",
     "line_at_bulkhead",
     "line_by_hand",
+    "miss",
+    "miss_by_hand",
+    "peek",
+    "peek_by_hand",
     "queue",
     "rejected",
     "rejected_by_hand",
     "retry_call",
     "retry_loop",
     "semaphore",
+    "shared",
+    "shared_by_hand",
     "tried_by_hand",
     "worst_admit",
 ]
@@ -511,3 +521,179 @@ def line_at_bulkhead(waiters: int) -> Body:
             yield body
 
     return Staged(stage)
+
+
+# ---------------------------------------------------------------- R7
+
+
+async def load(key: int) -> int:
+    """What is loaded: it waits as little as one can."""
+    await trio.lowlevel.checkpoint()
+    return key
+
+
+class Kept:
+    """A cache by hand: a dict of values with their expiries, and one of the loads that go on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.values: dict[int, tuple[int, float]] = {}
+        self.loading: dict[int, trio.Event] = {}
+
+    async def get(self, key: int) -> int:
+        while True:
+            found = self.values.get(key)
+            if found is not None and trio.current_time() < found[1]:
+                await trio.lowlevel.checkpoint()
+                return found[0]
+            if key not in self.loading:
+                break
+            await self.loading[key].wait()
+        over = self.loading[key] = trio.Event()
+        try:
+            value = await load(key)
+            self.values[key] = value, trio.current_time() + self.seconds
+        finally:
+            del self.loading[key]
+            over.set()
+        return value
+
+
+def hit_by_hand(calls: int) -> Body:
+    """Values that are there.
+
+    Ours: ``await cache.get(key)``, of a `TTLCache`.
+    Limit: a dict of values and expiries, and a checkpoint.
+    Fair: one scheduler pass on both sides, which is most of it. The limit grows for ever.
+    """
+    cache = Kept(60.0)
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            done += await cache.get(1)
+        return done
+
+    return body
+
+
+def hit(calls: int) -> Body:
+    async def body() -> int:
+        cache, done = TTLCache(load, ttl=60.0), 0
+        for _ in range(calls):
+            done += await cache.get(1)
+        return done
+
+    return body
+
+
+def peek(calls: int) -> Body:
+    async def body() -> int:
+        cache, done = TTLCache(load, ttl=60.0), 0
+        cache.put(1, 1)
+        for _ in range(calls):
+            done += cache.peek(1, 0)
+        return done
+
+    return body
+
+
+def peek_by_hand(calls: int) -> Body:
+    """Values that are there, without a checkpoint.
+
+    Ours: ``cache.peek(key, 0)``.
+    Limit: a dict of values and expiries.
+    Fair: both read the clock. The limit cannot be used in two runs of Trio, and is written out in the loop.
+    """
+
+    async def body() -> int:
+        values, done = {1: (1, trio.current_time() + 60.0)}, 0
+        for _ in range(calls):
+            found = values.get(1)
+            done += 0 if found is None or found[1] <= trio.current_time() else found[0]
+        return done
+
+    return body
+
+
+class Shared:
+    """A single flight by hand: a dict of the loads that go on, each an event and a list for what it was."""
+
+    def __init__(self) -> None:
+        self.loading: dict[int, tuple[trio.Event, list[int]]] = {}
+
+    async def get(self, key: int) -> int:
+        while key in self.loading:
+            over, values = self.loading[key]
+            await over.wait()
+            if values:
+                return values[0]
+        over, values = self.loading[key] = trio.Event(), list[int]()
+        try:
+            values.append(await load(key))
+        finally:
+            del self.loading[key]
+            over.set()
+        return values[0]
+
+
+def miss_by_hand(calls: int) -> Body:
+    """Loads, one after the other, with nobody else around.
+
+    Ours: ``await flight.get(key)``, of a `SingleFlight`.
+    Limit: a dict of events; who waits looks again when the load has failed or was cancelled.
+    Fair: one scheduler pass on both sides, in what is loaded. With the limit, all who waited race for it when a load was
+    cancelled, and nobody is told why one failed.
+    """
+    flight = Shared()
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            done += await flight.get(1)
+        return done
+
+    return body
+
+
+def miss(calls: int) -> Body:
+    flight = SingleFlight(load)
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            done += await flight.get(1)
+        return done
+
+    return body
+
+
+def crowd(get: Callable[[int], Awaitable[int]], callers: int) -> Body:
+    """All ask for the same key at the same time."""
+    got: list[int] = []
+
+    async def ask() -> None:
+        got.append(await get(1))
+
+    async def body() -> int:
+        got.clear()
+        async with trio.open_nursery() as nursery:
+            for _ in range(callers):
+                nursery.start_soon(ask)
+        return sum(got)
+
+    return body
+
+
+def shared_by_hand(callers: int) -> Body:
+    """Many who ask at the same time for what one of them loads.
+
+    Ours: ``await flight.get(key)`` in a task each.
+    Limit: the dict of events.
+    Fair: a task and two scheduler passes for each on both sides, which is most of it.
+    """
+    return crowd(Shared().get, callers)
+
+
+def shared(callers: int) -> Body:
+    return crowd(SingleFlight(load).get, callers)

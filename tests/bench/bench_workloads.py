@@ -482,6 +482,28 @@ GUARDS = (
         Bound(Of.RATIO, 1.4),
         Bound(Of.RATIO, 1.2),
     ),
+    guard(
+        "R7",
+        "a value that a cache has, against a dict by hand",
+        ("hit", "hit_by_hand"),
+        (CALLS,),
+        Bound(Of.RATIO, 1.4),
+    ),
+    guard("R7p", "the same, looked at without a checkpoint", ("peek", "peek_by_hand"), (MANY,)),
+    guard(
+        "R7m",
+        "a load that nobody shares, against a dict of events by hand",
+        ("miss", "miss_by_hand"),
+        (CALLS,),
+        Bound(Of.RATIO, 1.6),
+    ),
+    guard(
+        "R7s",
+        "a load that 1,000 share, for each of them",
+        ("shared", "shared_by_hand"),
+        (1_000,),
+        Bound(Of.RATIO, 1.4),
+    ),
 )
 
 WORKLOADS = (*FLOWS, *GUARDS)
