@@ -111,7 +111,10 @@ class Course:
         leaves = [leaf for leaf in leaves_of(error) if isinstance(leaf, Exception)]
         if not all(map(self._is_retryable, leaves)):
             return Stop("not_retryable", f"{type(error).__name__} is not tried again")
-        hints = [retry_after_of(leaf) for leaf in leaves]
+        try:
+            hints = [self._asked_by(leaf) for leaf in leaves]
+        except Exception as wrong:  # noqa: BLE001 - a rule of the user's must not hide the body's error
+            return Stop("rule_failed", f"retry_after raised {type(wrong).__name__}", wrong)
         hint = max(hints)
         if self._policy.on_rejected == "wait" and _can_be_waited_out(leaves, hints):
             return self._bounded(self.attempt, hint, hint, now, deadline)
@@ -139,6 +142,15 @@ class Course:
         if isinstance(leaf, RejectedError):
             return self._policy.on_rejected != "raise"
         return self._judge.every(leaf)
+
+    def _asked_by(self, leaf: Exception) -> float:
+        ask = self._policy.retry_after
+        seconds = None if ask is None else ask(leaf)
+        if seconds is None:
+            return retry_after_of(leaf)
+        if not seconds >= 0.0:
+            raise ValueError(f"retry_after gave {seconds!r}, not seconds >= 0 or None")
+        return seconds
 
     def _next(
         self,

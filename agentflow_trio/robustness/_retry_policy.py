@@ -15,7 +15,7 @@ from .._typing import override
 from ..errors import RejectedError
 from ._bounds import Bound, Number, Whole
 from ._budget_core import RetryBudget
-from ._verdict_core import Errors, Judge
+from ._verdict_core import Errors, Judge, check_plain
 
 __all__ = ["Backoff", "JitterKind", "OnRejected", "RetryPolicy"]
 
@@ -74,8 +74,10 @@ class RetryPolicy:
         ignore: the errors that are not, even if they are ``on``.
         on_rejected: what to do with a `RejectedError`: "raise" it; "retry" it like any other error, whatever ``on``
             says; or "wait" its ``retry_after``, which spends no attempt (it does if nobody can tell how long).
-        max_retry_after: seconds, >= 0. An error's ``retry_after`` (a number of seconds) makes the delay no shorter than
-            that; if it is longer than this, the retry gives up at once.
+        retry_after: a plain function of an error that returns the seconds >= 0 it asks for, or None if it does not say:
+            a header of a response, for example. Default, and after None: the error's own ``retry_after``, if that is a
+            number. The delay is no shorter than that. If the function fails, the body's error is raised.
+        max_retry_after: seconds, >= 0. If an error asks for a longer wait than this, the retry gives up at once.
         max_elapsed: seconds, > 0. No attempt begins this long after the first one began, or later. Default: any time.
         budget: the budget that pays for retries. Default: none, they are free.
     """
@@ -100,6 +102,7 @@ class RetryPolicy:
     on_rejected: OnRejected = attrs.field(
         default="raise", validator=_OneOf(("raise", "retry", "wait"))
     )
+    retry_after: Callable[[Exception], float | None] | None = None
     max_retry_after: float = attrs.field(default=60.0, validator=Number())
     max_elapsed: float | None = attrs.field(
         default=None, validator=Number(above=0.0, optional=True)
@@ -112,6 +115,8 @@ class RetryPolicy:
     def __attrs_post_init__(self) -> None:
         _check_errors("on", self.on)
         _check_errors("ignore", self.ignore)
+        if self.retry_after is not None:
+            check_plain("retry_after", self.retry_after)
         if self.base_delay > self.max_delay:
             raise ValueError(
                 f"RetryPolicy: base_delay must be <= max_delay={self.max_delay!r}, "

@@ -541,6 +541,74 @@ async def test_an_errors_retry_after_is_a_floor(
     assert body.starts == starts
 
 
+class ResponseError(Exception):
+    """As of an HTTP client: what it asks for stands in a header."""
+
+    def __init__(self, header: str, retry_after: float | None = None) -> None:
+        super().__init__(header)
+        self.header = header
+        self.retry_after = retry_after
+
+
+def in_the_header(error: Exception) -> float | None:
+    return float(error.header) if isinstance(error, ResponseError) and error.header else None
+
+
+@pytest.mark.parametrize(
+    ("errors", "starts"),
+    [
+        ([ResponseError("2.5"), ResponseError("0")], [0.0, 2.5, 4.5]),
+        ([ResponseError("", 5.0), ResponseError("3", 9.0)], [0.0, 5.0, 8.0]),
+        ([ExceptionGroup("", [ResponseError("3"), BusyError(7.0), KeyError()])], [0.0, 7.0]),
+        ([ExceptionGroup("", [ResponseError("9"), BusyError(7.0)])], [0.0, 9.0]),
+    ],
+)
+async def test_a_function_reads_what_an_error_asks_for(
+    autojump_clock: MockClock, errors: list[Exception], starts: list[float]
+) -> None:
+    body = Tape([*errors, "done"])
+    assert await Retry(change(retry_after=in_the_header)).call(body) == "done"
+    assert body.starts == starts
+
+
+@pytest.mark.parametrize(
+    ("header", "rule"),
+    [
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "could not convert string to float"),
+        ("-1", "retry_after gave -1.0, not seconds >= 0 or None"),
+        ("nan", "retry_after gave nan, not seconds >= 0 or None"),
+    ],
+)
+async def test_a_function_that_cannot_read_it_is_told_and_ends_the_retry(
+    autojump_clock: MockClock, header: str, rule: str
+) -> None:
+    error = ResponseError(header)
+    events: list[GuardEvent] = []
+    retry = Retry(change(retry_after=in_the_header), on_event=events.append)
+    with pytest.raises(ResponseError) as caught:
+        await retry.call(Tape([error]))
+    assert caught.value is error
+    assert error.__notes__ == [
+        "retry 'retry': gave up after 1 attempt in 0 s: retry_after raised ValueError"
+    ]
+    failed, told_of, gave_up = told(events)
+    assert (failed, gave_up) == (
+        (0.0, "failed", 1, "ResponseError"),
+        (0.0, "gave up", 1, "rule_failed"),
+    )
+    assert rule in str(told_of[3])
+
+
+async def test_an_error_that_is_not_tried_again_is_not_asked_how_long_to_wait(
+    autojump_clock: MockClock,
+) -> None:
+    asked: list[Exception] = []
+    policy = change(on=OSError, retry_after=asked.append)
+    with pytest.raises(ValueError):
+        await Retry(policy).call(Tape([ValueError()]))
+    assert asked == []
+
+
 async def test_jitter_takes_nothing_from_retry_after(autojump_clock: MockClock) -> None:
     body = Tape([BusyError(1.5), "done"])
     await Retry(RetryPolicy(base_delay=1.0, jitter_kind="full")).call(body)

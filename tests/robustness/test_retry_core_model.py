@@ -40,6 +40,18 @@ class BusyError(ValueError):
         self.retry_after = retry_after
 
 
+class ResponseError(ValueError):
+    """Retryable, and says when in a way of its own."""
+
+    def __init__(self, header: float) -> None:
+        super().__init__(header)
+        self.header = header
+
+
+def in_the_header(error: Exception) -> float | None:
+    return error.header if isinstance(error, ResponseError) else None
+
+
 def sixteenths(low: int, high: int) -> st.SearchStrategy[float]:
     return st.integers(low, high).map(lambda number: number / 16)
 
@@ -48,6 +60,7 @@ WAITS: Final = sixteenths(0, 64)
 LEAVES: Final[st.SearchStrategy[Exception]] = st.one_of(
     st.just(ValueError("on")),
     st.builds(BusyError, WAITS),
+    st.builds(ResponseError, WAITS),
     st.just(KeyError("not on")),
     st.just(UnicodeError("on, but ignored")),
     st.builds(
@@ -94,6 +107,7 @@ POLICIES: Final = st.builds(
     ignore=st.just(UnicodeError),
     on_rejected=st.sampled_from(["raise", "retry", "wait", "wait"]),
     max_retry_after=sixteenths(16, 64),
+    retry_after=st.sampled_from([None, in_the_header]),
     max_elapsed=st.one_of(st.none(), sixteenths(1, 160)),
     budget=st.none(),
 ) | st.builds(
@@ -281,7 +295,13 @@ class RetryMachine(RuleBasedStateMachine):
                     return "not_retryable"
             elif not isinstance(leaf, ValueError) or isinstance(leaf, UnicodeError):
                 return "not_retryable"
-        hints = [float(getattr(leaf, "retry_after", None) or 0.0) for leaf in leaves]
+        read = self.policy.retry_after is not None
+        hints = [
+            leaf.header
+            if read and isinstance(leaf, ResponseError)
+            else float(getattr(leaf, "retry_after", None) or 0.0)
+            for leaf in leaves
+        ]
         rejected = all(isinstance(leaf, CircuitOpenError) for leaf in leaves)
         if self.policy.on_rejected == "wait" and rejected and 0.0 not in hints:
             reason = self.not_in_time(told, max(hints), max(hints), deadline)

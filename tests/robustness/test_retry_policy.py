@@ -23,6 +23,7 @@ def test_what_a_policy_is_by_default() -> None:
     assert (policy.jitter_first, policy.backoff) == (False, "exponential")
     assert (policy.on, policy.ignore, policy.on_rejected) == ((Exception,), (), "raise")
     assert (policy.max_retry_after, policy.max_elapsed, policy.budget) == (60.0, None, None)
+    assert policy.retry_after is None
 
 
 def test_a_policy_is_a_value() -> None:
@@ -69,6 +70,12 @@ def test_a_setting_out_of_bounds_is_refused(field: str, value: Any, must: str) -
     with pytest.raises(ValueError) as caught:
         RetryPolicy(**settings)
     assert str(caught.value) == f"RetryPolicy: {field} must {must}, not {value!r}"
+
+
+def test_what_reads_retry_after_is_a_plain_function() -> None:
+    wrong: Any = later
+    with pytest.raises(TypeError, match="retry_after"):
+        RetryPolicy(retry_after=wrong)
 
 
 @pytest.mark.parametrize("backoff", [later, float], ids=["async", "class"])
