@@ -5,7 +5,7 @@ Where to look, from the plan to the end of a run:
 - what is run: `_plan`, made by the language and complete before it runs
 - the way of a run: `_run` begins and ends it, `_sequence` follows exits (the hot path), `_visit` is a step's life in full
 - what changes meanwhile: `_live` (a run, and each task's strand in it), `_trail` (where a strand has been), `_trouble`
-- around exec: `_attempts`, `_trying` (retry and guards), `_limits` (timeouts)
+- around exec: `_attempts`, `_trying` (retry and guards), `_hedging` (attempts beside each other), `_limits` (timeouts)
 - at once: `_branches` (parallel, race), `_items` (each, batch) with `_sources`, `_outputs`, `_tally` and `_item_flows`;
   `_crowd` is what they share
 - what goes wrong: `_failures`, `_recover`, `_cleanup`

@@ -20,11 +20,18 @@ Value = TypeVar("Value")
 
 
 async def tried(
-    strand: Strand, step: PlanStep, work: Callable[[], Awaitable[Value]], *, once: str = ""
+    strand: Strand,
+    step: PlanStep,
+    work: Callable[[Strand], Awaitable[Value]],
+    *,
+    once: str = "",
 ) -> Value:
-    """Do *work* as the step says: again, guarded, in limited time; *once* says why it cannot be done again."""
+    """Do *work* as the step says: again, hedged, guarded, in limited time; *once* says why it cannot be done again.
+
+    It is told for which strand: *strand*, or that of an attempt beside others.
+    """
     if step.trying is None:
-        return await work()
+        return await work(strand)
     return await step.trying.run(strand, step.name, work, once=once)
 
 

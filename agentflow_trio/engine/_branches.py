@@ -49,7 +49,8 @@ async def run_branches(
             for arm in arms:
                 strand.run.reach.ended.pop(arm.trail, None)
     finally:
-        strand.trail.entries.append(LEFT)
+        if strand.trail.at is None:  # else it is an attempt of several, whose log is its own
+            strand.trail.entries.append(LEFT)
     if crowd.race:
         winner = await _winner(crowd, step, arms)
         exits = {exit_.name: exit_ for exit_ in step.exits}

@@ -44,6 +44,7 @@ __all__ = [
     "named",
     "note",
     "owe",
+    "pass_notes",
     "target_of",
     "tell_suppressed",
     "what_failed",
@@ -256,6 +257,13 @@ def note(error: BaseException, text: str) -> None:
     """Add a note to *error*, if it takes one."""
     with contextlib.suppress(AttributeError):  # a frozen exception takes none
         error.add_note(text)
+
+
+def pass_notes(told: BaseException | None, error: BaseException) -> None:
+    """What a retry or hedge noted on the group that it was *told* is said of *error*, which is raised."""
+    if told is not None and told is not error:
+        for text in getattr(told, "__notes__", ()):
+            note(error, text)
 
 
 def _mark(strand: Strand, error: BaseException, phase: Phase) -> Failure:

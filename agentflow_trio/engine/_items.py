@@ -280,10 +280,7 @@ class _Shift:
 
     def _attempt(self, strand: Strand) -> Call:
         """What does one part, as the node says: again, guarded, in limited time. Nothing of that costs nothing."""
-        step, work, trying = self._step, self._step.exec, self._trying
-        if self._inner is not None:
-            parent = self._crowd.strand
-            work = partial(run_item_flow, strand, parent, self._inner, self._run_plan)
+        step, work, trying = self._step, self._call(strand), self._trying
         if strand.faults is None and trying is None:
             return work
 
@@ -295,14 +292,24 @@ class _Shift:
 
         async def tried(job: ItemValue) -> ItemValue:
             strand.trail.at = self._place._replace(entry=0)
-            return await trying.run(strand, step.name, lambda: go_in(job))
+            return await trying.run(strand, step.name, lambda own: go_in(own, job))
 
-        async def go_in(job: ItemValue) -> ItemValue:
+        async def go_in(own: Strand, job: ItemValue) -> ItemValue:
             at = strand.trail.at or self._place
-            strand.trail.at = at._replace(entry=at.entry + 1)
-            return await once(job)
+            own.trail.at = strand.trail.at = at._replace(entry=at.entry + 1)
+            if own is strand:
+                return await once(job)
+            call = self._call(own)
+            return await attempt(own, step, lambda: call(job))
 
         return tried
+
+    def _call(self, strand: Strand) -> Call:
+        """What makes one call for *strand*: exec, or the flow of an item."""
+        if self._inner is None:
+            return self._step.exec
+        log = self._crowd.strand.trail
+        return partial(run_item_flow, strand, log, self._inner, self._run_plan)
 
     # ---------------------------------------------------------------- what went wrong
 

@@ -356,7 +356,7 @@ class Strand:
         self.around = find_status()(self.task)
         if self.parent is None:
             self.run.waiting = abs(self.steps)
-        else:
+        elif self.trail.at is None:  # a worker makes no steps
             self.count()
 
     def calm_down(self) -> None:
@@ -472,10 +472,13 @@ class Strand:
         """The next dice of this name in this visit, or for this item: derived from where it is, not from when."""
         place, dealt = self.trail.here(), self.trouble.dealt
         if dealt is None or dealt[:2] != (self.steps, place.item):
-            where = f"{self.run.seed}/{place.prefix}{place.step.name}#{place.visit}"
-            item = "" if place.item is None else f"[{place.item}]"
-            dealt = self.trouble.dealt = self.steps, place.item, Dice(f"{where}{item}")
+            dealt = self.trouble.dealt = self.steps, place.item, Dice(self.where(place))
         return dealt[2].of(name)
+
+    def where(self, place: Place) -> str:
+        """What the dice of a visit or item are derived from."""
+        item = "" if place.item is None else f"[{place.item}]"
+        return f"{self.run.seed}/{place.prefix}{place.step.name}#{place.visit}{item}"
 
     def open(self, cleanup: Cleanup) -> None:
         """Have *cleanup* done when the phase ends."""

@@ -1,8 +1,8 @@
 """Finding out what goes on: from a run's task down through its nurseries, and into the frames they are suspended in.
 
 Layer: engine. Rules: nothing is recorded for this while things run, so it costs nothing until somebody looks; the
-variables of ours that it reads in frames are those of `_run`, `run_plan`, `visit`, `_run_arm`, `_run_function` and
-`_Shift.work`.
+variables of ours that it reads in frames are those of `_run`, `run_plan`, `visit`, `_run_arm`, `_run_function`,
+`_Shift.work` and `_Beside.attempt`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ._branches import ARMS, Arm
 from ._cleanup import WATCH
 from ._crowd import Crowd
 from ._frames import Stack, upto
+from ._hedging import ATTEMPT
 from ._items import WORK
 from ._live import CURRENT, LiveRun, Strand
 from ._plan import Kind
@@ -34,7 +35,7 @@ __all__ = ["check_place", "look", "stack_of"]
 
 _LOOP: Final = run_plan.__code__
 _VISIT: Final = visit.__code__
-_WITH_STRAND: Final[frozenset[CodeType]] = frozenset({RUN, _LOOP, WORK, *ARMS})
+_WITH_STRAND: Final[frozenset[CodeType]] = frozenset({RUN, _LOOP, WORK, ATTEMPT, *ARMS})
 
 
 def check_place(what: str) -> None:
@@ -215,6 +216,9 @@ class _Looker:
             return self._arm(task, outermost, stack)
         if outermost.f_code is WORK:
             return self._worker(task, outermost, stack)
+        attempt = next((frame for frame, _ in stack if frame.f_code is ATTEMPT), None)
+        if attempt is not None:
+            return self._attempt(task, attempt, stack)
         strands = self.strands(task)
         until = strands[0].nurseries if strands else None
         inside = self._tasks(task.child_nurseries[:until])
@@ -257,6 +261,14 @@ class _Looker:
             return _Key(1, sys.maxsize, task.name), (idle,)
         inside, _ = self._strand(task, self._from(task, strand), stack)
         return _Key(1, strand.trail.item), inside
+
+    def _attempt(
+        self, task: Task, frame: FrameType, stack: Stack
+    ) -> tuple[_Key, tuple[Live, ...]]:
+        strand = frame.f_locals.get("strand")
+        assert isinstance(strand, Strand)  # noqa: S101 - our own variable
+        inside, _ = self._strand(task, self._from(task, strand), stack)
+        return _Key(0, strand.attempt), inside
 
     def _from(self, task: Task, strand: Strand) -> list[Strand]:
         """*strand* and those of the runs that its node began in the same task."""

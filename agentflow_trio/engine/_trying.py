@@ -1,7 +1,7 @@
 """How exec is tried: behind guards, in limited time, and again after it failed.
 
-Layer: engine. ``retry(guards(attempt_timeout(exec)))``, outermost first. Loaded when a step is made that needs it. Rules:
-what an attempt opened is closed, and its guards are left, before anything else happens; a failed attempt leaves
+Layer: engine. ``retry(hedge(guards(attempt_timeout(exec))))``, outermost first. Loaded when a step is made that needs it.
+Rules: what an attempt opened is closed, and its guards are left, before anything else happens; a failed attempt leaves
 nothing behind but events; cancellation is never tried again.
 """
 
@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import attrs
 
 from ..errors import RejectedError
-from ..robustness import Guard, RetryPolicy, Trial
-from ._failures import must_end_all, note
+from ..robustness import FaultPlan, Guard, RetryPolicy, Trial
+from ._failures import must_end_all, note, pass_notes
 from ._limits import Limit, bounded, conclude_in
 from ._live import Strand
+
+if TYPE_CHECKING:
+    from ..robustness import Hedge
+    from ._hedging import Logs
 
 __all__ = ["Trying"]
 
@@ -31,11 +35,13 @@ class Trying:
 
     Attributes:
         retry: when to try again; None: never.
+        hedge: when to try again while others go on; None: never.
         guards: what each attempt enters, outermost first.
         attempt_timeout: seconds for exec in each attempt, once the guards have let it in.
     """
 
     retry: RetryPolicy | None = None
+    hedge: Hedge | None = None
     guards: tuple[Guard, ...] = ()
     attempt_timeout: float | None = None
 
@@ -43,20 +49,21 @@ class Trying:
         self,
         strand: Strand,
         name: str,
-        work: Callable[[], Awaitable[Value]],
+        work: Callable[[Strand], Awaitable[Value]],
         *,
         once: str = "",
     ) -> Value:
-        """Do *work*, as often as it takes; *once* says why it cannot be done again, if it cannot.
+        """Do *work* for *strand* or, beside others, for a strand of its own, as often as it takes; *once* says why it cannot be done again, if it cannot.
 
         Raises:
             Exception: the last that *work* or a guard raised.
         """
         strand.attempt = 1
-        if strand.faults is not None and self.guards:
-            work = partial(strand.faults.call, self._names_of_guards, work)
+        if strand.faults is not None and (self.guards or self.hedge is not None):
+            work = self._faulty(strand.faults, work)
         if self.retry is None:
-            return await self._attempt(strand, work)
+            one = self._attempt if self.hedge is None else self._surrounded
+            return await one(strand, work)
         begun = strand.run.clock()
         Trial.begin(self.retry, begun)
         try:
@@ -74,15 +81,29 @@ class Trying:
         finally:
             del failed  # or it would be kept alive by the frame in its own traceback
 
-    def _names_of_guards(self) -> Sequence[str]:
-        return tuple(guard.name for guard in self.guards)
+    def logs(self, strand: Strand) -> Logs | None:
+        """Where attempts beside each other log what is inside the visit of *strand*; None without any."""
+        if self.hedge is None:
+            return None
+        from ._hedging import Logs  # noqa: PLC0415 - see below
+
+        return Logs(strand)
+
+    def _faulty(
+        self, faults: FaultPlan, work: Callable[[Strand], Awaitable[Value]]
+    ) -> Callable[[Strand], Awaitable[Value]]:
+        """*work* as a call behind the guards, and behind the hedge, of which each attempt is one."""
+        names = [guard.name for guard in self.guards]
+        if self.hedge is not None:
+            names.append(self.hedge.name)
+        return lambda strand: faults.call(lambda: names, partial(work, strand))
 
     async def _again(
         self,
         strand: Strand,
         name: str,
         retry: RetryPolicy,
-        work: Callable[[], Awaitable[Value]],
+        work: Callable[[Strand], Awaitable[Value]],
         begun: float,
         error: Exception,
     ) -> Value:
@@ -99,14 +120,15 @@ class Trying:
                 owed, failure = trouble.owed, _with_owed(trouble.owed, error)
                 again = None if failure is None else trial.failed(failure)
                 if again is None or failure is None:
-                    _pass_notes(failure, error)
+                    pass_notes(failure, error)
                     raise error
                 trouble.owed, trouble.marked = (), None
                 if not await trial.pause(again, failure):
                     trouble.owed = owed
-                    _pass_notes(failure, error)
+                    pass_notes(failure, error)
                     raise error
-                strand.attempt = again.attempt
+                hedged = self.hedge is not None  # whose attempts have numbers, too
+                strand.attempt = strand.attempt + 1 if hedged else again.attempt
                 try:
                     result = await self._surrounded(strand, work)
                 except Exception as another:
@@ -120,8 +142,19 @@ class Trying:
             # or each would be kept alive by the frame in its own traceback
             del error, body_error, failure
 
-    async def _surrounded(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
-        """One of several attempts, with what observers put around it."""
+    async def _surrounded(
+        self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
+    ) -> Value:
+        """One of several attempts, with what observers put around it; or several beside each other, each with that."""
+        if self.hedge is None:
+            return await self._in_scopes(strand, work)
+        from ._hedging import hedged  # noqa: PLC0415 - loaded when it is first needed
+
+        return await hedged(strand, self.hedge, lambda own: self._in_scopes(own, work))
+
+    async def _in_scopes(
+        self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
+    ) -> Value:
         scopes = strand.scopes
         if scopes is None:
             return await self._attempt(strand, work)
@@ -134,7 +167,9 @@ class Trying:
         scopes.leave(strand, None)
         return result
 
-    async def _attempt(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
+    async def _attempt(
+        self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
+    ) -> Value:
         match self.guards:
             case ():
                 return await self._in_time(strand, work)
@@ -149,7 +184,7 @@ class Trying:
         number: int,
         permits: list[object],
         strand: Strand,
-        work: Callable[[], Awaitable[Value]],
+        work: Callable[[Strand], Awaitable[Value]],
     ) -> Value:
         """Enter the guard of that *number* and those inside it."""
         if number == len(self.guards):
@@ -159,15 +194,17 @@ class Trying:
             permits.append(permit)
             return await self._behind(number + 1, permits, strand, work)
 
-    async def _in_time(self, strand: Strand, work: Callable[[], Awaitable[Value]]) -> Value:
+    async def _in_time(
+        self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
+    ) -> Value:
         if self.attempt_timeout is None:
-            return await work()
+            return await work(strand)
         place = strand.trail.here()
         account = None if place.step.deep else place.account
         limit = Limit(
             f"attempt_timeout of {place.path}", self.attempt_timeout, place.path, account
         )
-        return await bounded(strand, limit, work, conclude_in(strand))
+        return await bounded(strand, limit, partial(work, strand), conclude_in(strand))
 
 
 def _start(permits: list[object]) -> None:
@@ -187,10 +224,3 @@ def _with_owed(
     if len(plain) < len(owed):
         return None
     return ExceptionGroup("", [error, *plain]) if plain else error
-
-
-def _pass_notes(failure: Exception | None, error: Exception) -> None:
-    """What the retry noted on the group that it was shown is told of *error*, which is raised."""
-    if failure is not None and failure is not error:
-        for text in getattr(failure, "__notes__", ()):
-            note(error, text)

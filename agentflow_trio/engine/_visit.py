@@ -22,6 +22,7 @@ from ._trail import AGAIN, LEFT, Place
 
 if TYPE_CHECKING:
     from ..robustness import Fallback
+    from ._hedging import Logs
 
 __all__ = ["visit"]
 
@@ -82,9 +83,9 @@ async def _phases(
             strand.phase = "exec"
             if step.items is not None:
                 work, once = _on_items(strand, step, step.items, prepared, place, run_plan)
-                return await tried(strand, step, work, once=once)
+                return await tried(strand, step, lambda _: work(), once=once)
             return await tried(
-                strand, step, lambda: attempt(strand, step, lambda: step.exec(prepared))
+                strand, step, lambda own: attempt(own, step, lambda: step.exec(prepared))
             )
         finally:
             if step.deep:
@@ -155,39 +156,49 @@ def _instead(
 async def _function(
     strand: Strand, step: PlanStep, state: StateValue, place: Place
 ) -> tuple[StateValue, object]:
-    mine = state
-
-    async def work() -> object:
-        nonlocal mine
+    async def work() -> tuple[StateValue, object]:
         mine = fork(state)
-        return await step.exec(mine)
+        return mine, await step.exec(mine)
 
     strand.phase = "exec"
-    one = partial(attempt, strand, step, work)
-    chosen = await limited(strand, step, place, lambda: tried(strand, step, one))()
-    return mine, chosen
+    return await limited(
+        strand, step, place, lambda: tried(strand, step, lambda own: attempt(own, step, work))
+    )()
 
 
 async def _tried_inside(
-    strand: Strand, step: PlanStep, place: Place, work: Callable[[int], Awaitable[Value]]
+    strand: Strand,
+    step: PlanStep,
+    place: Place,
+    work: Callable[[Strand, int], Awaitable[Value]],
 ) -> Value:
-    """Do *work*, which runs what is inside *step* and logs that it left; it is told how often it was begun."""
-    entries, entry, inside = strand.trail.entries, 0, True  # logging the visit went in
+    """Do *work*, which runs what is inside *step*: for which strand it is told, and how often the visit went in.
 
-    async def go_in() -> Value:
+    If that strand is *strand*, the work logs that it left.
+    """
+    entries, entry, inside = strand.trail.entries, 0, True  # logging the visit went in
+    beside: Logs | None = None
+
+    async def go_in(own: Strand) -> Value:
         nonlocal entry, inside
         entry += 1
-        if not inside:
-            entries.append(AGAIN)
-        inside = False
         with own_limits():  # those of this step are no limits of a step inside
-            return await work(entry)
+            if beside is not None:
+                here = place._replace(entry=entry)
+                return await beside.inside(own, here, partial(work, own, entry))
+            if not inside:
+                entries.append(AGAIN)
+            inside = False
+            return await work(own, entry)
 
     if step.trying is not None:
         strand.phase = "exec"
+        beside = step.trying.logs(strand)
     try:
         return await limited(strand, step, place, lambda: tried(strand, step, go_in))()
     finally:
+        if beside is not None:
+            inside = not beside.take_in()
         if inside:  # no guard let it in
             entries.append(LEFT)
 
@@ -197,8 +208,8 @@ async def _at_once(
 ) -> tuple[StateValue, object]:
     from ._branches import run_branches  # noqa: PLC0415 - see _on_items
 
-    async def work(entry: int) -> tuple[StateValue, object]:
-        return await run_branches(strand, step, state, place._replace(entry=entry), run_plan)
+    async def work(own: Strand, entry: int) -> tuple[StateValue, object]:
+        return await run_branches(own, step, state, place._replace(entry=entry), run_plan)
 
     return await _tried_inside(strand, step, place, work)
 
@@ -211,7 +222,12 @@ async def _nested(
     place: Place,
     run_plan: RunPlan,
 ) -> tuple[StateValue, object]:
-    async def work(_: int) -> tuple[StateValue, Exit]:
+    async def work(own: Strand, _: int) -> tuple[StateValue, Exit]:
+        if own is not strand:
+            from ._item_flows import run_apart  # noqa: PLC0415 - see _on_items
+
+            inner = state if step.enter is None else own.convert(step.enter, state)
+            return await run_apart(own, own.trail, plan, run_plan, inner)
         started, attempt_ = strand.started, strand.attempt
         strand.attempt = 1
         try:

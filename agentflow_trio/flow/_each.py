@@ -95,7 +95,7 @@ def each(
         tolerate: how many may fail; none by default. `Count` ends the step at once, `Share` as soon
             as it is lost.
         into: what the outputs are folded into; they are collected by default.
-        item: ``retry``, ``guards`` and ``attempt_timeout`` of one call; by default none of them.
+        item: ``retry``, ``hedge``, ``guards`` and ``attempt_timeout`` of one call; by default none of them.
 
     Raises:
         StepDefinitionError: the node has not three async phases, or a number or a policy makes no
@@ -165,7 +165,7 @@ def batch(
         concurrent: at most so many calls at once, >= 1; one by default.
         tolerate: how many items may fail; none by default.
         into: what the outputs are folded into; they are collected by default.
-        item: ``retry``, ``guards`` and ``attempt_timeout`` of one call; by default none of them.
+        item: ``retry``, ``hedge``, ``guards`` and ``attempt_timeout`` of one call; by default none of them.
 
     Raises:
         StepDefinitionError: the node has not three async phases, or a number or a policy makes no
@@ -195,6 +195,7 @@ def _items_node(
     )
     item = Policies(
         retry=policies.get("retry"),
+        hedge=policies.get("hedge"),
         guards=tuple(policies.get("guards", ())),
         attempt_timeout=policies.get("attempt_timeout"),
     )
@@ -208,7 +209,7 @@ def _items_node(
         add=None if into is None else into.add,
         ordered=into is None or into.order == "input",
         inner=None if over is None else over.flow.plan,
-        trying=trying_of(item.retry, item.guards, item.attempt_timeout),
+        trying=trying_of(item),
     )
     if over is not None:
         flows: ItemFlow[State, Any, Exits] = ItemFlow(

@@ -1,4 +1,4 @@
-"""What is wrong with ``retry=`` and ``guards=``: each by itself, and where guards meet.
+"""What is wrong with ``retry=``, ``hedge=`` and ``guards=``: each by itself, and where guards meet.
 
 Layer: flow. Loaded when a step is made that has some. Rule: what cannot work, or could never do what it is for, is an
 error where it is written.
@@ -6,7 +6,7 @@ error where it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from .._typing import TypeIs
@@ -16,6 +16,8 @@ from ..robustness import (
     Bulkhead,
     Fallback,
     Guard,
+    Hedge,
+    HedgePolicy,
     Member,
     OpenPool,
     Repeating,
@@ -32,12 +34,12 @@ from ..robustness import (
 if TYPE_CHECKING:
     from ._policies import Policies
 
-__all__ = ["exclusive_in", "guard_problems", "order_problems", "retry_problems"]
+__all__ = ["PROBLEMS", "exclusive_in", "order_problems"]
 
 _HOW: Final = 'write guards=(CircuitBreaker("search"),)'
 
 
-def retry_problems(step: str, value: object) -> Iterator[Problem]:
+def _retry_problems(step: str, value: object) -> Iterator[Problem]:
     """Whether *value* can be the retry of the step called *step*."""
     if isinstance(value, RetryPolicy):
         return
@@ -47,7 +49,17 @@ def retry_problems(step: str, value: object) -> Iterator[Problem]:
     yield Problem("bad_policy", step, f"retry must be a RetryPolicy, not {value!r}", hint)
 
 
-def guard_problems(step: str, value: object) -> Iterator[Problem]:
+def _hedge_problems(step: str, value: object) -> Iterator[Problem]:
+    """Whether *value* can be the hedge of the step called *step*."""
+    if isinstance(value, Hedge):
+        return
+    hint = "write hedge=Hedge(after=0.5)"
+    if isinstance(value, HedgePolicy):
+        hint = "a hedge learns and counts, for all who share it: write hedge=Hedge(policy)"
+    yield Problem("bad_policy", step, f"hedge must be a Hedge, not {value!r}", hint)
+
+
+def _guard_problems(step: str, value: object) -> Iterator[Problem]:
     """Whether *value* can be the guards of the step called *step*."""
     if not _is_sequence(value):
         hint = "write guards=(breaker,)" if is_guard(value) else _HOW
@@ -59,6 +71,14 @@ def guard_problems(step: str, value: object) -> Iterator[Problem]:
             yield Problem("bad_policy", step, sentence, _instead_of(guard))
     seats = seats_of([guard for guard in value if is_guard(guard)])
     yield from seated_twice(step, seats, "guards")
+
+
+PROBLEMS: Final[Mapping[str, Callable[[str, object], Iterator[Problem]]]] = {
+    "retry": _retry_problems,
+    "hedge": _hedge_problems,
+    "guards": _guard_problems,
+}
+"""What is wrong with each by itself."""
 
 
 def order_problems(step: str, policies: Policies) -> Iterator[Problem]:
@@ -81,9 +101,11 @@ def _instead_of(value: object) -> str:
     if isinstance(value, type):
         return f"write {value.__name__}(...)"
     if isinstance(value, Repeating):
-        return "it repeats or replaces exec, for which there are options: retry=, fallback="
+        return "it repeats or replaces exec, for which there are options: retry=, hedge=, fallback="
     if isinstance(value, RetryPolicy | Fallback | Member):
-        return "what repeats or replaces exec has an option of its own: retry=, fallback="
+        return (
+            "what repeats or replaces exec has an option of its own: retry=, hedge=, fallback="
+        )
     if isinstance(value, OpenPool | ResourcePool):
         return "it lends something, which a guard cannot pass on: lend in exec"
     return "a guard has a name and is entered with 'async with'"

@@ -66,6 +66,12 @@ class ItemNode(BuiltIn, Generic[State, Received, Exits]):
         """What post gets instead of outputs or a total."""
         return True
 
+    @property
+    @override
+    def is_for_items(self) -> bool:
+        """See `BuiltIn`."""
+        return True
+
     @override
     def compile(self, name: str) -> PlanStep:
         """See `BuiltIn`."""

@@ -113,6 +113,11 @@ class BuiltIn(ABC):
         """Whether what its exec gives may be replaced by a value."""
         return False
 
+    @property
+    def is_for_items(self) -> bool:
+        """Whether its exec is called for one item after the other, each with policies of its own."""
+        return False
+
     def around(self, flow: Flow[Any, ...]) -> Node[Any, Any, Any, ...]:
         """Return this node with another inner flow."""
         return flow

@@ -18,7 +18,7 @@ from ._words import did_you_mean
 
 if TYPE_CHECKING:
     from ..engine import Trying
-    from ..robustness import Fallback, Guard, RetryPolicy
+    from ..robustness import Fallback, Guard, Hedge, RetryPolicy
 
 __all__ = [
     "ItemPolicies",
@@ -38,11 +38,13 @@ class ItemPolicies(TypedDict, total=False):
 
     attempt_timeout: seconds for each attempt of exec, > 0. Default: none.
     retry: when to call exec again after it failed. Default: never.
+    hedge: when to call it again while that call goes on; the first to end well counts. Default: never.
     guards: what each attempt enters, outermost first. Default: none.
     """
 
     attempt_timeout: float | None
     retry: RetryPolicy | None
+    hedge: Hedge | None
     guards: Sequence[Guard]
 
 
@@ -54,6 +56,7 @@ class StepOptions(TypedDict, total=False):
     timeout: seconds for prep and exec together, all attempts and waits included, > 0. Default: none.
     attempt_timeout: seconds for exec in each attempt, once its guards have let it in, > 0. Default: none.
     retry: when to call exec again after it failed, and after how long. Default: never.
+    hedge: when to begin another attempt of exec beside one that is slow; the first to end well counts. Default: never.
     guards: what each attempt enters, in this order, the outermost first. Default: none.
     idle_timeout: seconds without a ``current_step().report(...)``, > 0. Default: none.
     max_visits: how often one execution of its flow may come here, >= 1. Default: any number.
@@ -66,6 +69,7 @@ class StepOptions(TypedDict, total=False):
     attempt_timeout: float | None
     idle_timeout: float | None
     retry: RetryPolicy | None
+    hedge: Hedge | None
     guards: Sequence[Guard]
     max_visits: int | None
     uses: Sequence[Resource[object]]
@@ -85,6 +89,7 @@ class Policies:
     attempt_timeout: float | None = None
     idle_timeout: float | None = None
     retry: RetryPolicy | None = None
+    hedge: Hedge | None = None
     guards: tuple[Guard, ...] = ()
     max_visits: int | None = None
     uses: tuple[Resource[object], ...] = ()
@@ -98,6 +103,7 @@ class Policies:
             attempt_timeout=options.get("attempt_timeout", self.attempt_timeout),
             idle_timeout=options.get("idle_timeout", self.idle_timeout),
             retry=options.get("retry", self.retry),
+            hedge=options.get("hedge", self.hedge),
             guards=tuple(options.get("guards", self.guards)),
             max_visits=options.get("max_visits", self.max_visits),
             uses=tuple(options.get("uses", self.uses)),
@@ -106,19 +112,19 @@ class Policies:
         )
 
 
-def trying_of(
-    retry: RetryPolicy | None, guards: Sequence[Guard], attempt_timeout: float | None
-) -> Trying | None:
-    """What the engine needs to know of these; None if there is nothing."""
-    if retry is None and not guards and attempt_timeout is None:
+def trying_of(policies: Policies) -> Trying | None:
+    """What the engine needs to know of how exec is tried; None if there is nothing."""
+    retry, hedge, guards = policies.retry, policies.hedge, policies.guards
+    attempt_timeout = policies.attempt_timeout
+    if retry is None and hedge is None and not guards and attempt_timeout is None:
         return None
     from ..engine import Trying  # noqa: PLC0415 - most programs import but a part of the guards
 
     if guards:
         from ..robustness import as_entered  # noqa: PLC0415 - the same
 
-        guards = as_entered(guards)
-    return Trying(retry=retry, guards=tuple(guards), attempt_timeout=attempt_timeout)
+        guards = tuple(as_entered(guards))
+    return Trying(retry=retry, hedge=hedge, guards=guards, attempt_timeout=attempt_timeout)
 
 
 _OPTIONS = tuple(StepOptions.__annotations__)  # their names; the values stay unevaluated text
@@ -166,7 +172,7 @@ def _policy_problems(step: str, name: str, value: object) -> Iterator[Problem]:
             value is not None and not _is_seconds(value)
         ):
             must = "be a number of seconds > 0"
-        case "retry" | "guards":
+        case "retry" | "hedge" | "guards":
             yield from _guarding_problems(step, name, value)
             return
         case "max_visits" if value is not None and not _is_count(value):
@@ -189,11 +195,11 @@ def _is_fallback(value: object) -> bool:
 
 
 def _guarding_problems(step: str, name: str, value: object) -> Iterator[Problem]:
-    if value == () or (value is None and name == "retry"):
+    if value == () or (value is None and name != "guards"):
         return
-    from ._guarding import guard_problems, retry_problems  # noqa: PLC0415 - see there
+    from ._guarding import PROBLEMS  # noqa: PLC0415 - see there
 
-    yield from (retry_problems if name == "retry" else guard_problems)(step, value)
+    yield from PROBLEMS[name](step, value)
 
 
 def combination_problems(step: str, policies: Policies) -> Iterator[Problem]:

@@ -65,7 +65,8 @@ class _Swap:
         return self.at_once(step, node) if node.inner_steps else step
 
     def swapped(self, step: AnyStep, node: AnyNode) -> AnyStep:
-        problems = list(node_problems(step.name, node, step.policies.fallback))
+        policies = step.policies
+        problems = list(node_problems(step.name, node, policies.fallback, policies.hedge))
         if not problems:
             problems = list(_exit_problems(step, exits_of(node)))
         if problems:

@@ -99,7 +99,7 @@ def item_problems(shape: str, name: str, node: object) -> Iterator[Problem]:
             yield Problem("flow_batch", name, "a flow is run for one item at a time", hint)
         return
     if not isinstance(node, BuiltIn):
-        yield from (_for_items(shape, problem) for problem in node_problems(name, node, None))
+        yield from (_for_items(shape, problem) for problem in node_problems(name, node))
         return
     sentence = f"{shape} cannot give items to {name!r}, which works on a whole state"
     hint = "give it to a flow, and write each(that_flow.over(split, join), concurrent=8)"

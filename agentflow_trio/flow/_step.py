@@ -139,9 +139,9 @@ class Step(Next, Generic[State_contra, Exits]):
             node: any object with async ``prep``, ``exec`` and ``post``, or a flow.
             fallback: what stands in for the result of exec when it failed; none by default.
             options: the name, by default the class in snake_case or the flow's name, and the
-                policies ``timeout``, ``attempt_timeout``, ``idle_timeout``, ``retry``, ``guards``,
-                ``max_visits``, ``uses``, ``version``; by default none of them. Around exec, the
-                outermost first: timeout, retry, guards as given, attempt_timeout.
+                policies ``timeout``, ``attempt_timeout``, ``idle_timeout``, ``retry``, ``hedge``,
+                ``guards``, ``max_visits``, ``uses``, ``version``; by default none of them. Around
+                exec, the outermost first: timeout, retry, hedge, guards as given, attempt_timeout.
 
         Raises:
             StepDefinitionError: the node has not three async phases, an option does not exist
@@ -153,7 +153,7 @@ class Step(Next, Generic[State_contra, Exits]):
             name,
             name_problems("a step", str(name), name),
             option_problems(name, given, fallback=True),
-            node_problems(name, node, fallback),
+            node_problems(name, node, fallback, options.get("hedge")),
         )
         policies = attrs.evolve(Policies().with_options(options), fallback=fallback)
         refuse(name, combination_problems(name, policies))
@@ -208,7 +208,10 @@ class Step(Next, Generic[State_contra, Exits]):
         """
         name = options.get("name", self.name)
         refuse(
-            name, name_problems("a step", str(name), name), option_problems(name, {**options})
+            name,
+            name_problems("a step", str(name), name),
+            option_problems(name, {**options}),
+            hedge_problems(name, self.node, options.get("hedge")),
         )
         copy: Step[State_contra, Exits] = object.__new__(type(self))
         policies = self.policies.with_options(options)
@@ -353,7 +356,7 @@ def compile_step(step: Step[Any, ...]) -> PlanStep:
         idle_timeout=policies.idle_timeout,
         max_visits=policies.max_visits,
         fallback=policies.fallback,
-        trying=trying_of(policies.retry, policies.guards, policies.attempt_timeout),
+        trying=trying_of(policies),
         uses=policies.uses,
         version=policies.version,
     )
@@ -370,9 +373,13 @@ def refuse(name: object, *found: Iterable[Problem]) -> None:
 
 
 def node_problems(
-    name: str, node: object, fallback: Fallback[object] | None
+    name: str,
+    node: object,
+    fallback: Fallback[object] | None = None,
+    hedge: object = None,
 ) -> Iterator[Problem]:
     """What is wrong with *node* in a step called *name*."""
+    yield from hedge_problems(name, node, hedge)
     kind = type(node).__name__
     if isinstance(node, type):
         hint = f"write Step({node.__name__}(...))"
@@ -394,6 +401,15 @@ def node_problems(
         what = "a function" if node.inner_flow is None else "a flow"
         sentence = f"{what} has no result of exec for a fallback to replace"
         yield Problem("no_fallback", name, sentence, "route its errors with .catch(...)")
+
+
+def hedge_problems(name: str, node: object, hedge: object) -> Iterator[Problem]:
+    """Whether *node*, in a step called *name*, cannot have a *hedge* around the whole of it."""
+    for_items = isinstance(node, BuiltIn) and node.is_for_items
+    if hedge is not None and for_items:
+        sentence = "a hedge around all items would do each of them again, and cannot read a source twice"
+        hint = "hedge them one by one: write each(..., hedge=...)"
+        yield Problem("hedge_of_items", name, sentence, hint)
 
 
 def node_name(node: object) -> str:

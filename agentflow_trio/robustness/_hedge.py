@@ -143,5 +143,6 @@ class Hedge(Member[Never]):
             return bout.values[course.winner]
         finally:
             state.inside -= 1
+            bout.forget()
             error = None  # which keeps this frame, which would keep it
             del course, bout

@@ -231,7 +231,7 @@ class Course:
         return self.cancelled if final is None else final.error
 
     def final(self) -> Failed | None:
-        """The failure that the call comes to if no attempt won; None: it was cancelled, and no attempt said more."""
+        """The failure that the call comes to if no attempt won; None: it was cut short, and no attempt said more."""
         found = self._of("unhandled") or self._of("late")
         if found:
             return min(found, key=lambda failed: failed.attempt)

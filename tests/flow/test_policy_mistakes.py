@@ -15,6 +15,8 @@ from agentflow_trio import (
     CircuitBreaker,
     DefinitionError,
     Fallback,
+    Hedge,
+    HedgePolicy,
     RateLimiter,
     Retry,
     RetryPolicy,
@@ -77,7 +79,7 @@ def with_(options: Mapping[str, Any]) -> object:
 
 A_POLICY = "write retry=RetryPolicy(max_attempts=5)"
 HELD = "a policy holds no count of its own: write retry=RetryPolicy(...)"
-ANOTHER = "what repeats or replaces exec has an option of its own: retry=, fallback="
+ANOTHER = "what repeats or replaces exec has an option of its own: retry=, hedge=, fallback="
 NAMED = "a guard has a name and is entered with 'async with'"
 
 
@@ -172,6 +174,49 @@ def test_all_that_is_wrong_is_told_together() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("hedge", "hint"),
+    [
+        (0.5, "write hedge=Hedge(after=0.5)"),
+        (Hedge, "write hedge=Hedge(after=0.5)"),
+        (
+            HedgePolicy(after=0.5),
+            "a hedge learns and counts, for all who share it: write hedge=Hedge(policy)",
+        ),
+    ],
+)
+def test_a_hedge_is_a_hedge(hedge: Any, hint: str) -> None:
+    told = ("bad_policy", f"hedge must be a Hedge, not {hedge!r}", hint)
+    assert only(lambda: Step(Sections(), hedge=hedge)) == told
+    assert only(lambda: step(hedge=hedge)(write_it)) == told
+    assert only(lambda: write.with_(hedge=hedge)) == told
+    assert only(lambda: each(Sections(), concurrent=1, hedge=hedge)) == told
+
+
+async def write_it(article: Article) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "node", [each(Sections(), concurrent=1), batch(Sections(), size=2)], ids=["each", "batch"]
+)
+def test_all_items_are_not_hedged_as_a_whole(node: Any) -> None:
+    told = (
+        "hedge_of_items",
+        "a hedge around all items would do each of them again, and cannot read a source twice",
+        "hedge them one by one: write each(..., hedge=...)",
+    )
+    hedge = Hedge(after=0.5)
+    hedged = write.with_(hedge=hedge)
+
+    @flow
+    def outer() -> Wiring[Article]:
+        return [hedged.then(END)]
+
+    assert only(lambda: Step(node, hedge=hedge)) == told
+    assert only(lambda: Step(node).with_(hedge=hedge)) == told
+    assert only(lambda: outer.replacing({hedged: node})) == told
+
+
 @pytest.mark.parametrize("shape", ["each", "batch"])
 def test_policies_of_items_are_checked_too(shape: str) -> None:
     def make(**options: Any) -> object:
@@ -180,6 +225,7 @@ def test_policies_of_items_are_checked_too(shape: str) -> None:
         return batch(Sections(), size=1, **options)
 
     assert only(lambda: make(retry=3))[1] == "retry must be a RetryPolicy, not 3"
+    assert only(lambda: make(hedge=3))[1] == "hedge must be a Hedge, not 3"
     assert only(lambda: make(guards=(BREAKER, BREAKER)))[0] == "guard_twice"
     assert only(lambda: make(timeout=3.0)) == (
         "unknown_option",

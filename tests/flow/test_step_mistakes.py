@@ -317,9 +317,7 @@ def test_an_option_that_does_not_exist() -> None:
     near: Any = {"timout": 3.0}
     far: Any = {"zzz": 3}
     misspelt: Any = {"falback": None}
-    names = (
-        "name, timeout, attempt_timeout, idle_timeout, retry, guards, max_visits, uses, version"
-    )
+    names = "name, timeout, attempt_timeout, idle_timeout, retry, hedge, guards, max_visits, uses, version"
     assert refused(lambda: archive.with_(**near)) == (
         "step 'archive': there is no option 'timout': did you mean 'timeout'?",
         ("unknown_option",),
