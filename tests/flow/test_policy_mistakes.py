@@ -11,6 +11,7 @@ import pytest
 
 from agentflow_trio import (
     END,
+    AdaptiveLimit,
     Bulkhead,
     CircuitBreaker,
     DefinitionError,
@@ -253,8 +254,9 @@ def flow_of(inner: Step[Article, []]) -> Callable[[], object]:
     return define
 
 
-def test_a_bulkhead_that_would_wait_for_itself() -> None:
-    guarded = write.with_(guards=(BULKHEAD,))
+@pytest.mark.parametrize("places", [BULKHEAD, AdaptiveLimit("model")])
+def test_a_guard_that_would_wait_for_itself(places: Bulkhead | AdaptiveLimit) -> None:
+    guarded = write.with_(guards=(places,))
 
     @flow
     def inner() -> Wiring[Article]:
@@ -268,13 +270,13 @@ def test_a_bulkhead_that_would_wait_for_itself() -> None:
         )
 
     for node in (inner, parallel(Step(inner)), parallel(guarded)):
-        outer = Step(node, name="outer", guards=(LIMITER, BULKHEAD))
+        outer = Step(node, name="outer", guards=(LIMITER, places))
         assert only(flow_of(outer)) == nested("write")
         with pytest.raises(DefinitionError) as caught:
             flow_of(outer)()
         assert [problem.step for problem in caught.value.problems] == ["outer"]
-    items = each(Sections(), concurrent=1, guards=(BULKHEAD,))
-    assert only(flow_of(Step(items, name="outer", guards=(BULKHEAD,)))) == nested("outer")
+    items = each(Sections(), concurrent=1, guards=(places,))
+    assert only(flow_of(Step(items, name="outer", guards=(places,)))) == nested("outer")
 
 
 def test_guards_that_may_meet() -> None:

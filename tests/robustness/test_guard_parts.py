@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from agentflow_trio.errors import GuardInUseError, GuardMisuseError
 from agentflow_trio.robustness import (
+    AdaptiveLimit,
     Bulkhead,
     CircuitBreaker,
     CircuitPolicy,
     KeyedRateLimiter,
+    LoadShedder,
     RateLimiter,
     Retry,
     RetryBudget,
@@ -414,8 +416,10 @@ def test_a_difference_that_was_rounded_down() -> None:
     [
         (lambda name: Bulkhead(name, limit=1), "Bulkhead"),
         (Bulkhead, "Bulkhead"),
+        (AdaptiveLimit, "AdaptiveLimit"),
         (CircuitBreaker, "CircuitBreaker"),
         (lambda name: KeyedRateLimiter(name, limit=1, window=1.0), "KeyedRateLimiter"),
+        (lambda name: LoadShedder(name, lambda: 0.0, threshold=1.0), "LoadShedder"),
         (RateLimiter, "RateLimiter"),
         (lambda name: Retry(name=name), "Retry"),
         (RetryBudget, "RetryBudget"),
