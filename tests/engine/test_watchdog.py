@@ -382,9 +382,10 @@ async def test_a_real_block_is_seen_while_it_blocks_by_a_thread_of_its_own() -> 
         assert dogs() == ["agentflow watchdog"]
         await engine.run(chain("f", doing(spins, "spins")), Notes())
     assert dogs() == []
-    event = next(event for event in blocks(recorder) if event.path == "f/spins")
-    assert event.seconds > 0.01
-    assert any(line.startswith("spins (") for line in event.stack)
+    # on a busy machine what came before may have blocked, too
+    found = [event for event in blocks(recorder) if event.path == "f/spins"]
+    assert any(line.startswith("spins (") for event in found for line in event.stack)
+    assert all(event.seconds > 0.01 for event in found)
 
 
 @pytest.mark.parametrize("error", [None, ValueError("no")])
