@@ -74,7 +74,9 @@ class Think:
         return asks if reply.calls else answered
 
 
-again = RetryPolicy(max_attempts=6, base_delay=1.0, ignore=RefusedError, on_rejected="wait")
+again = RetryPolicy(
+    max_attempts=8, base_delay=1.0, max_delay=8.0, ignore=RefusedError, on_rejected="wait"
+)
 circuit = CircuitBreaker("model", CircuitPolicy(recovery_timeout=10.0, ignore=RefusedError))
 pace = RateLimiter("pace", limit=60, window=60.0)
 think = Step(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import math
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import trio
 from attrs import define, field, frozen
 from typing_extensions import override
 
@@ -145,9 +147,7 @@ class Model:
             async with self.client.stream("POST", "chat/completions", json=body) as response:
                 if not response.is_success:
                     raise refusal(response)
-                async for line in response.aiter_lines():
-                    if text := reply.add(line):
-                        await say(text)
+                await reply.take(response, say)
         except httpx.HTTPError as error:  # its text may quote the key
             raise LaterError(f"the model gave no answer ({type(error).__name__})") from None
         return reply.message()
@@ -164,20 +164,49 @@ def refusal(response: httpx.Response) -> ModelError:
 
 @define
 class Reply:
-    """A message, put together from the lines of a stream."""
+    """A message, put together from the lines of a stream. trouble: why it is none yet."""
 
     text: str = ""
     calls: dict[int, list[str]] = field(factory=dict[int, list[str]])
     end: str = ""
+    trouble: str = ""
+
+    async def take(
+        self, response: httpx.Response, say: Callable[[str], Awaitable[object]]
+    ) -> None:
+        """Read all there is.
+
+        httpx reads with async generators: one that is left where it stands, as when *say* is
+        cancelled, is cleaned up some time later. In a task that only reads it never is left.
+        """
+        sender, lines = trio.open_memory_channel[str](math.inf)  # no longer than an answer
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, response, sender)
+            async for line in lines:
+                if text := self.add(line):
+                    await say(text)
+
+    async def _read(
+        self, response: httpx.Response, sender: trio.MemorySendChannel[str]
+    ) -> None:
+        import httpx  # noqa: PLC0415
+
+        with sender:
+            try:
+                async for line in response.aiter_lines():
+                    sender.send_nowait(line)
+            except httpx.HTTPError as error:
+                self.trouble = f"the model's answer broke off ({type(error).__name__})"
 
     def add(self, line: str) -> str:
-        """Take the next line, and return what it adds to the text."""
+        """Put the next line where it belongs; return the text in it."""
         if not line.startswith("data:") or line.endswith("[DONE]"):
             return ""
         try:
             return "".join(map(self._take, json.loads(line[5:])["choices"]))
         except (AttributeError, LookupError, TypeError, ValueError):
-            raise LaterError("the model's answer makes no sense") from None
+            self.trouble = "the model's answer makes no sense"
+            return ""
 
     def _take(self, choice: Json) -> str:
         delta, self.end = choice["delta"], choice.get("finish_reason") or self.end
@@ -192,9 +221,9 @@ class Reply:
         return text
 
     def message(self) -> Message:
-        """All of it, if it has come to its end."""
-        if not self.end:
-            raise LaterError("the model's answer broke off")
+        """The whole of it."""
+        if self.trouble or not self.end:
+            raise LaterError(self.trouble or "the model's answer broke off")
         if self.end == "length":
             raise RefusedError("the model's answer is longer than it may be")
         calls = (Call(*self.calls[at]) for at in sorted(self.calls))
@@ -209,9 +238,15 @@ async def connected(url: str, name: str, budget: int) -> AsyncGenerator[Model]:
     except ImportError:
         raise SystemExit("to ask a model, run  pip install httpx") from None
     key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SystemExit("OPENAI_API_KEY has characters that no key has")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     unlimited = httpx.Timeout(None)  # an attempt's timeout is for everything together
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=unlimited) as client:
+    try:
+        client = httpx.AsyncClient(base_url=url, headers=headers, timeout=unlimited)
+    except httpx.InvalidURL as error:
+        raise SystemExit(f"{url} is no address of an endpoint: {error}") from None
+    async with client:
         yield Model(client, name, budget)
 
 

@@ -1,30 +1,28 @@
-"""What the tests of docs/examples/digest.py with a model share: the server, and three documents."""
+"""What the tests of examples that ask a model share: servers, and three documents for docs/examples/digest.py."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from loopback import Model
 
 if TYPE_CHECKING:
-    from model_server import Model
-
     from digest import Digest
 
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
-@pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
-    # the digest needs the extra, and other examples are tested without it
-    from model_server import Model  # noqa: PLC0415
-
+@contextmanager
+def served(server: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    """Let *server* answer, and see that nobody has left a connection to it open."""
     for name in ("OPENAI_API_KEY", *PROXIES, *map(str.lower, PROXIES)):
         monkeypatch.delenv(name, raising=False)
-    with Model() as server:
+    with server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         yield server
@@ -32,6 +30,22 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
         server.shutdown()
         thread.join()
     assert server.forgotten == 0
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    # the digest needs the extra, and other examples are tested without it
+    from model_server import Model, condenses  # noqa: PLC0415
+
+    with served(Model(condenses), monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    """A model that streams, for docs/examples/agent.py."""
+    with served(Model(), monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture
