@@ -77,11 +77,15 @@ def _(event: HedgeStarted) -> str:
 
 @guard_words.register
 def _(event: FaultInjected) -> str:
-    what = (
-        f"{event.delay:g} s of latency"
-        if event.fault == "latency"
-        else event.error or "another outcome"
-    )
+    match event.fault:
+        case "latency":
+            what = f"{event.delay:.3g} s of latency"
+        case "behaviour":
+            what = "its behaviour"
+        case "error":
+            what = event.error
+        case _:
+            what = "another outcome"
     return f"chaos {event.guard} injected {what}"
 
 

@@ -26,6 +26,7 @@ from ..flow.pictures import to_dot, to_mermaid, to_text
 from ._board import Board
 from ._checking import Checked
 from ._checking import check as check_target
+from ._drilling import drilling
 from ._exit import MEANING, ExitCode, UnwrittenError, UsageError
 from ._inputs import make_state
 from ._lines import Lines
@@ -57,6 +58,7 @@ Examples:
   agentflow run editorial.py --input - --timeout 60 --events run.jsonl
   agentflow run editorial.py --metrics-port 9464 --report run.html --log json
   agentflow profile run.jsonl --html run.html     where did the time go?
+  agentflow run news.py --chaos model=0.1          a drill: does it cope?
   agentflow simulate race.py:program --svg race.svg   which order breaks it?
 
 A target is a module (news.flows) or a file (editorial.py), with :name if it
@@ -230,6 +232,14 @@ def run(  # noqa: PLR0913 - options, all with a default
         Path | None,
         Parameter(help="Write where the time went to this file, as HTML.", metavar="FILE"),
     ] = None,
+    chaos: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Hold a drill: turn on the Chaos of this name, at this rate or its own; may be repeated.",
+            metavar="NAME[=RATE]",
+            show_default=False,
+        ),
+    ] = (),
 ) -> ExitCode:
     """Run a flow; its final state goes to stdout, progress to stderr.
 
@@ -259,7 +269,8 @@ def run(  # noqa: PLR0913 - options, all with a default
                 grace=grace,
                 observing=observing,
             )
-            outcome = trio.run(job)
+            with drilling(chaos, view.say):
+                outcome = trio.run(job)
         return tell(outcome, answer, as_json=as_json)
 
     return answering(work, as_json=as_json)

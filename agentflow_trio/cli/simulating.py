@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from ..errors import StateTypeError
+from ._drilling import drilling
 from ._exit import ExitCode, UsageError
 from ._inputs import make_state
 from ._programs import Beside, find_program, is_flow
@@ -93,6 +94,14 @@ def simulate(  # noqa: PLR0913 - options, all with a default
             show_default=False,
         ),
     ] = (),
+    chaos: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Turn on the Chaos of this name, at this rate or its own; may be repeated.",
+            metavar="NAME[=RATE]",
+            show_default=False,
+        ),
+    ] = (),
     svg: Annotated[
         Path | None,
         Parameter(
@@ -125,7 +134,7 @@ def simulate(  # noqa: PLR0913 - options, all with a default
             words=_words(
                 target,
                 {"--check": check, "--faults": faults, "--input": source},
-                {"--service": services, "--set": settings},
+                {"--service": services, "--set": settings, "--chaos": chaos},
                 max_steps,
             ),
             check=_check(beside, check),
@@ -134,14 +143,15 @@ def simulate(  # noqa: PLR0913 - options, all with a default
             max_steps=max_steps,
         )
         try:
-            if seed is not None:
-                found = single(asked, seed)
-            else:
-                terminal = sys.stderr if sys.stderr.isatty() else None
-                found = search(
-                    asked, seeds=seeds, policy=policy, replay=replay, progress=terminal
-                )
-            drawn = None if svg is None else _draw(found, svg)
+            with drilling(chaos, lambda text: sys.stderr.write(f"{shown(text)}\n")):
+                if seed is not None:
+                    found = single(asked, seed)
+                else:
+                    terminal = sys.stderr if sys.stderr.isatty() else None
+                    found = search(
+                        asked, seeds=seeds, policy=policy, replay=replay, progress=terminal
+                    )
+                drawn = None if svg is None else _draw(found, svg)
         except KeyboardInterrupt:
             sys.stderr.write("Ctrl-C: the search was ended, and found nothing so far\n")
             return ExitCode.INTERRUPTED

@@ -46,7 +46,8 @@ class ChaosPolicy:
 
     def __attrs_post_init__(self) -> None:
         _check_latency(self.latency)
-        for maker in self.makers:
+        errors: object = self.errors
+        for maker in errors if _is_tuple(errors) else (errors,):
             _check_maker(maker)
         if self.behaviour is not None and not callable(self.behaviour):
             raise TypeError(

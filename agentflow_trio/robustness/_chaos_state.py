@@ -11,7 +11,7 @@ from typing import final
 
 import attrs
 import trio
-from trio.lowlevel import checkpoint_if_cancelled, current_root_task
+from trio.lowlevel import checkpoint_if_cancelled, current_root_task, in_trio_run
 
 from ..errors import text_of
 from ..ports import Met
@@ -104,7 +104,11 @@ class ChaosState:
 
     def rate(self) -> float | None:
         """The share of bodies that is struck here and now; None: it is off."""
-        if self._switched:
+        here = in_trio_run() and current_root_task() is self._home.root
+        return self._rate_now(switched=self._switched and here)
+
+    def _rate_now(self, *, switched: bool) -> float | None:
+        if switched:
             return self._rate
         drill = DRILL.get()
         return None if drill is None else drill.rate_of(self.name, self.policy.rate)
@@ -168,7 +172,7 @@ class ChaosState:
             )
 
     def _rate_for_body(self) -> float | None:
-        rate, when = self.rate(), self.policy.when
+        rate, when = self._rate_now(switched=self._switched), self.policy.when
         if rate is None or when is None:
             return rate
         try:

@@ -15,7 +15,7 @@ import attrs
 from ._chaos_core import Fault
 from ._chaos_policy import SHARE
 
-__all__ = ["DRILL", "Drill", "Drilled", "make_known"]
+__all__ = ["DRILL", "KNOWN", "Drill", "Drilled", "make_known"]
 
 
 @final
@@ -65,7 +65,7 @@ class Drill:
     @staticmethod
     def names() -> tuple[str, ...]:
         """The names of all chaos that exists in this process, in the order made: what a drill can turn on."""
-        return tuple(dict.fromkeys(_KNOWN.values()))
+        return tuple(dict.fromkeys(KNOWN.values()))
 
     @property
     def did(self) -> Mapping[str, Drilled]:
@@ -108,9 +108,10 @@ class Drill:
 DRILL: Final[ContextVar[Drill | None]] = ContextVar("agentflow_trio.drill", default=None)
 """The drill that goes on, if one does."""
 
-_KNOWN: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()
+KNOWN: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()
+"""All chaos that exists in this process, and its names, in the order made."""
 
 
 def make_known(chaos: object, name: str) -> None:
     """Let drills know of *chaos*, as long as it exists."""
-    _KNOWN[chaos] = name
+    KNOWN[chaos] = name

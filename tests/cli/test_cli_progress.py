@@ -656,6 +656,11 @@ WHAT_GUARDS_DO: list[tuple[type[ExecutionEvent], dict[str, Any], str]] = [
     ),
     (
         FaultInjected,
+        {"fault": "behaviour", "delay": 0.0, "error": ""},
+        "chaos web injected its behaviour",
+    ),
+    (
+        FaultInjected,
         {"fault": "error", "delay": 0.0, "error": "OSError"},
         "chaos web injected OSError",
     ),
