@@ -144,6 +144,9 @@ def test_who_was_used_longest_ago_goes_first() -> None:
     put(core, "c", 9.0)  # in its own place
     assert list(core.values) == ["a", "d", "c"]
     assert core.evicted == 1
+    put(core, "ef", 9.0)
+    assert list(core.values) == ["c", "e", "f"]
+    assert core.evicted == 3
 
 
 def test_for_each_new_value_two_old_ones_go() -> None:
