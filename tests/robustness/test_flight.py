@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +20,7 @@ from agentflow_trio import (
     RetryPolicy,
     SingleFlight,
     Timeout,
+    TTLCache,
     classify,
 )
 from agentflow_trio.robustness import GuardEvent, SingleFlightStatistics
@@ -201,6 +200,23 @@ async def test_when_the_one_who_loads_is_cancelled_the_next_begins_anew_at_once(
         ("e", "x4", 3.25),
     ]
     assert counts(flight) == (0, 0, 4, 1, 0, 3)
+
+
+async def test_who_was_cancelled_while_it_loaded_may_ask_again_and_waits_for_its_heir(
+    autojump_clock: MockClock,
+) -> None:
+    shop = Shop()
+    flight = SingleFlight(shop.load)
+
+    async def again(key: str) -> str:
+        with trio.move_on_after(0.5):
+            return await flight.get(key)
+        return await flight.get(key)
+
+    async with trio.open_nursery() as nursery:
+        await shop.asked_by(nursery, again, "x", "a")
+        await shop.asked_by(nursery, flight.get, "x", "b")
+    assert sorted(shop.story) == [("a", "x2", 1.5), ("b", "x2", 1.5)]
 
 
 async def test_a_time_limit_of_the_one_who_loads_is_its_own(autojump_clock: MockClock) -> None:
@@ -708,25 +724,31 @@ def test_the_load_is_a_call_behind_the_guard_of_that_name() -> None:
         assert sim.result == "x1"
 
 
-@pytest.fixture
-def interrupting() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+def test_ctrl_c_reaches_the_load_and_nothing_around_it() -> None:
+    seen: list[tuple[str, bool]] = []
 
+    def note(what: str) -> None:
+        seen.append((what, trio.lowlevel.currently_ki_protected()))
 
-@pytest.mark.usefixtures("interrupting")
-def test_ctrl_c_reaches_the_load() -> None:
-    reached = list[str]()
+    async def load(_: str) -> None:
+        await wait_all_tasks_blocked()
+        note("load")
 
-    async def load(key: str) -> str:
-        await trio.lowlevel.checkpoint()
-        try:
-            signal.raise_signal(signal.SIGINT)
-            reached.append("protected")
-        except KeyboardInterrupt:
-            reached.append("interrupted")
-        return key
+    async def main() -> None:
+        flight = SingleFlight(load, on_event=lambda event: note(event.event_type))
+        cache = TTLCache(load, ttl=60.0, on_event=lambda event: note(event.event_type))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flight.get, "x")
+            nursery.start_soon(flight.get, "x")
+        await cache.get("x")
+        await cache.get("x")
 
-    trio.run(SingleFlight(load).get, "x")
-    assert reached == ["interrupted"]
+    trio.run(main)
+    assert seen == [
+        ("cache_hit", True),
+        ("load", False),
+        ("load_end", True),
+        ("load", False),
+        ("load_end", True),
+        ("cache_hit", True),
+    ]
