@@ -29,6 +29,7 @@ from agentflow_trio import (
     flow,
     open_pool,
     parallel,
+    pipeline,
     step,
 )
 
@@ -154,7 +155,10 @@ def test_a_breaker_that_would_never_learn_of_hangs() -> None:
     outside = (Timeout(3.0, name="mine"), BREAKER)
     unseen = (
         "hang_unseen",
-        "breaker 'search' stands inside timeout 'mine', so it would learn of a hang only when all the time is used up",
+        (
+            "breaker 'search' stands inside timeout 'mine', "
+            "so it would learn of a hang only when all the time is used up"
+        ),
         "put the timeout after the breaker, or write attempt_timeout=",
     )
     assert only(lambda: write.with_(guards=outside)) == unseen
@@ -165,6 +169,28 @@ def test_a_breaker_that_would_never_learn_of_hangs() -> None:
     write.with_(guards=(*outside, Timeout(2.0)))
     limited = write.with_(guards=outside, attempt_timeout=2.0)
     assert only(lambda: limited.with_(attempt_timeout=None)) == unseen
+
+
+def test_a_pipeline_is_checked_as_if_its_guards_stood_there() -> None:
+    twice = (
+        "guard_twice",
+        "guard 'search' stands in guards twice",
+        "keep one of the two",
+    )
+    assert only(lambda: write.with_(guards=(BREAKER, pipeline(LIMITER, BREAKER)))) == twice
+    assert only(lambda: write.with_(guards=(pipeline(BREAKER), pipeline(BREAKER)))) == twice
+    outer = Timeout(3.0, name="mine")
+    code, sentence, _ = only(lambda: write.with_(guards=(outer, pipeline(BREAKER))))
+    assert (code, "'search' stands inside timeout 'mine'" in sentence) == ("hang_unseen", True)
+    write.with_(guards=(outer, pipeline(BREAKER), Timeout(2.0)))
+    write.with_(guards=(outer, pipeline(BREAKER)), attempt_timeout=2.0)
+
+
+def test_a_pipeline_that_repeats_or_replaces_is_no_guard() -> None:
+    code, sentence, hint = only(lambda: with_({"guards": (pipeline(Retry(), BREAKER),)}))
+    assert code == "bad_policy"
+    assert sentence == "guards must be guards, not <Repeating 'pipeline': 'retry', 'search'>"
+    assert hint == "it repeats or replaces exec, for which there are options: retry=, fallback="
 
 
 def test_all_that_is_wrong_is_told_together() -> None:
@@ -275,8 +301,14 @@ def test_a_guard_that_would_wait_for_itself(places: Bulkhead | AdaptiveLimit) ->
         with pytest.raises(DefinitionError) as caught:
             flow_of(outer)()
         assert [problem.step for problem in caught.value.problems] == ["outer"]
-    items = each(Sections(), concurrent=1, guards=(places,))
-    assert only(flow_of(Step(items, name="outer", guards=(places,)))) == nested("outer")
+    for inside, around in (
+        (places, places),
+        (pipeline(places), places),
+        (places, pipeline(places)),
+        (pipeline(BREAKER, places), pipeline(LIMITER, pipeline(places))),
+    ):
+        items = each(Sections(), concurrent=1, guards=(inside,))
+        assert only(flow_of(Step(items, name="outer", guards=(around,)))) == nested("outer")
 
 
 def test_guards_that_may_meet() -> None:
