@@ -20,7 +20,7 @@ from ._limits import Limit, bounded, conclude_in
 from ._live import Strand
 
 if TYPE_CHECKING:
-    from ..robustness import Hedge
+    from ..robustness import Hedge, Passage
     from ._hedging import Logs
 
 __all__ = ["Trying"]
@@ -44,6 +44,15 @@ class Trying:
     hedge: Hedge | None = None
     guards: tuple[Guard, ...] = ()
     attempt_timeout: float | None = None
+    _passage: Passage | None = attrs.field(init=False)
+
+    @_passage.default
+    def _several(self) -> Passage | None:
+        if len(self.guards) < 2:  # noqa: PLR2004 - there is a way for each number
+            return None
+        from ..robustness import passage_of  # noqa: PLC0415 - others need no pipelines
+
+        return passage_of(self.guards)
 
     async def run(
         self,
@@ -170,29 +179,13 @@ class Trying:
     async def _attempt(
         self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
     ) -> Value:
-        match self.guards:
-            case ():
+        if self._passage is not None:
+            async with self._passage:
                 return await self._in_time(strand, work)
-            case (guard,):
-                async with guard:
-                    return await self._in_time(strand, work)
-            case _:
-                return await self._behind(0, [], strand, work)
-
-    async def _behind(
-        self,
-        number: int,
-        permits: list[object],
-        strand: Strand,
-        work: Callable[[Strand], Awaitable[Value]],
-    ) -> Value:
-        """Enter the guard of that *number* and those inside it."""
-        if number == len(self.guards):
-            _start(permits)
-            return await self._in_time(strand, work)
-        async with self.guards[number] as permit:
-            permits.append(permit)
-            return await self._behind(number + 1, permits, strand, work)
+        for guard in self.guards:  # the only one
+            async with guard:
+                return await self._in_time(strand, work)
+        return await self._in_time(strand, work)
 
     async def _in_time(
         self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
@@ -205,14 +198,6 @@ class Trying:
             f"attempt_timeout of {place.path}", self.attempt_timeout, place.path, account
         )
         return await bounded(strand, limit, partial(work, strand), conclude_in(strand))
-
-
-def _start(permits: list[object]) -> None:
-    """Let time count from now for guards that measure it: those inside them may have made them wait."""
-    for permit in permits:
-        start: object = getattr(permit, "start", None)
-        if callable(start):
-            start()
 
 
 def _with_owed(

@@ -21,10 +21,10 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
   `_failed_result`
 - where steps and tests come in: `_around`, `_own_limits`, `_fault_point`
 
-Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Surroundings`, `Trial`,
+Not for programs, and not promised to them: `AROUND`, `FAULTS`, `Around`, `Dice`, `FaultPlan`, `Passage`, `Surroundings`, `Trial`,
 `has_own_limits` and `own_limits`, by which the engine and the simulator are told of guards, and guards of steps;
-`as_entered`, `is_guard`, `misplaced_chaos`, `seated_twice`, `seats_of` and `unseen_hang`, by which a step's guards are
-checked as a pipeline's are.
+`as_entered`, `is_guard`, `misplaced_chaos`, `passage_of`, `seated_twice`, `seats_of` and `unseen_hang`, by which a step's guards are
+checked and entered as a pipeline's are.
 """
 
 from typing import TYPE_CHECKING
@@ -88,7 +88,16 @@ if TYPE_CHECKING:
     from ._limiter_policy import Rate, TokenBucketPolicy, WindowPolicy
     from ._load_shedder import LoadShedder, load_of
     from ._load_shedder_core import LoadShedderStatistics
-    from ._pipeline import Pipeline, Repeating, as_entered, is_guard, pipeline, seats_of
+    from ._passage import Passage
+    from ._pipeline import (
+        Pipeline,
+        Repeating,
+        as_entered,
+        is_guard,
+        passage_of,
+        pipeline,
+        seats_of,
+    )
     from ._pipeline_core import misplaced_chaos, seated_twice, unseen_hang
     from ._pool import OpenPool, ResourcePool, open_pool
     from ._pool_core import PoolStatistics
@@ -155,6 +164,7 @@ else:
             "OnEvent": "._events",
             "OpenPool": "._pool",
             "Outlook": "._limiter_core",
+            "Passage": "._passage",
             "Pipeline": "._pipeline",
             "PoolPolicy": "._pool_policy",
             "PoolStatistics": "._pool_core",
@@ -192,6 +202,7 @@ else:
             "misplaced_chaos": "._pipeline_core",
             "of_kind": "._classify_core",
             "open_pool": "._pool",
+            "passage_of": "._pipeline",
             "pipeline": "._pipeline",
             "seated_twice": "._pipeline_core",
             "seats_of": "._pipeline",
@@ -257,6 +268,7 @@ __all__ = [
     "OnEvent",
     "OpenPool",
     "Outlook",
+    "Passage",
     "Pipeline",
     "PoolPolicy",
     "PoolStatistics",
@@ -298,6 +310,7 @@ __all__ = [
     "of_kind",
     "open_pool",
     "own_limits",
+    "passage_of",
     "pipeline",
     "seated_twice",
     "seats_of",

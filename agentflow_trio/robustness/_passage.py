@@ -31,14 +31,13 @@ class Passage(Member[Never]):
         guards: what is entered.
     """
 
-    __slots__ = ("_judging", "guards")
+    __slots__ = ("_judging", "_timed", "guards")
 
-    def __init__(self, guards: Sequence[Guard], judging: Callable[[Guard], bool]) -> None:
-        """*judging* says of a guard whether its permit is told the result of a call."""
+    def __init__(self, guards: Sequence[Guard], timed: int, judging: Sequence[int]) -> None:
+        """Time that a guard measures begins when the first *timed* are entered; permits of those *judging* are told results."""
         self.guards = tuple(guards)
-        self._judging = tuple(
-            number for number, guard in enumerate(self.guards) if judging(guard)
-        )
+        self._timed = timed
+        self._judging = tuple(judging)
 
     @enable_ki_protection
     async def __aenter__(self) -> Sequence[object]:  # noqa: ASYNC910 - as its guards do
@@ -46,11 +45,12 @@ class Passage(Member[Never]):
         permits: list[object] = []
         try:
             for guard in self.guards:
+                if len(permits) == self._timed:
+                    _start(permits)
                 permit = await guard.__aenter__()
                 permits.append(permit)  # at once: it is left if the next one refuses
-            for permit in permits:
-                if permit is not None:
-                    _start(permit)
+            if len(permits) == self._timed:
+                _start(permits)
         except BaseException as error:
             await self._leave(len(permits), type(error), error, error.__traceback__)
             raise
@@ -101,11 +101,13 @@ class Passage(Member[Never]):
         return tuple(guard.name for guard in self.guards)
 
 
-def _start(permit: object) -> None:
-    """Let time count from now, if it measures it: those inside it may have made it wait."""
-    start: object = getattr(permit, "start", None)
-    if callable(start):
-        start()
+def _start(permits: Sequence[object]) -> None:
+    """Let time count from now for those that measure it: guards inside them may have made them wait."""
+    for permit in permits:
+        if permit is not None:
+            start: object = getattr(permit, "start", None)
+            if callable(start):
+                start()
 
 
 def _record(permit: object, result: object) -> None:

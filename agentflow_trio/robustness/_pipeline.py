@@ -34,7 +34,15 @@ from ._retry import Retry
 from ._retry_policy import RetryPolicy
 from ._timeout import Timeout
 
-__all__ = ["Pipeline", "Repeating", "as_entered", "is_guard", "pipeline", "seats_of"]
+__all__ = [
+    "Pipeline",
+    "Repeating",
+    "as_entered",
+    "is_guard",
+    "passage_of",
+    "pipeline",
+    "seats_of",
+]
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -172,7 +180,7 @@ def pipeline(*members: object, name: str = "pipeline") -> Repeating[object]:
     layers = [*_layers(flat)]
     match layers:
         case []:
-            return Pipeline(name, members, _passage(()))
+            return Pipeline(name, members, passage_of(()))
         case [Passage() as passage]:
             return Pipeline(name, members, passage)
         case _:
@@ -188,6 +196,24 @@ def as_entered(guards: Sequence[Guard]) -> tuple[Guard, ...]:
         one.as_own_limit() if isinstance(one, Timeout) else one
         for one in _flat(guards)
         if is_guard(one)
+    )
+
+
+def passage_of(guards: Sequence[Guard]) -> Passage:
+    """The way through *guards*, one after the other."""
+    entered = as_entered(guards)
+    timed = len(entered)
+    # what chaos does, it does in the body's place
+    while timed and isinstance(entered[timed - 1], Chaos):
+        timed -= 1
+    judging = [number for number, guard in enumerate(entered) if _judges_results(guard)]
+    return Passage(entered, timed, judging)
+
+
+def _judges_results(guard: Guard) -> bool:
+    return (
+        isinstance(guard, CircuitBreaker | AdaptiveLimit)
+        and guard.policy.failed_result is not None
     )
 
 
@@ -222,23 +248,12 @@ def _layers(members: Sequence[object]) -> Iterator[Member[object]]:
             run.append(one)
             continue
         if run:
-            yield _passage(run)
+            yield passage_of(run)
             run = []
         if isinstance(one, Member):
             yield one
     if run:
-        yield _passage(run)
-
-
-def _passage(guards: Sequence[Guard]) -> Passage:
-    return Passage(as_entered(guards), _judges_results)
-
-
-def _judges_results(guard: Guard) -> bool:
-    return (
-        isinstance(guard, CircuitBreaker | AdaptiveLimit)
-        and guard.policy.failed_result is not None
-    )
+        yield passage_of(run)
 
 
 def _seat(member: Guard | Member[object]) -> Seat:

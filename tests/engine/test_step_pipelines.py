@@ -11,6 +11,8 @@ from trio.testing import MockClock
 
 from agentflow_trio import (
     Bulkhead,
+    Chaos,
+    ChaosPolicy,
     CircuitBreaker,
     CircuitPolicy,
     Fallback,
@@ -80,6 +82,17 @@ async def test_slow_calls_are_timed_from_when_exec_begins(autojump_clock: MockCl
         await work.run(Notes())
     assert trio.current_time() == 10.5
     assert slow.statistics().opened == 0
+
+
+async def test_what_chaos_delays_is_slow(autojump_clock: MockClock) -> None:
+    slow = CircuitBreaker("s", CircuitPolicy(slow_rate=1.0, slow_after=1.0, min_calls=1))
+    drill = Chaos("drill", ChaosPolicy(rate=1.0, latency=0.75))
+    work = playing(Tape([0.5]), guards=(slow, drill))
+    await work.run(Notes())
+    assert slow.statistics().opened == 0
+    drill.enable()
+    await work.run(Notes())
+    assert slow.statistics().opened == 1
 
 
 async def test_its_timeout_is_a_failure_for_the_breaker_inside(

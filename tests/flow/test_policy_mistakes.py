@@ -190,7 +190,10 @@ def test_a_pipeline_that_repeats_or_replaces_is_no_guard() -> None:
     code, sentence, hint = only(lambda: with_({"guards": (pipeline(Retry(), BREAKER),)}))
     assert code == "bad_policy"
     assert sentence == "guards must be guards, not <Repeating 'pipeline': 'retry', 'search'>"
-    assert hint == "it repeats or replaces exec, for which there are options: retry=, fallback="
+    assert (
+        hint
+        == "it repeats or replaces exec, for which there are options: retry=, hedge=, fallback="
+    )
 
 
 def test_all_that_is_wrong_is_told_together() -> None:

@@ -307,6 +307,21 @@ async def test_slow_calls_are_timed_from_when_the_body_begins(
     assert breaker.statistics().opened == 1
 
 
+async def test_what_chaos_delays_is_slow(autojump_clock: MockClock) -> None:
+    breaker = circuit(slow_rate=1.0, slow_after=1.0, min_calls=1)
+    late, later = ChaosPolicy(rate=1.0, latency=0.5), ChaosPolicy(rate=1.0, latency=0.75)
+    tempo, places = RateLimiter("l", limit=1, window=5.0), Bulkhead("b", limit=1)
+    drill, more = Chaos("drill", late), Chaos("more", later)
+    composed = pipeline(breaker, tempo, places, drill, more)
+    drill.enable()
+    await composed.call(trio.sleep, 0.25)
+    await composed.call(trio.sleep, 0.25)
+    assert breaker.statistics().opened == 0
+    more.enable()
+    await composed.call(trio.sleep, 0.0)
+    assert breaker.statistics().opened == 1
+
+
 async def test_its_own_timeout_is_a_failure_for_the_breaker_inside(
     autojump_clock: MockClock,
 ) -> None:

@@ -62,6 +62,9 @@ GUARDS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
     st.tuples(st.just("bulkhead"), st.just("b"), st.integers(1, 2), MAX_WAIT),
     st.tuples(st.just("adaptive limit"), st.just("m"), st.integers(1, 3), st.integers(0, 1)),
     st.tuples(st.just("parity"), st.just("p")),
+    st.tuples(
+        st.just("chaos"), st.just("x"), st.sampled_from([0.5, 1.0]), st.sampled_from([0.0, 1.0])
+    ),
 )
 OTHERS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
     st.tuples(
@@ -70,6 +73,7 @@ OTHERS: Final[Sequence[st.SearchStrategy[Recipe]]] = (
         st.integers(1, 3),
         st.sampled_from(["raise", "retry", "wait"]),
     ),
+    st.tuples(st.just("outcome"), st.just("o"), st.sampled_from([0.5, 1.0])),
     st.tuples(st.just("hedge"), st.just("h"), st.sampled_from([0.0, 0.25])),
     st.tuples(
         st.just("fallback"),

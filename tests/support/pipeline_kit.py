@@ -16,6 +16,9 @@ from agentflow_trio import (
     AdaptiveTimeout,
     Bulkhead,
     BulkheadPolicy,
+    Chaos,
+    ChaosOutcome,
+    ChaosPolicy,
     CircuitBreaker,
     CircuitPolicy,
     Fallback,
@@ -186,6 +189,15 @@ def _adaptive_limit(name: str, listen: Any, limit: int, waiters: int) -> Adaptiv
     return AdaptiveLimit(name, policy, on_event=listen)
 
 
+def _chaos(name: str, listen: Any, rate: float, latency: float) -> Chaos:
+    policy = ChaosPolicy(rate=rate, latency=latency, errors=DownError)
+    return Chaos(name, policy, seed="law", on_event=listen)
+
+
+def _outcome(name: str, listen: Any, rate: float) -> ChaosOutcome[str]:
+    return ChaosOutcome(name, "busy", ChaosPolicy(rate=rate), seed="law", on_event=listen)
+
+
 MAKERS: Final[Mapping[str, Callable[..., Any]]] = {
     "timeout": _timeout,
     "adaptive": _adaptive,
@@ -197,6 +209,8 @@ MAKERS: Final[Mapping[str, Callable[..., Any]]] = {
     "fallback": _fallback,
     "adaptive limit": _adaptive_limit,
     "parity": Parity,
+    "chaos": _chaos,
+    "outcome": _outcome,
 }
 
 
@@ -227,6 +241,9 @@ async def _inside(
         _let_time_count(permits)
         return await work()
     first, *others = members
+    if isinstance(first, Chaos):  # it stands for what the body does
+        _let_time_count(permits)
+        permits = []
     if not hasattr(first, "__aenter__"):
         _let_time_count(permits)
         return await first.call(_inside, others, [], work)
@@ -331,6 +348,9 @@ def seen(
 
     async def program() -> None:
         composed = compose(members)
+        for member in members:
+            if isinstance(member, Chaos | ChaosOutcome):
+                member.enable()
         async with trio.open_nursery() as nursery:
             for number, calls in enumerate(callers):
                 nursery.start_soon(_calling, composed, calls, number, told)
