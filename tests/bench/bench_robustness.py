@@ -25,8 +25,11 @@ from typing_extensions import override
 
 from agentflow_trio.errors import RejectedError
 from agentflow_trio.robustness import (
+    AdaptiveLimit,
+    AdaptiveLimitPolicy,
     Bulkhead,
     CircuitBreaker,
+    LoadShedder,
     RateLimiter,
     Retry,
     SingleFlight,
@@ -35,6 +38,8 @@ from agentflow_trio.robustness import (
 )
 
 __all__ = [
+    "adapt",
+    "adapt_by_hand",
     "admit",
     "admit_by_hand",
     "admit_narrow",
@@ -61,6 +66,8 @@ __all__ = [
     "semaphore",
     "shared",
     "shared_by_hand",
+    "shed",
+    "shed_by_hand",
     "tried_by_hand",
     "worst_admit",
 ]
@@ -697,3 +704,103 @@ def shared_by_hand(callers: int) -> Body:
 
 def shared(callers: int) -> Body:
     return crowd(SingleFlight(load).get, callers)
+
+
+# ---------------------------------------------------------------- R8
+
+
+@define(eq=False)
+class Adaptive:
+    """An adaptive limit by hand: refuse when it is reached, one more for a success, a tenth less for a failure."""
+
+    limit: int = 20
+    inside: int = 0
+
+    async def __aenter__(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.inside >= self.limit:
+            raise OpenError
+        self.inside += 1
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            if 2 * self.inside >= self.limit:
+                self.limit = min(self.limit + 1, 200)
+        elif isinstance(error, Exception):
+            self.limit = max(int(self.limit * 0.9), 1)
+        self.inside -= 1
+
+
+def adapt_by_hand(calls: int) -> Body:
+    """Places of an adaptive limit, taken and given back by a body that ends well, with nobody else around.
+
+    Ours: ``async with limit:``.
+    Limit: a checkpoint and two numbers, one of which moves when the body has ended.
+    Fair: one scheduler pass on both sides. The limit knows neither who is inside nor since when, so it can tell no slow
+    body, and takes each of many that fail at once for news.
+    """
+
+    async def body() -> int:
+        places, done = Adaptive(), 0
+        for _ in range(calls):
+            async with places:
+                done += 1
+        return done
+
+    return body
+
+
+def adapt(calls: int) -> Body:
+    places = AdaptiveLimit("bench", AdaptiveLimitPolicy(slow_after=1.0))
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async with places:
+                done += 1
+        return done
+
+    return body
+
+
+# ---------------------------------------------------------------- R9
+
+
+def shed_by_hand(calls: int) -> Body:
+    """Calls that a load shedder lets in.
+
+    Ours: ``async with shedder:`` around a call that succeeds.
+    Limit: the same load asked for and compared before the call.
+    Fair: the load is the length of a list on both sides. The limit is no guard: it cannot be entered, counts nothing,
+    and is no cancellation point.
+    """
+    jobs = list[int]()
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            if len(jobs) > 3:
+                raise OpenError
+            done += await one()
+        return done
+
+    return body
+
+
+def shed(calls: int) -> Body:
+    jobs = list[int]()
+    shedder = LoadShedder("bench", jobs.__len__, threshold=3)
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async with shedder:
+                done += await one()
+        return done
+
+    return body

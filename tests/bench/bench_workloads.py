@@ -504,6 +504,13 @@ GUARDS = (
         (1_000,),
         Bound(Of.RATIO, 1.4),
     ),
+    guard(
+        "R8",
+        "an adaptive limit, nobody else there, against one by hand",
+        ("adapt", "adapt_by_hand"),
+        (CALLS,),
+    ),
+    guard("R9", "a load shedder that lets in", ("shed", "shed_by_hand"), (CALLS,)),
 )
 
 WORKLOADS = (*FLOWS, *GUARDS)

@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from agentflow_trio import (
+    AdaptiveLimit,
+    AdaptiveLimitPolicy,
     Bulkhead,
     BulkheadPolicy,
     CircuitBreaker,
@@ -149,17 +151,19 @@ async def test_gauges_are_read_from_guards_and_engines(autojump_clock: object) -
     window = RateLimiter("api", WindowPolicy(limit=5, window=1.0))
     bucket = RateLimiter("drops", TokenBucketPolicy(limit=7, window=1.0))
     users = KeyedRateLimiter[str]("users", WindowPolicy(limit=5, window=1.0))
+    adaptive = AdaptiveLimit("llm", AdaptiveLimitPolicy(initial=6))
     metrics = MetricsCollector()
     async with (
         open_pool(make, size=4, name="sessions") as pool,
         Engine(observers=[metrics]) as engine,
         Engine() as other,
     ):
-        live = (breaker, bulkhead, window, bucket, users, pool, engine, other)
+        live = (breaker, bulkhead, adaptive, window, bucket, users, pool, engine, other)
         exporter = PrometheusExporter(metrics, live=live)
         flow = row("f", taking(9.0, "a"))
         async with (
             bulkhead,
+            adaptive,
             window,
             users.of("ann"),
             users.of("bob"),
@@ -177,13 +181,16 @@ async def test_gauges_are_read_from_guards_and_engines(autojump_clock: object) -
     }
     assert guards == {
         "guard_waiting.gate": 0,
+        "guard_waiting.llm": 0,
         "guard_waiting.api": 0,
         "guard_waiting.drops": 0,
         "guard_waiting.sessions": 0,
         "guard_in_use.gate": 1,
+        "guard_in_use.llm": 1,
         "guard_in_use.db": 1,
         "guard_in_use.sessions": 1,
         "guard_limit.gate": 3,
+        "guard_limit.llm": 6,
         "guard_limit.api": 5,
         "guard_limit.drops": 7,
         "guard_limit.sessions": 4,

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from agentflow_trio import (
     END,
+    AdaptiveLimit,
     AdaptiveTimeout,
     Bulkhead,
     CircuitBreaker,
@@ -36,6 +37,7 @@ from agentflow_trio import (
     step,
 )
 from agentflow_trio.robustness import (
+    AdaptiveLimitPolicy,
     BulkheadPolicy,
     CachePolicy,
     CircuitPolicy,
@@ -56,6 +58,7 @@ from agentflow_trio.testing import (
     simulate,
 )
 from agentflow_trio.testing.strategies import (
+    adaptive_limit_policies,
     bulkhead_policies,
     cache_policies,
     circuit_policies,
@@ -155,6 +158,7 @@ def test_durations_need_room_for_a_sixteenth() -> None:
         (window_policies(), WindowPolicy(limit=1, window=0.0625)),
         (token_bucket_policies(), TokenBucketPolicy(limit=1, window=0.0625)),
         (bulkhead_policies(), BulkheadPolicy(limit=1)),
+        (adaptive_limit_policies(), AdaptiveLimitPolicy(initial=1, maximum=1)),
         (pool_policies(), PoolPolicy(size=1, close_timeout=0.0625)),
         (cache_policies(), CachePolicy(ttl=math.inf, max_size=None)),
         (timeouts(), 0.0625),
@@ -170,6 +174,7 @@ def test_the_simplest_policy(strategy: st.SearchStrategy[object], simple: object
     circuit=circuit_policies(),
     window=window_policies() | token_bucket_policies(),
     bulkhead=bulkhead_policies(),
+    adaptive=adaptive_limit_policies(),
     timeout=timeouts(),
     pool=pool_policies(),
     cache=cache_policies(),
@@ -179,6 +184,7 @@ def test_guards_of_any_policies_work(
     circuit: CircuitPolicy,
     window: WindowPolicy | TokenBucketPolicy,
     bulkhead: BulkheadPolicy,
+    adaptive: AdaptiveLimitPolicy,
     timeout: float | AdaptiveTimeout,
     pool: PoolPolicy,
     cache: CachePolicy,
@@ -192,6 +198,7 @@ def test_guards_of_any_policies_work(
                 CircuitBreaker("service", circuit),
                 RateLimiter("calls", window),
                 Bulkhead("rooms", bulkhead),
+                AdaptiveLimit("callers", adaptive),
                 Timeout(timeout),
                 open_pool(make, policy=pool, name="things") as things,
                 things.lend(),

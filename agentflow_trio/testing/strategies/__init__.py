@@ -8,6 +8,7 @@ from ._machine import SimulationMachine
 from ._numbers import durations
 from ._plans import fault_plans, wrongs
 from ._policies import (
+    adaptive_limit_policies,
     bulkhead_policies,
     cache_policies,
     circuit_policies,
@@ -23,6 +24,7 @@ from ._states import secrets, states
 
 __all__ = [
     "SimulationMachine",
+    "adaptive_limit_policies",
     "bulkhead_policies",
     "cache_policies",
     "circuit_policies",

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from ...robustness import (
+    AdaptiveLimitPolicy,
     AdaptiveTimeout,
     BulkheadPolicy,
     CachePolicy,
@@ -26,6 +27,7 @@ from ._hypothesis import DrawFn, SearchStrategy, st
 from ._numbers import TICKS, durations, few, limits, shares, some
 
 __all__ = [
+    "adaptive_limit_policies",
     "bulkhead_policies",
     "cache_policies",
     "circuit_policies",
@@ -211,6 +213,33 @@ def bulkhead_policies(
         limit=few(most),
         max_waiters=st.none() | st.integers(0, 4),
         max_wait=limits(longest),
+    )
+
+
+def adaptive_limit_policies(
+    *, most: int = 8, longest: float = _LONGEST
+) -> SearchStrategy[AdaptiveLimitPolicy]:
+    """Adaptive limits; shrinks to one that is always a single place.
+
+    Args:
+        most: it never admits more at once.
+        longest: at most so many seconds for each setting that is a time, unless it is any time.
+    """
+    return _adaptive_limits(most, longest)
+
+
+@st.composite
+def _adaptive_limits(draw: DrawFn, most: int, longest: float) -> AdaptiveLimitPolicy:
+    maximum = draw(few(most))
+    initial = draw(few(maximum))
+    return AdaptiveLimitPolicy(
+        initial=initial,
+        minimum=draw(few(initial)),
+        maximum=maximum,
+        backoff=draw(st.sampled_from([0.9, 0.5])),
+        slow_after=draw(st.none() | some(longest)),
+        max_waiters=draw(st.integers(0, 4)),
+        max_wait=draw(limits(longest)),
     )
 
 
