@@ -50,6 +50,8 @@ class AdaptiveLimitPermit(Sample):
     """
 
     __slots__ = ("guard", "nurseries")
+    begun: float
+    failed: bool
 
     def __init__(self, guard: AdaptiveLimit, nurseries: int) -> None:
         super().__init__()

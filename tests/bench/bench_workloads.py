@@ -509,8 +509,15 @@ GUARDS = (
         "an adaptive limit, nobody else there, against one by hand",
         ("adapt", "adapt_by_hand"),
         (CALLS,),
+        Bound(Of.RATIO, 1.6),
     ),
-    guard("R9", "a load shedder that lets in", ("shed", "shed_by_hand"), (CALLS,)),
+    guard(
+        "R9",
+        "a load shedder that lets in",
+        ("shed", "shed_by_hand"),
+        (CALLS,),
+        Bound(Of.VALUE, 0.85),
+    ),
 )
 
 WORKLOADS = (*FLOWS, *GUARDS)
