@@ -59,17 +59,17 @@ class Sample:
     """What is known of a body inside.
 
     Attributes:
-        begun: when its time began.
+        begun: when its time began; there is none before it is inside.
         failed: whether a result of it counted as failure.
-        generation: of the limit under which it came in.
+        generation: of the limit under which it came in; there is none before.
     """
 
     __slots__ = ("begun", "failed", "generation")
+    begun: float
+    generation: int
 
     def __init__(self) -> None:
-        self.begun: float = 0.0
         self.failed: bool = False
-        self.generation: int = 0
 
 
 Who = TypeVar("Who")
