@@ -240,23 +240,23 @@ class _Beside(Generic[Value]):
 class Logs:
     """The logs of attempts beside each other at a step that has steps in it: one after the other they become the visit's."""
 
-    __slots__ = ("_going", "_logs", "_strand", "_taken")
+    __slots__ = ("_entry", "_going", "_inside", "_logs", "_strand")
 
     def __init__(self, strand: Strand) -> None:
         self._strand = strand
         self._going = 0
-        self._logs: list[Trail] = []
-        self._taken = False
+        self._logs: list[tuple[int, Trail]] = []
+        self._entry, self._inside = 1, True  # what the visit's log says
 
     async def inside(
         self, strand: Strand, here: Place, work: Callable[[], Awaitable[Value]]
     ) -> Value:
-        """Do *work*, which *strand* goes in for at *here*, with a log of its own."""
+        """Do *work*, for which *strand* goes in at *here*, with a log of its own."""
         if not self._going:  # the round before is over
             self.take_in()
         log = strand.trail = Trail(strand.run.plan, here)
         log.at = here
-        self._logs.append(log)
+        self._logs.append((here.entry, log))
         self._going += 1
         try:
             return await work()
@@ -265,22 +265,28 @@ class Logs:
             if strand.limit < math.inf and strand.run.reach is not None:
                 strand.run.reach.ended[log] = None
 
-    def take_in(self) -> bool:
-        """Put those into the visit's log that have ended, in the order in which they went in; whether any ever did."""
+    def take_in(self) -> None:
+        """Put the logs of those that have ended into the visit's, in order."""
         trail, reach = self._strand.trail, self._strand.run.reach
-        for log in self._logs:
-            if self._taken:
+        for entry, log in sorted(self._logs, key=lambda one: one[0]):
+            while self._entry < entry:
+                self.leave()
                 trail.entries.append(AGAIN)
-            self._taken = True
+                self._entry, self._inside = self._entry + 1, True
             trail.absorb(log)
-            trail.entries.append(LEFT)
+            self.leave()
             if reach is not None:
                 reach.ended.pop(log, None)
         self._logs = []
-        return self._taken
+
+    def leave(self) -> None:
+        """Say in the visit's log that nobody is inside."""
+        if self._inside:
+            self._strand.trail.entries.append(LEFT)
+        self._inside = False
 
 
-ATTEMPT: Final = _Beside.attempt.__code__
+ATTEMPT: Final = _Beside[object].attempt.__code__
 """What runs in an attempt's task: whoever looks at the tasks knows one by it, and reads ``strand``."""
 
 

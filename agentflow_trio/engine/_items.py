@@ -296,9 +296,10 @@ class _Shift:
 
         async def go_in(own: Strand, job: ItemValue) -> ItemValue:
             at = strand.trail.at or self._place
-            own.trail.at = strand.trail.at = at._replace(entry=at.entry + 1)
             if own is strand:
+                strand.trail.at = at._replace(entry=at.entry + 1)
                 return await once(job)
+            own.trail.at = at._replace(entry=own.attempt)
             call = self._call(own)
             return await attempt(own, step, lambda: call(job))
 

@@ -172,7 +172,7 @@ async def _tried_inside(
     place: Place,
     work: Callable[[Strand, int], Awaitable[Value]],
 ) -> Value:
-    """Do *work*, which runs what is inside *step*: for which strand it is told, and how often the visit went in.
+    """Do *work*, which runs what is inside *step*: for which strand it is told, and which time it goes in.
 
     If that strand is *strand*, the work logs that it left.
     """
@@ -181,11 +181,11 @@ async def _tried_inside(
 
     async def go_in(own: Strand) -> Value:
         nonlocal entry, inside
-        entry += 1
         with own_limits():  # those of this step are no limits of a step inside
             if beside is not None:
-                here = place._replace(entry=entry)
-                return await beside.inside(own, here, partial(work, own, entry))
+                here = place._replace(entry=own.attempt)
+                return await beside.inside(own, here, partial(work, own, own.attempt))
+            entry += 1
             if not inside:
                 entries.append(AGAIN)
             inside = False
@@ -198,8 +198,9 @@ async def _tried_inside(
         return await limited(strand, step, place, lambda: tried(strand, step, go_in))()
     finally:
         if beside is not None:
-            inside = not beside.take_in()
-        if inside:  # no guard let it in
+            beside.take_in()
+            beside.leave()
+        elif inside:  # no guard let it in
             entries.append(LEFT)
 
 

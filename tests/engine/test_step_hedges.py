@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import trio
@@ -17,6 +17,7 @@ from agentflow_trio import (
     DeadlineExceededError,
     Engine,
     Fallback,
+    Flow,
     FlowFailedError,
     Hedge,
     HedgePolicy,
@@ -39,7 +40,17 @@ from agentflow_trio import (
     step,
 )
 from agentflow_trio.engine import Live
-from agentflow_trio.testing import Delay, Faults, first, simulate
+from agentflow_trio.testing import (
+    Cut,
+    Delay,
+    Faults,
+    Policy,
+    assert_no_leaks,
+    cancel_everywhere,
+    explore,
+    first,
+    simulate,
+)
 
 from .engine_kit import Acts, Notes, Opened, Recorder, chain, looping, picture, saying
 from .policies_kit import Tape, exact, guarding
@@ -714,6 +725,33 @@ async def test_a_flow_that_no_guard_let_in_was_never_entered(autojump_clock: obj
     assert result.visits == {"f/inner": 1, "f/after": 1}
 
 
+class Closed:
+    """A guard that refuses the first who comes."""
+
+    name = "closed"
+
+    def __init__(self) -> None:
+        self.came = 0
+
+    async def __aenter__(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.came += 1
+        if self.came == 1:
+            raise X
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+async def test_a_path_has_the_number_of_the_attempt_also_if_another_was_not_let_in(
+    autojump_clock: object,
+) -> None:
+    inner = chain("inner", playing(Attempts(0.0), "a"), saying("b"))
+    one = Step(inner, hedge=hedge(3), guards=(Closed(),))
+    result = await chain("f", one).run(Notes())
+    assert result.tail == ("f/inner", "f/inner@2/a", "f/inner@2/b")
+    assert result.visits == {"f/inner": 1, "f/inner/a": 1, "f/inner/b": 1}
+
+
 async def test_a_flow_within_another_state_is_hedged_too(autojump_clock: object) -> None:
     inner = chain("inner", playing(Attempts(1.0), "a"))
 
@@ -934,3 +972,81 @@ async def test_looking_in_shows_the_attempts(autojump_clock: object) -> None:
         ]
         assert run.steps == 4
         nursery.cancel_scope.cancel()
+
+
+# ---------------------------------------------------------------- in any order, and cut off anywhere
+
+
+def mixed() -> tuple[list[str], Flow[Notes, []]]:
+    """A hedged function, a hedged flow and hedged items, all of which open something, and what was opened and closed."""
+    log = list[str]()
+
+    async def work() -> int:
+        mine = current_step()
+        await mine.enter(Opened(log, f"{mine.path} {mine.attempt}"))
+        late = mine.attempt > 1 or "@" in mine.path
+        await trio.sleep(1.0 if late else 3.0)
+        return 0
+
+    node = each(Items([1, 2], lambda _: work()), concurrent=2, hedge=hedge())
+    inner = Step(chain("inner", playing(work, "a"), saying("b")), hedge=hedge())
+    return log, chain("f", playing(work, hedge=hedge()), inner, Step(node, name="all"))
+
+
+@pytest.mark.parametrize("policy", get_args(Policy))
+def test_in_whatever_order_one_attempt_counts_and_the_others_leave_nothing(
+    policy: Policy,
+) -> None:
+    async def program() -> tuple[float, list[str], Sequence[str], list[str]]:
+        log, row = mixed()
+        with assert_no_leaks():
+            result = await row.run(Notes())
+        return trio.current_time(), result.state.log, result.tail, sorted(log)
+
+    def check(ended: tuple[float, list[str], Sequence[str], list[str]]) -> None:
+        assert ended[:3] == (
+            6.0,
+            ["12", "22"],
+            (*("f/play", "f/inner", "f/inner/a", "f/inner@2/a", "f/inner@2/b", "f/all"),),
+        )
+        opened = [line.removeprefix("open ") for line in ended[3] if line.startswith("open")]
+        closed = [line.removeprefix("close ") for line in ended[3] if line.startswith("close")]
+        assert opened == closed
+        assert len(opened) == 8
+
+    explore(program, check=check, seeds=10, policy=policy).raise_on_failure()
+
+
+def test_cancelled_at_every_step_it_leaves_nothing() -> None:
+    async def program() -> tuple[list[str], list[str]]:
+        log, row = mixed()
+        try:
+            with assert_no_leaks():
+                return (await row.run(Notes())).state.log, log
+        finally:
+            many = [sum(line.startswith(what) for line in log) for what in ("open", "close")]
+            assert many[0] == many[1]
+
+    def check(cut: Cut[tuple[list[str], list[str]]]) -> None:
+        assert cut.cancelled or (cut.result is not None and cut.result[0] == ["12", "22"])
+
+    cancel_everywhere(program, check=check, seeds=1)
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    async def program() -> list[str]:
+        recorder = Recorder()
+        _, row = mixed()
+        async with Engine(observers=[recorder]) as engine:
+            await engine.run(row, Notes())
+        return [
+            f"{event.timestamp} {line}"
+            for event, line in zip(recorder.events, recorder.lines(), strict=True)
+        ]
+
+    def run() -> list[str]:
+        with simulate(program, seed=3) as sim:
+            sim.run()
+        return sim.result
+
+    assert run() == run()

@@ -26,6 +26,8 @@ from agentflow_trio import (
     Fallback,
     Flow,
     FlowFailedError,
+    Hedge,
+    HedgePolicy,
     Next,
     RetryPolicy,
     Step,
@@ -183,6 +185,37 @@ def test_attempts_of_a_retried_step_are_spans_in_it() -> None:
         "agentflow.attempt": 2,
         "agentflow.delay": 2.0,
     }
+
+
+def test_attempts_beside_each_other_are_spans_beside_each_other() -> None:
+    async def work() -> None:
+        number = current_step().attempt
+        await trio.sleep(2.0)
+        current_step().report(0.5, f"attempt {number}")
+        if number == 1:
+            raise OSError("down")
+        await trio.sleep(1.0)
+
+    hedge = Hedge(HedgePolicy(after=1.0, max_attempts=3), name="h")
+    found = spans_of(chain("f", doing(work, hedge=hedge)))
+    assert found.tree() == [
+        "run f f success",
+        "  step a f/a success",
+        "    attempt a f/a error @1",
+        "    attempt a f/a success @2",
+        "    attempt a f/a cancelled @3",
+    ]
+    attempts = [span for span in found.all if span.name == "attempt a"]
+    assert [seconds(span) for span in attempts] == [(0.0, 2.0), (1.0, 4.0), (2.0, 4.0)]
+    assert [span.status.description for span in attempts] == ["OSError: down", None, None]
+    said = [
+        [(event.attributes or {})["agentflow.text"] for event in span.events]
+        for span in attempts
+    ]
+    assert said == [["attempt 1"], ["attempt 2"], ["attempt 3"]]
+    assert [event.name for event in found.named("step a").events] == [
+        *("hedge_start", "hedge_start", "hedge_won"),
+    ]
 
 
 def test_items_are_spans_in_their_step_with_their_attempts_in_them() -> None:

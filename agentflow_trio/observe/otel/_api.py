@@ -23,6 +23,7 @@ try:
         StatusCode,
         Tracer,
         TracerProvider,
+        get_current_span,
         get_tracer,
         set_span_in_context,
     )
@@ -48,6 +49,7 @@ __all__ = [
     "TracerProvider",
     "attach",
     "detach",
+    "get_current_span",
     "get_tracer",
     "set_span_in_context",
 ]

@@ -156,6 +156,8 @@ class Spans:
     def enter(self, span: Span, where: Where) -> OpenSpan:
         """A stretch begins."""
         around = None if where.kind == "run" else self.at(where.run_id, where.path)
+        if around is not None and where.kind == around.where.kind == "attempt":
+            around = around.around  # a hedge made both, beside each other
         one = OpenSpan(span, where, around)
         self._open.setdefault((where.run_id, where.path), []).append(one)
         return one
@@ -181,12 +183,12 @@ class Spans:
                     self._finish(one)
                 return
 
-    def at(self, run_id: str, path: str) -> OpenSpan | None:
-        """The innermost open span at *path*, or around it; None if there is none."""
+    def at(self, run_id: str, path: str, current: Span | None = None) -> OpenSpan | None:
+        """The innermost open span at *path*, or around it; None if there is none. Of several attempts the *current* one."""
         while path:
             found = self._open.get((run_id, path))
             if found is not None:
-                return found[-1]
+                return next((one for one in found if one.span is current), found[-1])
             cut = path.rindex("[") if path.endswith("]") else max(path.rfind("/"), 0)
             path = path[:cut]
         return None

@@ -29,6 +29,7 @@ from ._api import (
     TracerProvider,
     attach,
     detach,
+    get_current_span,
     get_tracer,
     set_span_in_context,
 )
@@ -46,8 +47,8 @@ _NOBODYS: Final = frozenset({NodeStarted, AlertFired, AlertResolved})
 class OpenTelemetry:
     """Makes spans of runs: ``Engine(observers=[OpenTelemetry()])``.
 
-    A span for each run, in it one for each visit, in that one for each item and for each attempt of a retried step. The one
-    that is current where a run begins is its parent, so that a ``traceparent`` that the application took from a request
+    A span for each run, in it one for each visit, in that one for each item and for each attempt of a retried or hedged step.
+    The one that is current where a run begins is its parent, so that a ``traceparent`` that the application took from a request
     counts. Inside a node the innermost is current, also in its child tasks, its threads, and in runs that it makes. What
     else is told (retries, guards, fallbacks, progress) is an event of the span it happened in, as many as the provider's
     limits allow.
@@ -94,7 +95,7 @@ class OpenTelemetry:
             one.span.set_attribute("agentflow.seed", event.seed)
 
     def _note(self, event: ExecutionEvent) -> None:
-        one = self._spans.at(event.run_id, event.path)
+        one = self._spans.at(event.run_id, event.path, get_current_span())
         if one is None or not one.span.is_recording():
             return
         if isinstance(event, Routed):
