@@ -85,7 +85,7 @@ async def test_slow_calls_are_timed_from_when_exec_begins(autojump_clock: MockCl
 
 
 async def test_what_chaos_delays_is_slow(autojump_clock: MockClock) -> None:
-    slow = CircuitBreaker("s", CircuitPolicy(slow_rate=1.0, slow_after=1.0, min_calls=1))
+    slow = CircuitBreaker("s", CircuitPolicy(slow_rate=0.5, slow_after=1.0, min_calls=1))
     drill = Chaos("drill", ChaosPolicy(rate=1.0, latency=0.75))
     work = playing(Tape([0.5]), guards=(slow, drill))
     await work.run(Notes())

@@ -21,6 +21,8 @@ from agentflow_trio import (
     Bulkhead,
     BulkheadFullError,
     BulkheadPolicy,
+    Chaos,
+    ChaosPolicy,
     CircuitBreaker,
     CircuitPolicy,
     DeadlineExceededError,
@@ -308,7 +310,7 @@ async def test_slow_calls_are_timed_from_when_the_body_begins(
 
 
 async def test_what_chaos_delays_is_slow(autojump_clock: MockClock) -> None:
-    breaker = circuit(slow_rate=1.0, slow_after=1.0, min_calls=1)
+    breaker = circuit(slow_rate=0.3, slow_after=1.0, min_calls=1)
     late, later = ChaosPolicy(rate=1.0, latency=0.5), ChaosPolicy(rate=1.0, latency=0.75)
     tempo, places = RateLimiter("l", limit=1, window=5.0), Bulkhead("b", limit=1)
     drill, more = Chaos("drill", late), Chaos("more", later)
