@@ -13,6 +13,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agentflow_trio import (
     END,
+    AdaptiveLimit,
+    AdaptiveLimitPolicy,
     Bulkhead,
     BulkheadPolicy,
     Engine,
@@ -728,6 +730,13 @@ async def test_a_wait_for_a_guard_tells_its_kind_and_name(autojump_clock: MockCl
     async with trio.open_nursery() as nursery:
         nursery.start_soon(enters)
         assert await waits_of(enters) == "bulkhead 'db'"
+        learned = AdaptiveLimit("model", AdaptiveLimitPolicy(initial=1, max_waiters=1))
+
+        async def learns() -> None:
+            await learned.call(trio.sleep, 5.0)
+
+        nursery.start_soon(learns)
+        assert await waits_of(learns) == "adaptive limit 'model'"
     assert await waits_of(admitted) == "rate limiter 'llm'"
     assert await waits_of(retries) == "retry 'fetch'"
     cache = TTLCache(trio.sleep, ttl=60.0, name="prices")
