@@ -25,6 +25,7 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 pytestmark = pytest.mark.slow
 
 ROOT: Final = Path(__file__).parents[2]
+EXAMPLES: Final = ROOT / "docs" / "examples"  # which pages import
 PAGES: Final = [
     path.relative_to(ROOT).as_posix()
     for path in (
@@ -162,7 +163,8 @@ def mypy(folder: Path) -> Complaints:
     said: dict[str, list[tuple[int, str]]] = {}
     # What users have: plain --strict, not the codes we add for ourselves.
     config = folder / "mypy.ini"
-    config.write_text(f"[mypy]\nstrict = true\nmypy_path = {ROOT}\n", encoding="utf-8")
+    path = f"{ROOT},{EXAMPLES}"
+    config.write_text(f"[mypy]\nstrict = true\nmypy_path = {path}\n", encoding="utf-8")
     names = sorted(str(path) for path in folder.glob("*.py"))
     for line in output(
         "-m", "mypy", "--config-file", str(config), "--output=json", *names
@@ -179,7 +181,7 @@ def pyright(folder: Path) -> Complaints:
         "include": ["."],
         "typeCheckingMode": "strict",
         "pythonVersion": "3.11",
-        "extraPaths": [str(ROOT)],
+        "extraPaths": [str(ROOT), str(EXAMPLES)],
         "stubPath": str(ROOT / "typings"),
         "reportUnusedExpression": False,  # what a prompt shows
     }

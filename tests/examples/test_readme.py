@@ -111,6 +111,16 @@ def test_its_first_command_writes_a_digest_and_says_where(clone: Path) -> None:
     assert str(clone) not in digest
 
 
+def test_the_agent_comes_through_an_outage_as_shown(tmp_path: Path) -> None:
+    (shown,) = [block for block in blocks("console") if "outage.py" in block]
+    line, _, below = shown.partition("\n")
+    _, script = shlex.split(line.removeprefix("$ "))
+    done = python(str(ROOT / script), cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout == below
+    assert below.count("503") == 8
+
+
 def numberless(text: str) -> str:
     """*text* with every number and every id of a run the same."""
     return re.sub(r"\d+(\.\d+)?", "0", re.sub(r"run [0-9a-f-]{36}", "run 0", text))
