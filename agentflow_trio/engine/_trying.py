@@ -44,15 +44,10 @@ class Trying:
     hedge: Hedge | None = None
     guards: tuple[Guard, ...] = ()
     attempt_timeout: float | None = None
-    _passage: Passage | None = attrs.field(init=False)
-
-    @_passage.default
-    def _several(self) -> Passage | None:
-        if len(self.guards) < 2:  # noqa: PLR2004 - there is a way for each number
-            return None
-        from ..robustness import passage_of  # noqa: PLC0415 - others need no pipelines
-
-        return passage_of(self.guards)
+    _passage: Passage | None = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda trying: _way_through(trying.guards), takes_self=True),
+    )
 
     async def run(
         self,
@@ -198,6 +193,15 @@ class Trying:
             f"attempt_timeout of {place.path}", self.attempt_timeout, place.path, account
         )
         return await bounded(strand, limit, partial(work, strand), conclude_in(strand))
+
+
+def _way_through(guards: tuple[Guard, ...]) -> Passage | None:
+    """The way through *guards*, if they are several."""
+    if len(guards) < 2:  # noqa: PLR2004 - one is entered as it is
+        return None
+    from ..robustness import passage_of  # noqa: PLC0415 - others need no pipelines
+
+    return passage_of(guards)
 
 
 def _with_owed(

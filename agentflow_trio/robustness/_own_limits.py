@@ -40,8 +40,8 @@ def declare(scope: trio.CancelScope) -> None:
     _LIMITS.set((*_LIMITS.get(), scope))
 
 
-def withdraw(scope: trio.CancelScope) -> None:
-    """Take *scope* out again, if it is there."""
+def withdraw(scope: trio.CancelScope | None) -> None:
+    """Take *scope* out again, if it is one and is there."""
     _LIMITS.set(tuple(one for one in _LIMITS.get() if one is not scope))
 
 

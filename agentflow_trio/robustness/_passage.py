@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Never, TypeVar, TypeVarTuple, final
+from typing import Any, Never, TypeVar, TypeVarTuple, final
 
 from trio.lowlevel import enable_ki_protection
 
@@ -40,9 +40,9 @@ class Passage(Member[Never]):
         self._judging = tuple(judging)
 
     @enable_ki_protection
-    async def __aenter__(self) -> Sequence[object]:  # noqa: ASYNC910 - as its guards do
+    async def __aenter__(self) -> Sequence[Any]:  # noqa: ASYNC910 - as its guards do
         """Enter all, and return their permits."""
-        permits: list[object] = []
+        permits: list[Any] = []
         try:
             for guard in self.guards:
                 if len(permits) == self._timed:
@@ -94,7 +94,7 @@ class Passage(Member[Never]):
                 fn(*args) if plan is None else plan.call(self._names, partial(fn, *args))
             )
             for number in self._judging:
-                _record(permits[number], result)
+                permits[number].record(result)
             return result
 
     def _names(self) -> Sequence[str]:
@@ -104,13 +104,6 @@ class Passage(Member[Never]):
 def _start(permits: Sequence[object]) -> None:
     """Let time count from now for those that measure it: guards inside them may have made them wait."""
     for permit in permits:
-        if permit is not None:
-            start: object = getattr(permit, "start", None)
-            if callable(start):
-                start()
-
-
-def _record(permit: object, result: object) -> None:
-    record: object = getattr(permit, "record", None)
-    if callable(record):
-        record(result)
+        start: object = getattr(permit, "start", None)
+        if callable(start):
+            start()

@@ -173,11 +173,12 @@ def pipeline(*members: object, name: str = "pipeline") -> Repeating[object]:
     """
     named("pipeline", name)
     flat = [*_flat(members)]
+    known = [one for one in flat if _is_member(one)]
     problems = [_stranger(one) for one in flat if not _is_member(one)]
-    problems += order_problems(seats_of(flat))
+    problems += order_problems(seats_of(known))
     if problems:
         raise PipelineDefinitionError(name=name, problems=tuple(problems))
-    layers = [*_layers(flat)]
+    layers = [*_layers(known)]
     match layers:
         case []:
             return Pipeline(name, members, passage_of(()))
@@ -240,7 +241,7 @@ def _flat(members: Sequence[object]) -> Iterator[object]:
             yield one
 
 
-def _layers(members: Sequence[object]) -> Iterator[Member[object]]:
+def _layers(members: Sequence[Guard | Member[object]]) -> Iterator[Member[object]]:
     """Guards side by side as one layer, each other member as its own."""
     run: list[Guard] = []
     for one in members:
@@ -250,8 +251,7 @@ def _layers(members: Sequence[object]) -> Iterator[Member[object]]:
         if run:
             yield passage_of(run)
             run = []
-        if isinstance(one, Member):
-            yield one
+        yield one
     if run:
         yield passage_of(run)
 

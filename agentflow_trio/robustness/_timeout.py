@@ -260,7 +260,5 @@ class OwnTimeout:
         /,
     ) -> None:
         """As the timeout itself."""
-        scope = self._find()
-        if scope is not None:
-            withdraw(scope)
+        withdraw(self._find())
         await self._leave(kind, error, trace)
