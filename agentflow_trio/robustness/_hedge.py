@@ -143,6 +143,5 @@ class Hedge(Member[Never]):
             return bout.values[course.winner]
         finally:
             state.inside -= 1
-            bout.forget()
+            course.forget()
             error = None  # which keeps this frame, which would keep it
-            del course, bout

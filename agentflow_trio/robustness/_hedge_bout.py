@@ -87,10 +87,6 @@ class Bout(Generic[Value]):
         if len(course.failures) > told:
             self._state.attempts_failed(course.failures[told:])
 
-    def forget(self) -> None:
-        """Let go of what the attempts raised: their frames, which have it in their tracebacks, keep this."""
-        del self._course
-
     # ------------------------------------------------------------ attempts
 
     def _begin_others(self, nursery: trio.Nursery, now: float) -> None:

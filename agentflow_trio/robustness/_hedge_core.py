@@ -183,7 +183,7 @@ class Course:
             self._stop("cancelled")
             if not all(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(error)):
                 self._failed(number, error, at, "late")
-        elif cut or self._is_too_late(at):
+        elif cut:
             self._failed(number, error, at, "late")
         else:
             self._failed(number, error, at, self._kind_of(error))
@@ -194,8 +194,8 @@ class Course:
         self._decide(at)
 
     def _won(self, number: int, at: float) -> None:
-        self._decide(at)
-        if not self._is_too_late(at) and (not self.winner or number < self.winner):
+        decided = self._decide(at)
+        if at <= decided and (not self.winner or number < self.winner):
             self.winner, self.won_at = number, at
 
     def _failed(self, number: int, error: BaseException, at: float, kind: Kind) -> None:
@@ -212,12 +212,10 @@ class Course:
             return "unhandled"
         return "handled" if len(tried) == len(leaves) else "rejected"
 
-    def _decide(self, at: float) -> None:
+    def _decide(self, at: float) -> float:
         if self.decided is None:
             self.decided = at
-
-    def _is_too_late(self, at: float) -> bool:
-        return self.decided is not None and at > self.decided
+        return self.decided
 
     # ------------------------------------------------------------ the outcome
 
@@ -231,7 +229,9 @@ class Course:
         return self.cancelled if final is None else final.error
 
     def final(self) -> Failed | None:
-        """The failure that the call comes to if no attempt won; None: it was cut short, and no attempt said more."""
+        """The failure that the call comes to if no attempt won; None: there is nothing but what is no error."""
+        if self._fatal is not None:
+            return None
         found = self._of("unhandled") or self._of("late")
         if found:
             return min(found, key=lambda failed: failed.attempt)
@@ -239,8 +239,7 @@ class Course:
             return None
         # what was rejected tells less than what failed
         found = self._of("handled") or self.failures
-        # there may be none: something else than a failure may have ended it
-        return max(found, key=lambda failed: (failed.at, failed.attempt), default=None)
+        return max(found, key=lambda failed: (failed.at, failed.attempt))
 
     def unheard(self) -> list[Failed]:
         """What failed and is neither raised nor told of by what is raised, nor what a hedge is there for."""
@@ -269,6 +268,11 @@ class Course:
             told.append(f"and {len(others) - _TOLD} more")
         first = f"hedge {name!r}: failed after {times} in {elapsed:g} s: {text}"
         return "; ".join([first, *told])
+
+    def forget(self) -> None:
+        """Let go of all errors: their tracebacks may lead back to here."""
+        self._fatal = self.cancelled = None
+        self.failures = []
 
     def _of(self, kind: Kind) -> list[Failed]:
         return [failed for failed in self.failures if failed.kind == kind]

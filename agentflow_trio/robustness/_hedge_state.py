@@ -224,7 +224,7 @@ class HedgeState:
 
     def _fail(self, course: Course, error: BaseException) -> None:
         final = course.final()
-        if final is None or error is not final.error:
+        if final is None:
             self.cancelled += error is course.cancelled
             return
         self.failed += 1
