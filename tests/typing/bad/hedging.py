@@ -1,5 +1,5 @@
 """Hedges: their settings, their two forms, the functions they call."""
-# ruff: noqa: ASYNC910, RET503 - some of what is wrong here, ruff sees too
+# ruff: noqa: ASYNC910 - some of what is wrong here, ruff sees too
 
 from __future__ import annotations
 
