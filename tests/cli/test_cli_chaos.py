@@ -94,10 +94,10 @@ def test_the_same_seed_is_struck_in_the_same_places(project: Project) -> None:
     project.write("news.py", NEWS)
     runs = [
         said(project.run("run", "news.py", "--chaos", "model", "--seed", str(seed)).err)[-1]
-        for seed in (1, 2, 3, 4, 1, 2, 3, 4)
+        for seed in (1, 2, 1, 2)
     ]
-    assert runs[:4] == runs[4:]
-    assert len(set(runs)) > 1
+    assert runs[:2] == runs[2:]
+    assert runs[0] != runs[1]
 
 
 def test_a_log_has_it_as_records(project: Project) -> None:

@@ -20,6 +20,7 @@ from agentflow_trio import (
     AdaptiveLimit,
     AdaptiveTimeout,
     Bulkhead,
+    Chaos,
     CircuitBreaker,
     ExtraMissingError,
     Flow,
@@ -40,6 +41,7 @@ from agentflow_trio.robustness import (
     AdaptiveLimitPolicy,
     BulkheadPolicy,
     CachePolicy,
+    ChaosPolicy,
     CircuitPolicy,
     PoolPolicy,
     Rate,
@@ -61,6 +63,7 @@ from agentflow_trio.testing.strategies import (
     adaptive_limit_policies,
     bulkhead_policies,
     cache_policies,
+    chaos_policies,
     circuit_policies,
     durations,
     fault_plans,
@@ -162,6 +165,7 @@ def test_durations_need_room_for_a_sixteenth() -> None:
         (pool_policies(), PoolPolicy(size=1, close_timeout=0.0625)),
         (cache_policies(), CachePolicy(ttl=math.inf, max_size=None)),
         (timeouts(), 0.0625),
+        (chaos_policies(), ChaosPolicy(rate=1.0, errors=(OSError,))),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -178,6 +182,7 @@ def test_the_simplest_policy(strategy: st.SearchStrategy[object], simple: object
     timeout=timeouts(),
     pool=pool_policies(),
     cache=cache_policies(),
+    chaos=chaos_policies(),
 )
 def test_guards_of_any_policies_work(
     retry: RetryPolicy,
@@ -188,6 +193,7 @@ def test_guards_of_any_policies_work(
     timeout: float | AdaptiveTimeout,
     pool: PoolPolicy,
     cache: CachePolicy,
+    chaos: ChaosPolicy,
 ) -> None:
     async def make() -> object:
         return object()
@@ -202,6 +208,7 @@ def test_guards_of_any_policies_work(
                 Timeout(timeout),
                 open_pool(make, policy=pool, name="things") as things,
                 things.lend(),
+                Chaos("drill", chaos),  # off, unless somebody turns it on
             ):
                 return 7
 

@@ -15,6 +15,7 @@ from ...robustness import (
     AdaptiveTimeout,
     BulkheadPolicy,
     CachePolicy,
+    ChaosPolicy,
     CircuitPolicy,
     PoolPolicy,
     Rate,
@@ -30,6 +31,7 @@ __all__ = [
     "adaptive_limit_policies",
     "bulkhead_policies",
     "cache_policies",
+    "chaos_policies",
     "circuit_policies",
     "pool_policies",
     "rates",
@@ -292,4 +294,37 @@ def _adaptive(draw: DrawFn, longest: float) -> AdaptiveTimeout:
         factor=draw(st.sampled_from([1.0, 1.5, 2.0])),
         min_samples=samples,
         history=draw(st.integers(samples, 8)),
+    )
+
+
+# ---------------------------------------------------------------- what goes wrong on purpose
+
+
+def chaos_policies(*, longest: float = _LONGEST) -> SearchStrategy[ChaosPolicy]:
+    """Chaos of OSErrors, KeyErrors and latency; shrinks to one that lets nobody through.
+
+    Args:
+        longest: nobody is later than so many seconds.
+    """
+    return _chaos_policies(longest)
+
+
+_ERRORS: Final[list[tuple[type[Exception], ...]]] = [
+    (OSError,),
+    (KeyError,),
+    (OSError, KeyError, OSError),
+]
+
+
+@st.composite
+def _chaos_policies(draw: DrawFn, longest: float) -> ChaosPolicy:
+    rate = draw(st.sampled_from([1.0, 0.5, 0.25, 0.0]))
+    longer = draw(st.just(0.0) | some(longest))
+    if not longer:
+        return ChaosPolicy(rate=rate, errors=draw(st.sampled_from(_ERRORS)))
+    shortest = draw(st.none() | durations(longer))
+    return ChaosPolicy(
+        rate=rate,
+        latency=longer if shortest is None else (shortest, longer),
+        errors=draw(st.sampled_from([*_ERRORS, ()])),
     )
