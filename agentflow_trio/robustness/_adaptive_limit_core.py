@@ -3,9 +3,10 @@
 Layer: robustness. Rules: additive increase, multiplicative decrease, as in TCP. A body that failed or was slow makes
 the limit ``int(limit * backoff)``; one that ended well makes it one more if at least half of the limit is in use, for a
 limit that nobody comes near to was not tried; what was cancelled or ignored says nothing. It stays between its bounds.
-Every change begins a generation, and a body that came in before tells of a limit that is no more: else all that run
-when it is too high, and fail at once, would take it down to nothing, and all that end well would double it. Who is
-inside and who waits is the matter of a `BulkheadCore` whose limit this one changes.
+What is old news changes nothing: that a body failed which came in before the limit last went down, or that one ended
+well which came in before it last changed. Else all that run when it is too high, and fail at once, would take it down
+to nothing, and all that end well would double it. Who is inside and who waits is the matter of a `BulkheadCore` whose
+limit this one changes.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ class AdaptiveLimitStatistics:
         slow: how many ended well, but took too long.
         failed: how many failed.
         unjudged: how many said nothing of the limit: they were cancelled, or their errors are ignored.
-        stale: of those that succeeded, were slow or failed, how many came in before the limit was what it was when they
-            ended, and so did not change it.
+        stale: of those that succeeded, were slow or failed, how many were old news, and so did not change the limit.
     """
 
     limit: int
@@ -61,7 +61,7 @@ class Sample:
     Attributes:
         begun: when its time began; there is none before it is inside.
         failed: whether a result of it counted as failure.
-        generation: of the limit under which it came in; there is none before.
+        generation: how often the limit had changed when it came in; there is none before.
     """
 
     __slots__ = ("begun", "failed", "generation")
@@ -91,6 +91,7 @@ class AdaptiveLimitCore(Generic[Who, Inside]):
     __slots__ = (
         "_failed",
         "_generation",
+        "_lowered",
         "_places",
         "_policy",
         "_slow",
@@ -116,6 +117,7 @@ class AdaptiveLimitCore(Generic[Who, Inside]):
         self._unjudged = 0
         self._stale = 0
         self._generation = 0
+        self._lowered = 0
 
     def enter(self, who: Who, sample: Inside, now: float) -> bool:
         """Let *who* in if there is room (then nobody waits); whether it is in."""
@@ -131,8 +133,10 @@ class AdaptiveLimitCore(Generic[Who, Inside]):
         limit = self._learn(self.inside[who], verdict, now)
         admitted: tuple[Who, ...] = ()
         if limit != self.limit:  # before a place is free, or one too many could take it
-            self.limit = limit
             self._generation += 1
+            if limit < self.limit:
+                self._lowered = self._generation
+            self.limit = limit
             admitted = self._places.resize(limit)
         heir = self._places.leave(who)
         if heir is not None:
@@ -148,7 +152,7 @@ class AdaptiveLimitCore(Generic[Who, Inside]):
             self._unjudged += 1
             return self.limit
         good = self._is_good(sample, verdict, now)
-        if sample.generation != self._generation:
+        if sample.generation < (self._generation if good else self._lowered):
             self._stale += 1
             return self.limit
         policy = self._policy

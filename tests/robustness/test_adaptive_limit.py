@@ -172,6 +172,21 @@ async def test_who_came_in_before_it_went_down_does_not_bring_it_up_again() -> N
     assert await together(of(8), OSError(), *[None] * 7) == 7
 
 
+async def test_a_slow_one_among_fast_ones_is_no_old_news(autojump_clock: MockClock) -> None:
+    """While it ran the others brought the limit up, four times: it failed even under a lower one."""
+    limit = of(2, slow_after=3.0)
+    async with trio.open_nursery() as nursery:
+        for seconds in (4.5, 1.0):
+            nursery.start_soon(lambda after: end(limit, after=after), seconds)
+        for _ in range(3):
+            await trio.sleep(1.0)
+            for _ in range(2):
+                nursery.start_soon(lambda: end(limit, after=1.0))
+        await trio.sleep(1.25)
+        assert now_at(limit) == 6
+    assert now_at(limit) == 5
+
+
 async def test_a_body_is_slow_from_that_very_time_on(autojump_clock: MockClock) -> None:
     limit = of(10, slow_after=0.3)
     await trio.sleep(5.3)  # for (5.3, 0.3) now - begun is less than slow_after at the end

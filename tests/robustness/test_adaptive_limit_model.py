@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 import pytest
@@ -34,18 +35,18 @@ def policies(draw: st.DrawFn) -> AdaptiveLimitPolicy:
 
 @define
 class Inside:
-    """Somebody inside. begun: since when; changes: how often the limit had changed by then."""
+    """Somebody inside. begun: since when; known: the limits there had been by then."""
 
     sample: Sample
     begun: float
-    changes: int
+    known: int
 
 
 ANY_BUT_FAILURE: Final[list[Verdict]] = ["cancelled", "ignored", "success"]
 
 
 class AdaptiveLimits(RuleBasedStateMachine):
-    """What an adaptive limit promises; all that is compared was told to callers, but for `limit`, which is followed.
+    """What an adaptive limit promises; all that is compared was told to callers; `history` holds the limits that follow from it.
 
     1. Never is the limit below its minimum or above its maximum.
     2. Nobody comes in while as many are inside as the limit, and everybody does while fewer are and nobody waits.
@@ -55,7 +56,8 @@ class AdaptiveLimits(RuleBasedStateMachine):
        it comes in.
     6. A body that ended well makes it one more if at least half of it is in use, itself included.
     7. A body that was cancelled, or whose error is ignored, changes nothing, whatever it recorded.
-    8. A body that came in before the limit last changed changes nothing.
+    8. A body changes nothing that failed or was slow and came in before the limit last went down, or that ended well
+       and came in before it last changed.
     9. Leaving without being inside is an error and changes nothing.
     10. Every body is counted as what it was; every caller was let in, refused, waits, or was cancelled.
     11. When everybody has left nothing remains.
@@ -64,15 +66,20 @@ class AdaptiveLimits(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.came = self.refused = self.gone = self.changes = 0
+        self.came = self.refused = self.gone = 0
+        self.history: list[int] = []
         self.inside: dict[int, Inside] = {}
         self.waiting: list[tuple[int, Sample]] = []
         self.ended = dict.fromkeys(("succeeded", "slow", "failed", "unjudged", "stale"), 0)
 
+    @property
+    def limit(self) -> int:
+        return self.history[-1]
+
     @initialize(policy=policies())
     def make(self, policy: AdaptiveLimitPolicy) -> None:
         self.policy = policy
-        self.limit = policy.initial
+        self.history.append(policy.initial)
         self.core: Core = AdaptiveLimitCore(policy)
 
     # One rule: of several Hypothesis leaves out some, and a limit that nobody leaves learns little.
@@ -106,7 +113,7 @@ class AdaptiveLimits(RuleBasedStateMachine):
         if self.core.enter(who, sample, self.now):
             assert len(self.inside) < self.limit
             assert not self.waiting
-            self.inside[who] = Inside(sample, self.now, self.changes)
+            self.inside[who] = Inside(sample, self.now, len(self.history))
             return
         assert len(self.inside) >= self.limit
         refusal = self.core.line.join(who, sample, self.now)
@@ -123,14 +130,14 @@ class AdaptiveLimits(RuleBasedStateMachine):
         limit = self.limit_after(self.inside[who], verdict)
         event(f"{verdict}: {'as it was' if limit == self.limit else 'changed'}")
         del self.inside[who]
-        self.changes += limit != self.limit
-        self.limit = limit
+        if limit != self.limit:
+            self.history.append(limit)
         admitted = self.core.leave(who, verdict, self.now)
         room = max(0, limit - len(self.inside))
         first, self.waiting = self.waiting[:room], self.waiting[room:]
         assert admitted == tuple(number for number, _ in first)
         for number, sample in first:
-            self.inside[number] = Inside(sample, self.now, self.changes)
+            self.inside[number] = Inside(sample, self.now, len(self.history))
 
     def limit_after(self, body: Inside, verdict: Verdict) -> int:
         """What the limit becomes, and counts what the body was."""
@@ -144,7 +151,9 @@ class AdaptiveLimits(RuleBasedStateMachine):
         elif policy.slow_after is not None and self.now - body.begun >= policy.slow_after:
             kind = "slow"
         self.ended[kind] += 1
-        if body.changes != self.changes:
+        later = self.history[body.known - 1 :]
+        went_down = any(after < before for before, after in pairwise(later))
+        if went_down or (kind == "succeeded" and len(later) > 1):
             self.ended["stale"] += 1
             return self.limit
         if kind == "succeeded":
