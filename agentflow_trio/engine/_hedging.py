@@ -194,6 +194,8 @@ class _Beside(Generic[Value]):
         outside = cancelled is not None or self._strand.is_cancelled()
         raised = [lost for lost in self._in_order() if lost.is_raised(error, cut=outside)]
         self._settle(raised, outside=outside)
+        if outside:
+            self._strand.trouble.expired += self._expired
         if isinstance(error, _EndsAll) and not raised:
             await stop_here(self._strand)
         try:
@@ -208,7 +210,6 @@ class _Beside(Generic[Value]):
         """The one error of all that are to be raised; the others go with it."""
         strand, owed = self._strand, [one for lost in raised for one in lost.all]
         if cancelled is not None:
-            strand.trouble.expired += self._expired
             error = cancelled
         elif raised:
             first = raised[0]

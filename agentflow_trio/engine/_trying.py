@@ -65,13 +65,14 @@ class Trying:
         strand.attempt = 1
         if strand.faults is not None and (self.guards or self.hedge is not None):
             work = self._faulty(strand.faults, work)
+        if self.retry is None and self.hedge is None:
+            return await self._attempt(strand, work)
         if self.retry is None:
-            one = self._attempt if self.hedge is None else self._surrounded
-            return await one(strand, work)
+            return await self._round(strand, work)
         begun = strand.run.clock()
         Trial.begin(self.retry, begun)
         try:
-            return await self._surrounded(strand, work)
+            return await self._round(strand, work)
         except Exception as error:
             if must_end_all(error):
                 raise
@@ -134,7 +135,7 @@ class Trying:
                 hedged = self.hedge is not None  # whose attempts have numbers, too
                 strand.attempt = strand.attempt + 1 if hedged else again.attempt
                 try:
-                    result = await self._surrounded(strand, work)
+                    result = await self._round(strand, work)
                 except Exception as another:
                     if must_end_all(another):
                         raise
@@ -146,19 +147,21 @@ class Trying:
             # or each would be kept alive by the frame in its own traceback
             del error, body_error, failure
 
+    # not async: a coroutine around another would cost each attempt of a retry 0.1 us
+    def _round(
+        self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
+    ) -> Awaitable[Value]:
+        """One of several attempts, or several of them beside each other."""
+        if self.hedge is None:
+            return self._surrounded(strand, work)
+        from ._hedging import hedged  # noqa: PLC0415 - most steps have none
+
+        return hedged(strand, self.hedge, lambda own: self._surrounded(own, work))
+
     async def _surrounded(
         self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
     ) -> Value:
-        """One of several attempts, with what observers put around it; or several beside each other, each with that."""
-        if self.hedge is None:
-            return await self._in_scopes(strand, work)
-        from ._hedging import hedged  # noqa: PLC0415 - loaded when it is first needed
-
-        return await hedged(strand, self.hedge, lambda own: self._in_scopes(own, work))
-
-    async def _in_scopes(
-        self, strand: Strand, work: Callable[[Strand], Awaitable[Value]]
-    ) -> Value:
+        """One of several attempts, with what observers put around it."""
         scopes = strand.scopes
         if scopes is None:
             return await self._attempt(strand, work)

@@ -14,6 +14,7 @@ from agentflow_trio import (
     END,
     CircuitBreaker,
     CircuitPolicy,
+    Count,
     DeadlineExceededError,
     Engine,
     Fallback,
@@ -610,6 +611,38 @@ async def test_what_a_flow_spends_in_several_attempts_is_added_up(
     assert error.spent == {"inner/slow": 9.0}  # 5 and 4
 
 
+async def test_limits_of_attempts_that_had_run_out_before_are_told(
+    autojump_clock: object,
+) -> None:
+    async def slow_to_end() -> int:
+        try:
+            await trio.sleep(9.0)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(5.0)
+        return 0
+
+    one = playing(slow_to_end, hedge=hedge(), attempt_timeout=1.0, timeout=3.0)
+    with pytest.raises(FlowFailedError) as caught:
+        await one.run(Notes())
+    error = caught.value.only()
+    assert isinstance(error, DeadlineExceededError)
+    assert (error.limit, error.earlier) == ("timeout of play", ("attempt_timeout of play",) * 2)
+    assert trio.current_time() == 7.0
+
+
+async def test_a_hedge_that_cannot_be_used_is_a_failure_of_the_step(
+    autojump_clock: object,
+) -> None:
+    work = Attempts(0.0)
+    used, another = (RetryBudget("llm", reserve=reserve) for reserve in (2, 3))
+    await playing(work, hedge=hedge(budget=used)).run(Notes())
+    with pytest.raises(FlowFailedError) as caught:
+        await playing(work, hedge=hedge(budget=another)).run(Notes())
+    assert isinstance(caught.value.only(), ValueError)
+    assert len(work.seen) == 1
+
+
 async def test_the_caller_cancels_all_attempts(autojump_clock: object) -> None:
     work = Attempts(9.0)
     with trio.move_on_after(2.0) as scope:
@@ -947,6 +980,62 @@ async def test_a_drained_flow_ends_when_all_its_attempts_have_stopped(
                 await handle.result()
     # b of the first attempt was in flight and came to its end; the second never began its b
     assert log == ["0 f/inner/a 1", "1 f/inner/b 1", "1 f/inner@2/a 1"]
+
+
+async def test_a_drained_flow_is_drained_also_if_its_other_attempt_fails(
+    autojump_clock: object,
+) -> None:
+    async def work() -> int:
+        await trio.sleep(1.0)
+        if "@" in current_step().path:
+            raise X
+        return 0
+
+    inner = chain("inner", playing(work, "a"), saying("b"))
+    one = Step(inner, hedge=hedge(after=0.5, on=ValueError))
+    async with Engine() as engine, engine.start(chain("f", one), Notes()) as run:
+        await trio.sleep(0.75)
+        report = await engine.drain(grace=60.0)
+        assert report.drained == (run.run_id,)
+        with pytest.raises(RunCancelledError) as caught:
+            await run.result()
+        assert caught.value.reason == "drain"
+    assert trio.current_time() == 1.5
+
+
+async def test_a_hedged_item_can_be_cancelled_alone(autojump_clock: object) -> None:
+    async def sleep(_: int) -> None:
+        await trio.sleep(3.0)
+
+    class Tolerant(Items):
+        async def post(self, shared: Notes, items: object, received: Any, /) -> None:
+            shared.log = [type(one).__name__ for one in received]
+
+    node = each(Tolerant([1, 2], sleep), concurrent=2, tolerate=Count(1), hedge=hedge())
+    row = chain("f", Step(node, name="all"))
+    async with Engine() as engine, engine.start(row, Notes()) as run:
+        await trio.sleep(1.5)
+        report = await run.cancel("no", at="f/all[1]")
+        result = await run.result()
+    assert [(cut.path, cut.attempt) for cut in report.cut_off] == [("f/all[1]", 2)]
+    assert result.state.log == ["Value", "Error"]
+    assert trio.current_time() == 3.0
+
+
+async def test_a_branch_in_an_attempt_can_be_cancelled_alone(autojump_clock: object) -> None:
+    async def slow() -> int:
+        await trio.sleep(3.0)
+        return 0
+
+    both = Step(parallel(playing(slow, "a"), saying("b")), name="both")
+    one = Step(chain("inner", both), hedge=hedge())
+    async with Engine() as engine, engine.start(chain("f", one), Notes()) as run:
+        await trio.sleep(1.5)
+        report = await run.cancel("no", at="f/inner/both/a")
+        result = await run.result()
+    assert [cut.path for cut in report.cut_off] == ["f/inner/both/a"]
+    assert result.state.log == ["b"]
+    assert trio.current_time() == 1.5
 
 
 def drawn(inside: Sequence[Live]) -> list[tuple[str, int, str]]:

@@ -10,6 +10,8 @@ from agentflow_trio import (
     Bulkhead,
     CircuitBreaker,
     Fallback,
+    Hedge,
+    HedgePolicy,
     RateLimiter,
     ResourcePool,
     Retry,
@@ -32,6 +34,15 @@ Step(Write(), retry=Retry(RetryPolicy()))  # bad
 
 # ---- a class is no policy
 Step(Write(), retry=RetryPolicy)  # bad
+
+# ---- nor are seconds a hedge
+Step(Write(), hedge=0.5)  # bad
+
+# ---- a hedge learns, so a step takes the hedge
+Step(Write(), hedge=HedgePolicy(after=0.5))  # bad
+
+# ---- a hedge repeats, so it is no guard
+Step(Write(), guards=[Hedge(after=0.5)])  # bad
 
 # ---- one guard is no sequence of them
 Step(Write(), guards=breaker)  # bad

@@ -14,6 +14,7 @@ from agentflow_trio import (
     CircuitOpenError,
     ErrorKind,
     Fallback,
+    Hedge,
     ItemPolicies,
     KeyedRateLimiter,
     Next,
@@ -97,21 +98,23 @@ guards: tuple[Guard, ...] = (
     Watching(),
 )
 
+hedge = Hedge(after=0.5, name="models")
 policy = RetryPolicy(on=of_kind("transient", "timeout"), on_rejected="wait")
 
 write = Step(
     Write(),
     retry=policy,
+    hedge=hedge,
     guards=guards,
     attempt_timeout=5.0,
     timeout=30.0,
     fallback=Fallback(""),
 )
 review = Step(Review(), guards=[breaker, limiter])
-bare = write.with_(name="bare", retry=None, guards=(), attempt_timeout=None)
+bare = write.with_(name="bare", retry=None, hedge=None, guards=(), attempt_timeout=None)
 
 
-@step(retry=policy, guards=(breaker,), attempt_timeout=3.0)
+@step(retry=policy, hedge=hedge, guards=(breaker,), attempt_timeout=3.0)
 async def archive(article: Article, *, kept: Next, lost: Next) -> Next:
     assert_type(current_step().attempt, int)
     return kept if article.topic else lost
@@ -151,7 +154,7 @@ class Parts:
     ) -> None: ...
 
 
-careful: ItemPolicies = {"retry": policy, "guards": (breaker,), "attempt_timeout": 5.0}
+careful: ItemPolicies = {"retry": policy, "hedge": hedge, "guards": (breaker,)}
 
 sections = Step(
     each(Sections(), concurrent=8, retry=RetryPolicy(), guards=[breaker]),
@@ -159,7 +162,9 @@ sections = Step(
     retry=policy,
     fallback=Fallback([1, 2]),
 )
-parts = Step(batch(Parts(), size=3, concurrent=2, attempt_timeout=5.0), name="parts")
+parts = Step(
+    batch(Parts(), size=3, concurrent=2, hedge=hedge, attempt_timeout=5.0), name="parts"
+)
 same = Step(each(Sections(), concurrent=8, **careful), name="same")
 
 
