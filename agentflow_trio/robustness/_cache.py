@@ -25,7 +25,7 @@ from ._cache_core import CacheCore
 from ._cache_policy import CachePolicy
 from ._events import CacheHit, OnEvent, RuleFailed
 from ._guard import Home, Listener
-from ._loading import Loading
+from ._loading import Loaded, Loading
 from ._verdict_core import is_async
 
 __all__ = ["TTLCache", "TTLCacheStatistics"]
@@ -43,9 +43,10 @@ class TTLCacheStatistics:
     """How things stand.
 
     Attributes:
-        stored: how many values are kept. Some may be old: those that nobody asked for since.
+        stored: how many values are kept. Some may be old: those that nobody asked for since, and those that may stand in.
         hits: how often a value was there.
-        evicted: how many values had to go before they were old, since there was no room.
+        stale: how often a value that was old stood in for one that could not be loaded.
+        evicted: how many values had to go before their time, since there was no room.
         running: how many loads go on.
         waiting: how many wait for a load that another task makes.
         joined: how many did since the start.
@@ -56,6 +57,7 @@ class TTLCacheStatistics:
 
     stored: int
     hits: int
+    stale: int
     evicted: int
     running: int
     waiting: int
@@ -154,9 +156,11 @@ class TTLCache(Generic[Key, Value]):
 
     def _start_blank(self) -> None:
         self._listener.start_anew()
-        self._core: CacheCore[Key, Value] = CacheCore(self.policy.max_size)
+        self._core: CacheCore[Key, Value] = CacheCore(
+            self.policy.max_size, self.policy.stale_if_error
+        )
         self._loading: Loading[Key, Value] = Loading(
-            self.name, self._load, self._listener, self._keep
+            self.name, self._load, self._listener, self._keep, self._rescue
         )
 
     def _settle(self) -> None:
@@ -172,7 +176,8 @@ class TTLCache(Generic[Key, Value]):
         A checkpoint, also if the value is kept (`peek` is none); who loads gets as much of one as the load is.
 
         Who waits when a load ends gets its result, also if it is cancelled at the same instant; who is cancelled before
-        that gets nothing, and has waited for nothing.
+        that gets nothing, and has waited for nothing. If a load fails, a value that has not been old for longer than
+        ``stale_if_error`` stands in, for all.
 
         Raises:
             LoadFailedError: another task loaded, and failed; the cause is its error. Each who waited gets an error of its own.
@@ -189,7 +194,7 @@ class TTLCache(Generic[Key, Value]):
         if self._listener.on:
             self._listener.tell(CacheHit(guard=self.name, timestamp=now, source="stored"))
         await cancel_shielded_checkpoint()
-        return found[0]
+        return found.value
 
     @overload
     def peek(self, key: Key, /) -> Value | None: ...
@@ -203,7 +208,7 @@ class TTLCache(Generic[Key, Value]):
         """
         self._settle()
         found = self._core.peek(key, trio.current_time())
-        return default if found is None else found[0]
+        return default if found is None else found.value
 
     # ------------------------------------------------------------ what is kept
 
@@ -244,6 +249,10 @@ class TTLCache(Generic[Key, Value]):
         now = trio.current_time()
         self._core.put(key, value, now + self._good_for(key, value), now)
 
+    def _rescue(self, key: Key) -> Loaded[Value] | None:
+        found = self._core.rescue(key, trio.current_time())
+        return None if found is None else Loaded(found.value)
+
     def _good_for(self, key: Key, value: Value) -> float:
         if self._ttl_of is None:
             return self.policy.ttl
@@ -274,6 +283,7 @@ class TTLCache(Generic[Key, Value]):
         return TTLCacheStatistics(
             stored=len(core.values),
             hits=core.hits,
+            stale=core.stale,
             evicted=core.evicted,
             running=len(loads.running),
             waiting=loads.waiting,

@@ -22,13 +22,13 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from ..errors import GuardReentryError, LoadFailedError
-from ._events import CacheHit, LoadEnded
+from ..errors import GuardReentryError, LoadFailedError, text_of
+from ._events import CacheHit, FallbackUsed, LoadEnded
 from ._fault_point import FAULTS, behind
 from ._flight_core import Ended, Flight, FlightCore
 from ._guard import Listener, TaskPermits
 
-__all__ = ["Loading"]
+__all__ = ["Loaded", "Loading"]
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -37,8 +37,8 @@ ASKED_ITSELF: Final = "loading a key asks for the same key, itself or through ot
 
 
 @final
-class _Loaded(Generic[Value]):
-    """What those who waited are woken with. Boxed: a value may be None, or an error."""
+class Loaded(Generic[Value]):
+    """What a load came to. Boxed: a value may be None, or an error."""
 
     __slots__ = ("value",)
 
@@ -54,7 +54,7 @@ class Loading(Generic[Key, Value]):
         core: the rules and how things stand.
     """
 
-    __slots__ = ("_guard", "_keep", "_leading", "_listener", "_load", "core")
+    __slots__ = ("_guard", "_keep", "_leading", "_listener", "_load", "_rescue", "core")
 
     def __init__(
         self,
@@ -62,12 +62,14 @@ class Loading(Generic[Key, Value]):
         load: Callable[[Key], Awaitable[Value]],
         listener: Listener,
         keep: Callable[[Key, Value], object] | None = None,
+        rescue: Callable[[Key], Loaded[Value] | None] | None = None,
     ) -> None:
-        """*keep* is told what was loaded, unless that became invalid meanwhile."""
+        """*keep* is told what was loaded, unless that became invalid meanwhile; *rescue* what stands in if that fails."""
         self._guard = guard
         self._load = load
         self._listener = listener
         self._keep = keep
+        self._rescue = rescue
         self._leading: TaskPermits[Flight[Key, Task]] = TaskPermits(guard)
         self.core: FlightCore[Key, Task] = FlightCore()
 
@@ -95,7 +97,7 @@ class Loading(Generic[Key, Value]):
             core.withdraw(flight, task)
             return Abort.SUCCEEDED
 
-        answer: _Loaded[Value] | Exception | None = await wait_task_rescheduled(withdraw)
+        answer: Loaded[Value] | Exception | None = await wait_task_rescheduled(withdraw)
         if answer is None:
             return await self._lead(flight)
         if isinstance(answer, Exception):
@@ -109,26 +111,44 @@ class Loading(Generic[Key, Value]):
         try:
             value = await _call(self._guard, self._load, flight.key)
         except Exception as error:
-            # Failing may be how the cleanup of a cancelled load ends: then the others try for themselves.
-            if trio.current_effective_deadline() == -math.inf:
-                self._hand_on(flight)
-            else:
-                self._tell(flight.begun, "failed", self._wake(flight, "failed", error))
-            raise
+            stand_in = self._failed(flight, error)
+            if stand_in is None:
+                raise
+            return stand_in.value
         except BaseException:
             self._hand_on(flight)
             raise
         finally:
             self._leading.pop()
-        waited = self._wake(flight, "loaded", _Loaded(value))
+        waited = self._wake(flight, "loaded", Loaded(value))
         # Before anybody is told, who may declare it invalid.
         if flight.current and self._keep is not None:
             self._keep(flight.key, value)
         self._tell(flight.begun, "loaded", waited)
         return value
 
+    def _failed(self, flight: Flight[Key, Task], error: Exception) -> Loaded[Value] | None:
+        """End *flight*, which failed; what stands in for its value, if anything."""
+        # Failing may be how the cleanup of a cancelled load ends: then the others try for themselves.
+        if trio.current_effective_deadline() == -math.inf:
+            self._hand_on(flight)
+            return None
+        stand_in = None if self._rescue is None else self._rescue(flight.key)
+        waited = self._wake(flight, "failed", stand_in or error)
+        self._tell(flight.begun, "failed", waited)
+        if stand_in is not None and self._listener.on:
+            self._listener.tell(
+                FallbackUsed(
+                    guard=self._guard,
+                    timestamp=trio.current_time(),
+                    error=type(error).__name__,
+                    message=text_of(error),
+                )
+            )
+        return stand_in
+
     def _wake(
-        self, flight: Flight[Key, Task], ended: Ended, answer: _Loaded[Value] | Exception
+        self, flight: Flight[Key, Task], ended: Ended, answer: Loaded[Value] | Exception
     ) -> int:
         """End *flight*; how many got the answer besides its leader."""
         waiting = self.core.end(flight, ended)

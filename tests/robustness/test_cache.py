@@ -51,6 +51,7 @@ async def test_all_who_miss_at_the_same_time_share_one_load(autojump_clock: Mock
     assert cache.statistics() == TTLCacheStatistics(
         stored=1,
         hits=1,
+        stale=0,
         evicted=0,
         running=0,
         waiting=0,
@@ -104,6 +105,65 @@ async def test_of_as_many_as_one_likes_none_has_to_go(autojump_clock: MockClock)
         await cache.get(key)
     assert (cache.statistics().stored, cache.statistics().evicted) == (2000, 0)
     assert CachePolicy(ttl=60.0).max_size == 1024
+
+
+# ---------------------------------------------------------------- when a load fails
+
+
+async def test_what_is_old_stands_in_for_what_cannot_be_loaded(
+    autojump_clock: MockClock,
+) -> None:
+    events: list[GuardEvent] = []
+    shop = Shop()
+    policy = CachePolicy(ttl=5.0, stale_if_error=10.0)
+    cache = TTLCache(shop.load, policy, on_event=events.append)
+    assert await cache.get("x") == "x1"  # good until 6.0, of use until 16.0
+    shop.error = OSError("no route")
+    await trio.sleep_until(6.0)
+    assert cache.peek("x") is None
+    async with trio.open_nursery() as nursery:
+        await shop.asked_by(nursery, cache.get, "x", "a", "b")
+    assert sorted(shop.story) == [("a", "x1", 7.0), ("b", "x1", 7.0)]
+    assert (cache.statistics().stale, cache.statistics().failed) == (1, 1)
+    assert told(events)[-2:] == [
+        {
+            "event": "LoadEnded",
+            "timestamp": 7.0,
+            "duration_ms": 1000.0,
+            "outcome": "failed",
+            "callers": 2,
+        },
+        {
+            "event": "FallbackUsed",
+            "timestamp": 7.0,
+            "error": "OSError",
+            "message": "no route",
+        },
+    ]
+    await trio.sleep_until(14.9375)
+    assert await cache.get("x") == "x1"
+    assert trio.current_time() == 15.9375  # each tries again: a failure is not kept
+    with pytest.raises(OSError, match="no route"):
+        await cache.get("x")
+    shop.error = None
+    assert await cache.get("x") == "x5"
+
+
+async def test_nothing_stands_in_for_what_was_invalidated_or_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    shop = Shop()
+    cache = TTLCache(shop.load, CachePolicy(ttl=5.0, stale_if_error=math.inf))
+    await cache.get("x")
+    await trio.sleep(5.0)
+    with trio.move_on_after(0.5) as scope:
+        await cache.get("x")
+    assert scope.cancelled_caught
+    cache.invalidate("x")
+    shop.error = OSError()
+    with pytest.raises(OSError):
+        await cache.get("x")
+    assert cache.statistics().stale == 0
 
 
 # ---------------------------------------------------------------- how long, value by value
@@ -395,6 +455,10 @@ def test_what_is_not_asked_in_trio_has_no_time() -> None:
         ({"ttl": 0.0}, "ttl must be a number of seconds > 0, not 0.0"),
         ({"ttl": math.nan}, "ttl must be a number of seconds > 0, not nan"),
         ({"ttl": "5"}, "ttl must be a number of seconds > 0, not '5'"),
+        (
+            {"ttl": 5.0, "stale_if_error": -1.0},
+            "stale_if_error must be a number of seconds >= 0, not -1.0",
+        ),
         ({"ttl": 5.0, "max_size": 0}, "max_size must be a whole number >= 1 or None, not 0"),
     ],
 )

@@ -269,12 +269,13 @@ def cache_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrateg
 
     Args:
         most: at most so many values are kept, unless it is any number.
-        longest: a value is good for at most so many seconds, unless it is for ever.
+        longest: a value is good, and then may stand in, for at most so many seconds, unless it is good for ever.
     """
     return st.builds(
         CachePolicy,
         ttl=st.just(math.inf) | some(longest),
         max_size=st.none() | few(most),
+        stale_if_error=st.just(0.0) | durations(longest),
     )
 
 

@@ -39,7 +39,9 @@ class Users:
 
 
 flight = SingleFlight(weather, name="weather")
-kept: TTLCache[Place, float] = TTLCache(weather, CachePolicy(ttl=60.0), ttl_of=how_long)
+kept: TTLCache[Place, float] = TTLCache(
+    weather, CachePolicy(ttl=60.0, stale_if_error=3600), ttl_of=how_long
+)
 short = TTLCache(nickname, ttl=1)
 by_lambda: SingleFlight[str, float] = SingleFlight(lambda town: weather(Place("NO", town)))
 
