@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import attrs
 import pytest
+import trio
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
@@ -181,7 +182,6 @@ def test_the_simplest_policy(strategy: st.SearchStrategy[object], simple: object
     adaptive=adaptive_limit_policies(),
     timeout=timeouts(),
     pool=pool_policies(),
-    cache=cache_policies(),
     chaos=chaos_policies(),
 )
 def test_guards_of_any_policies_work(
@@ -192,7 +192,6 @@ def test_guards_of_any_policies_work(
     adaptive: AdaptiveLimitPolicy,
     timeout: float | AdaptiveTimeout,
     pool: PoolPolicy,
-    cache: CachePolicy,
     chaos: ChaosPolicy,
 ) -> None:
     async def make() -> object:
@@ -212,15 +211,31 @@ def test_guards_of_any_policies_work(
             ):
                 return 7
 
-        async def kept(_: str) -> int:
-            return await Retry(retry).call(work)
-
-        return await TTLCache(kept, cache).get("key")
+        return await Retry(retry).call(work)
 
     with simulate(program) as sim:
         sim.run()
         assert sim.result == 7
     sim.assert_no_leaks()
+
+
+@given(cache_policies())
+def test_a_cache_of_any_policy_keeps_what_was_loaded_last(policy: CachePolicy) -> None:
+    loads: list[int] = []
+
+    async def load(key: int) -> int:
+        loads.append(key)
+        await trio.lowlevel.checkpoint()
+        return key
+
+    async def program() -> list[int]:
+        cache = TTLCache(load, policy)
+        return [await cache.get(key) for key in (1, 2, 2)]
+
+    with simulate(program) as sim:
+        sim.run()
+        assert sim.result == [1, 2, 2]
+    assert loads == [1, 2]
 
 
 def test_every_kind_of_setting_is_drawn() -> None:
