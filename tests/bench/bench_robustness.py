@@ -29,6 +29,7 @@ from agentflow_trio.robustness import (
     AdaptiveLimitPolicy,
     Bulkhead,
     CircuitBreaker,
+    Hedge,
     LoadShedder,
     RateLimiter,
     Retry,
@@ -47,6 +48,8 @@ __all__ = [
     "bulkhead",
     "closed",
     "closed_by_hand",
+    "hedged",
+    "hedged_by_hand",
     "hit",
     "hit_by_hand",
     "lend",
@@ -528,6 +531,63 @@ def line_at_bulkhead(waiters: int) -> Body:
             yield body
 
     return Staged(stage)
+
+
+# ---------------------------------------------------------------- R6
+
+
+async def soon() -> int:
+    """What is hedged: it answers after one scheduler pass."""
+    await trio.lowlevel.checkpoint()
+    return 1
+
+
+def hedged_by_hand(calls: int) -> Body:
+    """Calls whose first attempt answers at once, so that no other begins.
+
+    Ours: ``await hedge.call(fn)``.
+    Limit: a nursery, a child that makes the call, and a wait for it with a timeout, after which it would begin another.
+    Fair: the first attempt is a child on both sides, since whoever would begin the second must not be busy with the
+    first. (With the call in the caller's task and the wait in the child it takes longer: the wait must be cancelled.) The
+    limit handles no failure, decides no tie, and raises errors in groups.
+    """
+
+    async def hedged() -> int:
+        answers, answered = list[int](), trio.Event()
+
+        async def attempt() -> None:
+            answers.append(await soon())
+            answered.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(attempt)
+            with trio.move_on_after(10.0):
+                await answered.wait()
+            if not answers:
+                nursery.start_soon(attempt)
+                await answered.wait()
+                nursery.cancel_scope.cancel()
+        return answers[0]
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            done += await hedged()
+        return done
+
+    return body
+
+
+def hedged(calls: int) -> Body:
+    hedge = Hedge(after=10.0)
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            done += await hedge.call(soon)
+        return done
+
+    return body
 
 
 # ---------------------------------------------------------------- R7

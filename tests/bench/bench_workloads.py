@@ -483,6 +483,13 @@ GUARDS = (
         Bound(Of.RATIO, 1.2),
     ),
     guard(
+        "R6h",
+        "a hedge whose first attempt answers at once",
+        ("hedged", "hedged_by_hand"),
+        (CALLS,),
+        Bound(Of.RATIO, 1.3),
+    ),
+    guard(
         "R7",
         "a value that a cache has, against a dict by hand",
         ("hit", "hit_by_hand"),

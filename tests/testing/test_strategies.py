@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from agentflow_trio import (
     END,
+    AdaptiveDelay,
     AdaptiveLimit,
     AdaptiveTimeout,
     Bulkhead,
@@ -26,6 +27,7 @@ from agentflow_trio import (
     ExtraMissingError,
     Flow,
     FlowFailedError,
+    Hedge,
     Next,
     RateLimiter,
     Retry,
@@ -44,6 +46,7 @@ from agentflow_trio.robustness import (
     CachePolicy,
     ChaosPolicy,
     CircuitPolicy,
+    HedgePolicy,
     PoolPolicy,
     Rate,
     RetryBudget,
@@ -69,6 +72,7 @@ from agentflow_trio.testing.strategies import (
     durations,
     fault_plans,
     flows,
+    hedge_policies,
     pool_policies,
     rates,
     retry_budgets,
@@ -167,6 +171,7 @@ def test_durations_need_room_for_a_sixteenth() -> None:
         (cache_policies(), CachePolicy(ttl=math.inf, max_size=None)),
         (timeouts(), 0.0625),
         (chaos_policies(), ChaosPolicy(rate=1.0, errors=(OSError,))),
+        (hedge_policies(), HedgePolicy(after=0.0, max_attempts=1)),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -238,11 +243,29 @@ def test_a_cache_of_any_policy_keeps_what_was_loaded_last(policy: CachePolicy) -
     assert loads == [1, 2]
 
 
+@given(policy=hedge_policies())
+def test_hedges_of_any_policy_work(policy: HedgePolicy) -> None:
+    async def program() -> int:
+        return await Hedge(policy).attempts(late)
+
+    async def late(number: int) -> int:
+        await trio.sleep(1.0 / number)
+        return number
+
+    with simulate(program) as sim:
+        sim.run()
+        assert 1 <= sim.result <= policy.max_attempts
+    sim.assert_no_leaks()
+
+
 def test_every_kind_of_setting_is_drawn() -> None:
     for kind in ("none", "ratio", "full", "equal", "decorrelated"):
         kinds = retry_policies().map(lambda policy: policy.jitter_kind)
         assert reaches(kinds, kind.__eq__)
     assert reaches(retry_policies(), lambda policy: policy.budget).budget.name == "budget"
+    assert reaches(hedge_policies(), lambda policy: policy.budget).budget.name == "hedges"
+    learned = reaches(hedge_policies(), lambda policy: not isinstance(policy.after, float))
+    assert isinstance(learned.after, AdaptiveDelay)
     assert reaches(circuit_policies(), lambda policy: policy.slow_rate).slow_after > 0
     assert reaches(circuit_policies(), lambda policy: policy.jitter).jitter == 0.5
     assert len(reaches(window_policies(), lambda policy: len(policy.also) == 2).rates) == 3
@@ -253,6 +276,14 @@ def test_every_kind_of_setting_is_drawn() -> None:
 def test_exact_retries_leave_nothing_to_chance(policy: RetryPolicy) -> None:
     assert (policy.jitter_kind, policy.budget) == ("none", None)
     assert policy.max_delay <= 3.0
+    assert policy.max_attempts <= 2
+
+
+@given(policy=hedge_policies(exact=True, longest=3.0, max_attempts=2))
+def test_exact_hedges_leave_nothing_to_be_learned(policy: HedgePolicy) -> None:
+    assert policy.budget is None
+    assert isinstance(policy.after, float)
+    assert policy.after <= 3.0
     assert policy.max_attempts <= 2
 
 

@@ -11,12 +11,14 @@ from typing import Final
 import attrs
 
 from ...robustness import (
+    AdaptiveDelay,
     AdaptiveLimitPolicy,
     AdaptiveTimeout,
     BulkheadPolicy,
     CachePolicy,
     ChaosPolicy,
     CircuitPolicy,
+    HedgePolicy,
     PoolPolicy,
     Rate,
     RetryBudget,
@@ -33,6 +35,7 @@ __all__ = [
     "cache_policies",
     "chaos_policies",
     "circuit_policies",
+    "hedge_policies",
     "pool_policies",
     "rates",
     "retry_budgets",
@@ -103,6 +106,39 @@ def _with_chance(draw: DrawFn, policy: RetryPolicy) -> RetryPolicy:
         jitter=draw(st.sampled_from([0.0, 0.25, 1.0])),
         jitter_first=draw(st.booleans()),
         budget=draw(st.none() | retry_budgets()),
+    )
+
+
+def hedge_policies(
+    *, max_attempts: int = 3, longest: float = _LONGEST, exact: bool = False
+) -> SearchStrategy[HedgePolicy]:
+    """Ways to begin other attempts; shrinks to a single one.
+
+    Args:
+        max_attempts: at most so many attempts, the first included.
+        longest: no delay is longer, seconds.
+        exact: with a delay that is not learned and without a budget, so that a test knows when attempts begin.
+    """
+    plain = durations(longest)
+    budgets = st.none() | retry_budgets("hedges")
+    return st.builds(
+        HedgePolicy,
+        after=plain if exact else plain | _learned_delays(longest),
+        max_attempts=few(max_attempts),
+        budget=st.none() if exact else budgets,
+    )
+
+
+@st.composite
+def _learned_delays(draw: DrawFn, longest: float) -> AdaptiveDelay:
+    maximum = draw(some(longest))
+    samples = draw(few())
+    return AdaptiveDelay(
+        maximum=maximum,
+        minimum=draw(durations(maximum, shortest=1 / TICKS)),
+        percentile=draw(st.sampled_from([100.0, 95.0, 50.0])),
+        min_samples=samples,
+        history=draw(st.integers(samples, 8)),
     )
 
 

@@ -13,6 +13,7 @@ from agentflow_trio import (
     AdaptiveTimeout,
     CircuitPolicy,
     Flow,
+    HedgePolicy,
     RetryPolicy,
     RunResult,
     WindowPolicy,
@@ -27,6 +28,7 @@ from agentflow_trio.testing.strategies import (
     durations,
     fault_plans,
     flows,
+    hedge_policies,
     retry_policies,
     scripted_flows,
     states,
@@ -57,6 +59,7 @@ async def nap(seconds: float, times: int) -> str:
 
 assert_type(retry_policies(max_attempts=3), SearchStrategy[RetryPolicy])
 assert_type(circuit_policies(exact=True), SearchStrategy[CircuitPolicy])
+assert_type(hedge_policies(max_attempts=2), SearchStrategy[HedgePolicy])
 assert_type(window_policies(), SearchStrategy[WindowPolicy])
 assert_type(timeouts(), SearchStrategy[float | AdaptiveTimeout])
 assert_type(durations(3.0), SearchStrategy[float])
