@@ -25,7 +25,7 @@ from ._failures import (
     without_cancelled,
 )
 from ._live import CURRENT, Strand
-from ._trail import AGAIN, LEFT, Place, Trail
+from ._trail import Place, Trail
 
 if TYPE_CHECKING:
     from ..robustness import Hedge
@@ -239,15 +239,14 @@ class _Beside(Generic[Value]):
 
 @final
 class Logs:
-    """The logs of attempts beside each other at a step that has steps in it: one after the other they become the visit's."""
+    """The logs of attempts beside each other at a step that has steps in it: one after the other, the visit's takes them in."""
 
-    __slots__ = ("_entry", "_going", "_inside", "_logs", "_strand")
+    __slots__ = ("_going", "_logs", "_strand")
 
     def __init__(self, strand: Strand) -> None:
         self._strand = strand
         self._going = 0
         self._logs: list[tuple[int, Trail]] = []
-        self._entry, self._inside = 1, True  # what the visit's log says
 
     async def inside(
         self, strand: Strand, here: Place, work: Callable[[], Awaitable[Value]]
@@ -267,24 +266,14 @@ class Logs:
                 strand.run.reach.ended[log] = None
 
     def take_in(self) -> None:
-        """Put the logs of those that have ended into the visit's, in order."""
-        trail, reach = self._strand.trail, self._strand.run.reach
-        for entry, log in sorted(self._logs, key=lambda one: one[0]):
-            while self._entry < entry:
-                self.leave()
-                trail.entries.append(AGAIN)
-                self._entry, self._inside = self._entry + 1, True
-            trail.absorb(log)
-            self.leave()
+        """Count in the visit's log what those say that have ended, in the order of attempts."""
+        reach = self._strand.run.reach
+        for _, log in sorted(self._logs, key=lambda one: one[0]):
+            log.fold()  # for its entries stand for other places than the visit's would
+            self._strand.trail.absorb(log)
             if reach is not None:
                 reach.ended.pop(log, None)
         self._logs = []
-
-    def leave(self) -> None:
-        """Say in the visit's log that nobody is inside."""
-        if self._inside:
-            self._strand.trail.entries.append(LEFT)
-        self._inside = False
 
 
 ATTEMPT: Final = _Beside[object].attempt.__code__

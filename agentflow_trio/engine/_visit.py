@@ -199,8 +199,7 @@ async def _tried_inside(
     finally:
         if beside is not None:
             beside.take_in()
-            beside.leave()
-        elif inside:  # no guard let it in
+        if inside:  # no guard let it in, or each attempt has a log of its own
             entries.append(LEFT)
 
 

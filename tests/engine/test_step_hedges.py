@@ -27,6 +27,7 @@ from agentflow_trio import (
     RetryBudget,
     RetryPolicy,
     RunCancelledError,
+    RunResult,
     Step,
     StepEndedError,
     StepLimitError,
@@ -44,6 +45,7 @@ from agentflow_trio.engine import Live
 from agentflow_trio.testing import (
     Cut,
     Delay,
+    Duplicate,
     Faults,
     Policy,
     assert_no_leaks,
@@ -783,6 +785,27 @@ async def test_a_path_has_the_number_of_the_attempt_also_if_another_was_not_let_
     result = await chain("f", one).run(Notes())
     assert result.tail == ("f/inner", "f/inner@2/a", "f/inner@2/b")
     assert result.visits == {"f/inner": 1, "f/inner/a": 1, "f/inner/b": 1}
+
+
+def test_an_attempt_that_is_made_twice_by_a_fault_is_logged_twice() -> None:
+    async def program() -> RunResult[Notes]:
+        inner = chain("inner", playing(Attempts(0.5), "a"))
+        return await chain("f", Step(inner, hedge=hedge()), saying("b")).run(Notes())
+
+    with simulate(program, seed=1, faults=Faults(h=first(1, Duplicate()))) as sim:
+        sim.run()
+    assert sim.result.tail == ("f/inner", "f/inner/a", "f/inner/a", "f/b")
+    assert sim.result.visits == {"f/inner": 1, "f/inner/a": 2, "f/b": 1}
+
+
+async def test_a_cancelled_run_says_nothing_of_losers_that_were_ended_before(
+    autojump_clock: object,
+) -> None:
+    row = chain("f", inner_flow([]), playing(Attempts(9.0)))
+    async with Engine() as engine, engine.start(row, Notes()) as run:
+        await trio.sleep(4.0)
+        report = await run.cancel("enough")
+    assert [cut.path for cut in report.cut_off] == ["f/play"]
 
 
 async def test_a_flow_within_another_state_is_hedged_too(autojump_clock: object) -> None:
