@@ -19,6 +19,7 @@ from trio.lowlevel import (
     current_root_task,
     current_task,
     enable_ki_protection,
+    in_trio_run,
 )
 
 from .._typing import override
@@ -192,12 +193,15 @@ class AdaptiveLimit(Guarding):
 
     def _arrive(self) -> tuple[Task, AdaptiveLimitPermit]:
         """The running task, if it may enter, and what it gets if there is room."""
-        if current_root_task() is not self._home.root and self._home.move_in(self):
-            self._start_blank()
+        self._settle()
         task = current_task()
         if self._core.inside and surrounds(self._nurseries_of, task):
             raise GuardReentryError(guard=self.name)
         return task, AdaptiveLimitPermit(self, len(task.child_nurseries))
+
+    def _settle(self) -> None:
+        if current_root_task() is not self._home.root and self._home.move_in(self):
+            self._start_blank()
 
     def _nurseries_of(self, task: Task) -> int | None:
         permit = self._core.inside.get(task)
@@ -231,7 +235,9 @@ class AdaptiveLimit(Guarding):
     # ------------------------------------------------------------ what it knows
 
     def statistics(self) -> AdaptiveLimitStatistics:
-        """How things stand. Not a checkpoint."""
+        """Return a picture as of now. Not a checkpoint; works outside a run of Trio too."""
+        if in_trio_run():
+            self._settle()
         return self._core.statistics()
 
     def is_failure(self, result: object, /) -> bool:

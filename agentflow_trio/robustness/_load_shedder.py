@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, final
 
 import trio
-from trio.lowlevel import checkpoint_if_cancelled, current_root_task
+from trio.lowlevel import checkpoint_if_cancelled, current_root_task, in_trio_run
 
 from .._typing import override
 from ..errors import LoadShedError
@@ -83,8 +83,7 @@ class LoadShedder(Guarding):
             GuardInUseError: it is in use under another run of Trio.
         """
         await checkpoint_if_cancelled()
-        if current_root_task() is not self._home.root and self._home.move_in(self):
-            self._start_blank()
+        self._settle()
         if not self._is_admitted():
             self._tell_rejected()
             raise LoadShedError(guard=self.name, reason="load")
@@ -98,6 +97,10 @@ class LoadShedder(Guarding):
         /,
     ) -> None:
         """Do nothing: who was let in is not counted out. Never waits."""
+
+    def _settle(self) -> None:
+        if current_root_task() is not self._home.root and self._home.move_in(self):
+            self._start_blank()
 
     def _is_admitted(self) -> bool:
         try:
@@ -118,7 +121,9 @@ class LoadShedder(Guarding):
             )
 
     def statistics(self) -> LoadShedderStatistics:
-        """How things stand. Not a checkpoint."""
+        """Return a picture as of now. Not a checkpoint; works outside a run of Trio too."""
+        if in_trio_run():
+            self._settle()
         return self._core.statistics()
 
 

@@ -518,11 +518,16 @@ def test_in_another_run_it_starts_blank() -> None:
             await in_order(nursery, trio.sleep, 0)
         return now_at(limit)
 
+    async def look() -> AdaptiveLimitStatistics:
+        return limit.statistics()
+
     async def anew() -> AdaptiveLimitStatistics:
         async with limit:
             return limit.statistics()
 
     assert trio.run(abandon) == 9
+    assert now_at(limit) == 9  # outside of any
+    assert trio.run(look) == attrs.evolve(BLANK, limit=10)
     assert trio.run(anew) == attrs.evolve(BLANK, limit=10, inside=1, entered=1)
 
 

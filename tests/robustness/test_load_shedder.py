@@ -293,9 +293,14 @@ async def test_the_load_of_an_adaptive_limit_goes_up_when_the_limit_goes_down() 
 def test_in_another_run_it_starts_blank() -> None:
     events: list[GuardEvent] = []
     shedder = LoadShedder("web", lambda: 2.0, threshold=1.0, on_event=events.append)
+
+    async def look() -> LoadShedderStatistics:
+        return shedder.statistics()
+
     for _ in range(2):
         assert trio.run(outcome, shedder) == "load"
         assert shedder.statistics() == settled(shedder, load=2.0, refused=1)
+    assert trio.run(look) == settled(shedder)
     assert len(events) == 2
 
 
