@@ -36,6 +36,7 @@ from agentflow_trio.robustness import (
     SingleFlight,
     TTLCache,
     open_pool,
+    pipeline,
 )
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "bulkhead",
     "closed",
     "closed_by_hand",
+    "composed",
+    "composed_call",
     "hedged",
     "hedged_by_hand",
     "hit",
@@ -59,6 +62,7 @@ __all__ = [
     "line_by_hand",
     "miss",
     "miss_by_hand",
+    "one_inside_the_other",
     "peek",
     "peek_by_hand",
     "queue",
@@ -864,3 +868,52 @@ def shed(calls: int) -> Body:
         return done
 
     return body
+
+
+# ---------------------------------------------------------------- R10
+
+
+def one_inside_the_other(calls: int) -> Body:
+    """Bodies within three guards: a closed circuit, a limiter and a bulkhead with room for all.
+
+    Ours: ``async with composed:``, of ``pipeline(breaker, limiter, bulkhead)``; or ``composed.call``.
+    Limit: ``async with breaker, limiter, bulkhead:`` on the same guards.
+    Fair: both do two scheduler passes, one in each guard that can wait, which is most of it. The limit lets the time of
+    slow calls count from the breaker on.
+    """
+
+    async def body() -> int:
+        breaker, limiter, places = _three()
+        done = 0
+        for _ in range(calls):
+            async with breaker, limiter, places:
+                done += await one()
+        return done
+
+    return body
+
+
+def composed(calls: int) -> Body:
+    async def body() -> int:
+        guarded, done = pipeline(*_three()), 0
+        for _ in range(calls):
+            async with guarded:
+                done += await one()
+        return done
+
+    return body
+
+
+def composed_call(calls: int) -> Body:
+    async def body() -> int:
+        guarded, done = pipeline(*_three()), 0
+        for _ in range(calls):
+            done += await guarded.call(one)
+        return done
+
+    return body
+
+
+def _three() -> tuple[CircuitBreaker, RateLimiter, Bulkhead]:
+    limiter = RateLimiter("bench", limit=1_000_000, window=1.0)
+    return CircuitBreaker("bench"), limiter, Bulkhead("bench", limit=9)

@@ -525,6 +525,20 @@ GUARDS = (
         (CALLS,),
         Bound(Of.VALUE, 0.85),
     ),
+    guard(
+        "R10",
+        "a pipeline of breaker, limiter and bulkhead, against async with",
+        ("composed", "one_inside_the_other"),
+        (CALLS,),
+        Bound(Of.RATIO, 1.3),
+    ),
+    guard(
+        "R10c",
+        "the same, called",
+        ("composed_call", "one_inside_the_other"),
+        (CALLS,),
+        Bound(Of.RATIO, 1.35),
+    ),
 )
 
 WORKLOADS = (*FLOWS, *GUARDS)
