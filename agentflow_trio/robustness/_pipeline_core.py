@@ -82,16 +82,18 @@ def seated_twice(step: str, seats: Sequence[Seat], place: str) -> Iterator[Probl
 
 def unseen_hang(step: str, seats: Sequence[Seat], hint: str) -> Iterator[Problem]:
     """Whether a breaker has a timeout around it and none inside."""
-    outer: Seat | None = None
     unseen: Seat | None = None
-    for seat in seats:
-        if seat.kind == "timeout":
-            outer, unseen = seat, None
-        elif outer is not None and seat.kind == "breaker":
-            unseen = unseen or seat
-    if outer is not None and unseen is not None:
-        sentence = f"{unseen} stands inside {outer}, so it would learn of a hang only when all the time is used up"
-        yield Problem("hang_unseen", step, sentence, hint)
+    for seat in reversed(seats):
+        if seat.kind == "breaker":
+            unseen = seat
+        elif seat.kind == "timeout":
+            if unseen is not None:
+                sentence = (
+                    f"{unseen} stands inside {seat}, "
+                    "so it would learn of a hang only when all the time is used up"
+                )
+                yield Problem("hang_unseen", step, sentence, hint)
+            return
 
 
 def misplaced_chaos(step: str, seats: Sequence[Seat]) -> Iterator[Problem]:

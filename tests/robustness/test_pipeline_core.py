@@ -132,6 +132,7 @@ def test_attempts_that_multiply() -> None:
     assert codes(HEDGE, seat("hedge", "more")) == ["attempts_multiply"]
     assert codes(RETRY, HEDGE) == []
     assert codes(RETRY, other, seat("retry", "third")) == ["attempts_multiply"] * 3
+    assert codes(seat("limiter"), RETRY, seat("limiter"), other) == ["attempts_multiply"]
 
 
 def test_one_budget_for_both_keeps_attempts_from_multiplying() -> None:

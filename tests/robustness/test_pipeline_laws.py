@@ -95,7 +95,10 @@ def orders(draw: DrawFn, member: st.SearchStrategy[Recipe]) -> list[Recipe]:
         more: list[Recipe] = [*found, (kind, f"{name}{number}", *settings)]
         if wrong(more) <= {"hang_unseen"}:
             found = more
-    return [*found, LAST] if wrong(found) else found
+    if wrong(found):
+        chaos = [at for at, (kind, *_) in enumerate(found) if kind in {"chaos", "outcome"}]
+        found.insert(chaos[0] if chaos else len(found), LAST)
+    return found
 
 
 def wrong(recipes: Sequence[Recipe]) -> set[str]:
