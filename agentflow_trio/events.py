@@ -392,7 +392,7 @@ class CircuitChanged(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class AttemptFailed(_GuardEvent):
-    """An attempt of a retry failed. ``duration_ms``: how long it took. ``attempt``: which, from 1. ``error``: its class. ``message``: its text."""
+    """An attempt of a retry or a hedge failed. ``duration_ms``: how long it took. ``attempt``: which, from 1. ``error``: its class. ``message``: its text."""
 
     event_type: ClassVar[Literal["attempt_failed"]] = "attempt_failed"
     attempt: int
@@ -413,7 +413,7 @@ class RetryScheduled(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class GaveUp(_GuardEvent):
-    """A retry makes no further attempt.
+    """A retry or a hedge makes no further attempt, and its call fails.
 
     ``attempts``: how many were made. ``elapsed``: seconds since the first began. ``reason``: a stable word.
     """
