@@ -119,8 +119,6 @@ class Bout(Generic[Value]):
 
     async def _news(self, until: float) -> None:
         """Wait until an attempt has ended, or for *until*."""
-        if self._ended:
-            return
         with trio.CancelScope(shield=True, deadline=until) as alarm:
             self._waiting = True
             await wait_task_rescheduled(self._wake)

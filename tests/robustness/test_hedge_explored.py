@@ -23,7 +23,7 @@ from agentflow_trio import (
 from agentflow_trio.robustness import GuardEvent, HedgeWon
 from agentflow_trio.testing import Cut, assert_no_leaks, cancel_everywhere, explore, simulate
 
-SEEDS = 60
+SEEDS = 40
 
 SHARED = Hedge(
     HedgePolicy(after=AdaptiveDelay(maximum=0.25), budget=RetryBudget("b")), name="h"
