@@ -83,8 +83,15 @@ class LoadShedder(Guarding):
             GuardInUseError: it is in use under another run of Trio.
         """
         await checkpoint_if_cancelled()
-        self._settle()
-        if not self._is_admitted():
+        # written out: calling what asks, and what settles, would be a tenth of all
+        if current_root_task() is not self._home.root:
+            self._move_in()
+        try:
+            admitted = self._core.admit(self._load())
+        except Exception as wrong:  # noqa: BLE001 - a rule of the user's must not stop the work
+            self._listener.complain(wrong)
+            admitted = self._core.admit(None)
+        if not admitted:
             self._tell_rejected()
             raise LoadShedError(guard=self.name, reason="load")
 
@@ -98,16 +105,9 @@ class LoadShedder(Guarding):
     ) -> None:
         """Do nothing: who was let in is not counted out. Never waits."""
 
-    def _settle(self) -> None:
-        if current_root_task() is not self._home.root and self._home.move_in(self):
+    def _move_in(self) -> None:
+        if self._home.move_in(self):
             self._start_blank()
-
-    def _is_admitted(self) -> bool:
-        try:
-            return self._core.admit(self._load())
-        except Exception as wrong:  # noqa: BLE001 - a rule of the user's must not stop the work
-            self._listener.complain(wrong)
-            return self._core.admit(None)
 
     def _tell_rejected(self) -> None:
         if self._listener.on:
@@ -123,7 +123,7 @@ class LoadShedder(Guarding):
     def statistics(self) -> LoadShedderStatistics:
         """Return a picture as of now. Not a checkpoint; works outside a run of Trio too."""
         if in_trio_run():
-            self._settle()
+            self._move_in()
         return self._core.statistics()
 
 

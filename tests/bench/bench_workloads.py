@@ -523,7 +523,7 @@ GUARDS = (
         "a load shedder that lets in",
         ("shed", "shed_by_hand"),
         (CALLS,),
-        Bound(Of.VALUE, 0.85),
+        Bound(Of.VALUE, 1.0),
     ),
     guard(
         "R10",
