@@ -18,7 +18,7 @@ from trio.testing import (
     wait_all_tasks_blocked,
 )
 
-from agentflow_trio import CircuitOpenError, Step, Timeout, each, step
+from agentflow_trio import CircuitOpenError, FlowFailedError, Step, Timeout, each, step
 from agentflow_trio.errors import (
     DeadlineExceededError,
     GuardInUseError,
@@ -32,7 +32,7 @@ from agentflow_trio.robustness import (
     AdaptiveLimitStatistics,
     Bulkhead,
     GuardEvent,
-    own_limits,
+    pipeline,
 )
 
 BLANK = AdaptiveLimitStatistics(
@@ -241,13 +241,30 @@ async def test_what_an_inner_timeout_cuts_off_has_failed_and_by_an_outer_one_say
     assert now_at(limit) == 9
 
 
-async def test_a_limit_of_the_pipeline_it_is_in_is_a_failure(
+async def test_what_a_limit_of_its_own_pipeline_or_step_cuts_off_has_failed(
     autojump_clock: MockClock,
 ) -> None:
-    limit = of(10)
-    with trio.CancelScope(deadline=1.0) as scope, own_limits(scope):
-        async with limit:
-            await trio.sleep_forever()
+    limit, timeout = of(10), Timeout(1.0)
+
+    @step(guards=(timeout, limit))
+    async def hangs(sums: Sums) -> None:
+        await trio.sleep_forever()
+
+    with pytest.raises(DeadlineExceededError):
+        await pipeline(timeout, limit).call(trio.sleep_forever)
+    assert now_at(limit) == 9
+    with pytest.raises(FlowFailedError):
+        await hangs.run(Sums())
+    assert now_at(limit) == 8
+
+
+async def test_a_pipeline_looks_at_the_result_for_it() -> None:
+    limit = of(10, failed_result=is_bad)
+
+    async def answer() -> str:
+        return "busy"
+
+    assert await pipeline(Bulkhead("places", limit=1), limit).call(answer) == "busy"
     assert now_at(limit) == 9
 
 
