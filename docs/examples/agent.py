@@ -38,7 +38,7 @@ from agentflow_trio import (
     step,
 )
 from agentflow_trio.observe.logs import Logs, console_logger
-from endpoint import Call, Chat, Message, Model, RefusedError, Tool, connected, options
+from endpoint import Call, Chat, Message, Model, RefusedError, Tool, connected, options, toolbox
 
 
 @frozen
@@ -120,7 +120,7 @@ async def read(file: str) -> str:
     return await page.read_text("utf-8")
 
 
-TOOLS: Final = {"search": search, "read": read}
+TOOLS: Final = toolbox(search=search, read=read)
 
 
 class Use:

@@ -38,7 +38,7 @@ class Call:
         """Do it, with one of these functions."""
         if self.tool not in tools:
             raise LookupError(f"there is no tool {self.tool!r}, only {', '.join(tools)}")
-        return await tools[self.tool](**json.loads(self.arguments))
+        return await tools[self.tool](**json.loads(self.arguments or "{}"))
 
 
 @frozen
@@ -85,6 +85,11 @@ class Tool:
         schema = {"type": "object", "properties": texts, "required": self.parameters}
         function = {"name": self.name, "description": self.about, "parameters": schema}
         return {"type": "function", "function": function}
+
+
+def toolbox(**functions: Function) -> dict[str, Function]:
+    """Functions by the names that the model knows them by."""
+    return functions
 
 
 @define

@@ -16,8 +16,9 @@ from trio.testing import MockClock
 import agent as example
 from agent import Token
 from agentflow_trio import Engine
+from agentflow_trio.codec import dump, load
 from agentflow_trio.testing import assert_no_leaks, cancel_everywhere, explore
-from endpoint import Chat, Model
+from endpoint import Call, Chat, Message, Model, Reply
 
 ABOUT_BEAN: Final = example.question("about bean")
 KALE, LEEK = ("research", '{"question": "kale"}'), ("research", '{"question": "leek"}')
@@ -133,6 +134,63 @@ async def test_the_tools_find_and_read_pages(
     for outside in ("../beds", "/etc/hostname", "beds/../../x"):
         with pytest.raises(PermissionError, match="is not below this folder"):
             await example.read(outside)
+
+
+# ---------------------------------------------------------------- what endpoints send
+
+
+def replied(*deltas: str, end: str = "stop") -> Message:
+    """What comes of chunks with these deltas."""
+    reply = Reply()
+    for delta in deltas:
+        reply.add(f'data: {{"choices": [{{"delta": {delta}}}]}}')
+    reply.add(f'data: {{"choices": [{{"delta": {{}}, "finish_reason": "{end}"}}]}}')
+    return reply.message()
+
+
+def test_what_is_not_about_the_message_adds_nothing_to_it() -> None:
+    reply = Reply()
+    for line in (
+        "",
+        ": keep-alive",
+        "event: message",
+        'data: {"choices": [], "usage": {"total_tokens": 7}}',
+        'data:{"choices":[{"delta":{"content":"Beans","refusal":null}}]}',
+        'data: {"choices": [{"delta": {"content": null}, "finish_reason": "stop"}]}',
+        "data: [DONE]",
+    ):
+        reply.add(line)
+    assert reply.message() == Message("assistant", "Beans")
+
+
+def test_calls_are_put_together_whatever_their_pieces() -> None:
+    def call(index: int, *calls: str) -> str:
+        parts = ", ".join(f'{{"index": {index}, {text}}}' for text in calls)
+        return f'{{"tool_calls": [{parts}]}}'
+
+    message = replied(
+        call(1, '"id": "b", "function": {"name": "read", "arguments": ""}'),
+        call(0, '"id": "a", "function": {"name": "search", "arguments": "{}"}'),
+        call(
+            1, '"function": {"arguments": "{\\"file"}', '"function": {"arguments": "\\": 1}"}'
+        ),
+        end="tool_calls",
+    )
+    assert message.calls == (Call("a", "search", "{}"), Call("b", "read", '{"file": 1}'))
+
+
+def test_calls_without_numbers_are_whole() -> None:
+    whole = '{"id": "%s", "function": {"name": "read", "arguments": "{}"}}'
+    message = replied(f'{{"tool_calls": [{whole % "a"}, {whole % "b"}]}}')
+    assert message.calls == (Call("a", "read", "{}"), Call("b", "read", "{}"))
+
+
+def test_a_conversation_can_be_written_down_and_read_back() -> None:
+    call = Message("assistant", "", (Call("a", "read", "{}"),))
+    chat = Chat(
+        (*ABOUT_BEAN.messages, call, Message("tool", "x", answers="a")), ABOUT_BEAN.tools
+    )
+    assert load(Chat, dump(chat)) == chat
 
 
 def test_it_is_short_enough_to_be_read() -> None:
@@ -313,6 +371,17 @@ async def test_a_researcher_that_is_killed_costs_the_other_nothing(
     assert found == "Leek."
 
 
+async def test_of_a_long_result_the_model_is_told_the_beginning(
+    autojump_clock: MockClock,
+) -> None:
+    network = Network({
+        "bean": [wants(KALE), says("Long.")],
+        "kale": [says("x" * 30_000)],
+    })
+    result = await run(network, ABOUT_BEAN)
+    assert contents(result.state, "tool") == ["x" * 20_000]
+
+
 @pytest.mark.usefixtures("tools")
 async def test_it_finishes_its_task_through_all_of_it_together(
     autojump_clock: MockClock,
@@ -402,7 +471,7 @@ async def test_it_thinks_eight_times_at_most(autojump_clock: MockClock) -> None:
     network = Network({"bean": [wants(KALE)] * 9, "kale": [says("Green.")] * 9})
     result = await run(network, ABOUT_BEAN)
     assert result.exit == "stopped"
-    assert str(result.state).startswith("I gave up: ")
+    assert "max_visits" in str(result.state)
     assert len(network.times("bean")) == 8
     assert result.visits["agent/research"] == 8
 

@@ -19,12 +19,13 @@ import httpx
 import pytest
 import trio
 from agent_kit import Play, cut, fails, over_http, said, says, wants
+from crunching import crash
 from loopback import Behaviour, Model, crawls, hangs_up, resets, stalls
 from trio.testing import MockClock
 
 import agent as example
 from agent import Token
-from agentflow_trio import Engine, Run, RunCancelledError, RunResult
+from agentflow_trio import Engine, Run, RunCancelledError, RunResult, current_step
 from agentflow_trio.events import ExecutionEvent, RetryScheduled
 from endpoint import Chat, connected
 
@@ -33,6 +34,12 @@ KALE, LEEK = ("research", '{"question": "kale"}'), ("research", '{"question": "l
 ANSWER: Final = says("Fine", " again.")
 SILENCE: Final = 60.0  # seconds for an attempt
 DROPPED, RESET = ConnectionError("dropped"), httpx.ReadError("reset")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are few pages to search."""
+    monkeypatch.chdir(tmp_path)
 
 
 class Leaps:
@@ -153,6 +160,25 @@ async def test_an_address_that_is_none_is_told(mock_clock: MockClock) -> None:
     assert told.value.code == (
         "http://127.0.0.1:port is no address of an endpoint: Invalid port: 'port'"
     )
+
+
+@pytest.mark.cpu
+async def test_a_tool_whose_process_is_killed_costs_the_other_nothing(
+    endpoint: Model, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def compute() -> str:
+        await current_step().to_process(crash)
+        return "computed"
+
+    monkeypatch.setitem(example.TOOLS, "compute", compute)
+    tools = wants(("compute", ""), ("search", '{"words": "no such words"}'))
+    play(endpoint, "bean", wants(KALE), ANSWER)
+    play(endpoint, "kale", tools, says("Half."))
+    result = await finished(endpoint, mock_clock)
+    assert result.exit == "answered"
+    told = [m["content"] for m in endpoint.asked[2][2]["messages"] if m["role"] == "tool"]
+    assert told[0].startswith("error: WorkerDiedError(")
+    assert told[1] == ""
 
 
 @pytest.mark.parametrize("midway", [False, True])
