@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Final, Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
 
+from trio.lowlevel import checkpoint_if_cancelled
+
 from .._typing import override
 from ._chaos_policy import ChaosPolicy
 from ._chaos_state import ChaosState, ChaosStatistics
@@ -110,7 +112,10 @@ class Chaos(Guarding):
             Exception: what its policy says, in the body's place.
             GuardInUseError: it is in use under another run of Trio.
         """
-        await self._state.meet()
+        await checkpoint_if_cancelled()
+        strike = self._state.meet()
+        if strike is not None:
+            await self._state.carry_out(strike)
 
     @override
     async def __aexit__(  # noqa: ASYNC910 - an await here would lose the body's error
@@ -240,7 +245,10 @@ class ChaosOutcome(Member[Value_co]):
         Raises:
             GuardInUseError: it is in use under another run of Trio.
         """
-        if await self._state.meet():
+        await checkpoint_if_cancelled()
+        strike = self._state.meet()
+        if strike is not None:
+            await self._state.carry_out(strike)
             self._state.inject("outcome")
             return self._make()
         plan = FAULTS.get()

@@ -11,7 +11,7 @@ from typing import final
 
 import attrs
 import trio
-from trio.lowlevel import checkpoint_if_cancelled, current_root_task, in_trio_run
+from trio.lowlevel import current_root_task, in_trio_run
 
 from ..errors import text_of
 from ..ports import Met
@@ -126,23 +126,21 @@ class ChaosState:
 
     # ------------------------------------------------------------ striking
 
-    async def meet(self) -> bool:
-        """Let befall the body that begins now what is to befall it; return whether it was struck. Can be cancelled.
-
-        It yields only if there is a latency, or a behaviour that does.
-        """
-        await checkpoint_if_cancelled()
-        self._arrive()
-        strike = self._core.meet(self._rate_for_body(), self._draw)
+    def meet(self) -> Strike | None:
+        """What befalls the body that begins now; None: nothing. Not a checkpoint."""
+        if current_root_task() is not self._home.root:
+            self._arrive()
         drill = DRILL.get()
+        if drill is None and self._rate is None:  # off, as it nearly always is
+            self._core.calls += 1
+            return None
+        strike = self._core.meet(self._rate_for_body(), self._draw)
         if drill is not None:
             drill.note(self.name, struck=strike is not None)
-        if strike is None:
-            return False  # noqa: ASYNC910 - it never yields
-        await self._carry_out(strike)
-        return True
+        return strike
 
-    async def _carry_out(self, strike: Strike) -> None:  # noqa: ASYNC910 - see meet
+    async def carry_out(self, strike: Strike) -> None:  # noqa: ASYNC910 - see there
+        """Let *strike* befall the body. It yields only for a latency, or a behaviour that does."""
         if strike.latency:
             self.inject("latency", delay=strike.latency)
             await trio.sleep(strike.latency)

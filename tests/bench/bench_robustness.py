@@ -1,4 +1,4 @@
-"""Guards used alone: the hand-written limit and our side of R1 to R7, one below the other.
+"""Guards used alone: the hand-written limit and our side of R1 to R12, one below the other.
 
 The rules of `bench_limits` hold. A limit here is what a person would write for this one program: it guards, and that
 is all. It has no events, no statistics, no name in its errors, one owner, one run of Trio.
@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from operator import eq
+from random import Random
 from types import TracebackType
 from typing import Protocol
 
@@ -20,7 +21,7 @@ import trio
 import trio.testing
 from attrs import define, field
 from bench_limits import Body, Staged
-from trio.lowlevel import Abort, Task
+from trio.lowlevel import Abort, Task, checkpoint_if_cancelled
 from typing_extensions import override
 
 from agentflow_trio.errors import RejectedError
@@ -28,7 +29,10 @@ from agentflow_trio.robustness import (
     AdaptiveLimit,
     AdaptiveLimitPolicy,
     Bulkhead,
+    Chaos,
+    ChaosPolicy,
     CircuitBreaker,
+    Fallback,
     Hedge,
     LoadShedder,
     RateLimiter,
@@ -47,6 +51,8 @@ __all__ = [
     "admit_narrow",
     "admit_wide",
     "bulkhead",
+    "calm",
+    "calm_by_hand",
     "closed",
     "closed_by_hand",
     "composed",
@@ -55,6 +61,8 @@ __all__ = [
     "hedged_by_hand",
     "hit",
     "hit_by_hand",
+    "instead",
+    "instead_by_hand",
     "lend",
     "lend_by_hand",
     "line",
@@ -917,3 +925,93 @@ def composed_call(calls: int) -> Body:
 def _three() -> tuple[CircuitBreaker, RateLimiter, Bulkhead]:
     limiter = RateLimiter("bench", limit=1_000_000, window=1.0)
     return CircuitBreaker("bench"), limiter, Bulkhead("bench", limit=9)
+
+
+# ---------------------------------------------------------------- R11
+
+
+@define(eq=False)
+class Switch:
+    """Chaos by hand, off."""
+
+    rate: float = 0.0
+    dice: Random = field(factory=Random)
+
+    async def __aenter__(self) -> None:
+        await checkpoint_if_cancelled()
+        if self.rate and self.dice.random() < self.rate:
+            raise OpenError
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def calm_by_hand(calls: int) -> Body:
+    """Calls through chaos that is off, as it nearly always is.
+
+    Ours: ``async with chaos:`` around a call that succeeds.
+    Limit: a class of two methods that looks at a number.
+    Fair: both are cancellation points. The limit counts nothing, knows no drill, and cannot be off again in the next run.
+    """
+    chaos = Switch()
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async with chaos:
+                done += await one()
+        return done
+
+    return body
+
+
+def calm(calls: int) -> Body:
+    chaos = Chaos("bench", ChaosPolicy(rate=0.5, errors=OpenError))
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            async with chaos:
+                done += await one()
+        return done
+
+    return body
+
+
+# ---------------------------------------------------------------- R12
+
+
+async def fails() -> int:
+    raise OpenError
+
+
+def instead_by_hand(calls: int) -> Body:
+    """Calls that fail, and get another value.
+
+    Ours: ``await fallback.call(fails)``.
+    Limit: ``try`` and ``except`` around the call.
+    Fair: both raise and catch one exception per call. The limit asks no group what is in it, and nobody can be told.
+    """
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            try:
+                done += await fails()
+            except Exception:  # noqa: BLE001 - as a fallback for everything does
+                done += 1
+        return done
+
+    return body
+
+
+def instead(calls: int) -> Body:
+    fallback = Fallback(1)
+
+    async def body() -> int:
+        done = 0
+        for _ in range(calls):
+            done += await fallback.call(fails)
+        return done
+
+    return body

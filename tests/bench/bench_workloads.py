@@ -539,6 +539,14 @@ GUARDS = (
         (CALLS,),
         Bound(Of.RATIO, 1.35),
     ),
+    guard("R11", "chaos that is off", ("calm", "calm_by_hand"), (MANY,), Bound(Of.RATIO, 1.6)),
+    guard(
+        "R12",
+        "a fallback for a body that fails, against try and except",
+        ("instead", "instead_by_hand"),
+        (MANY,),
+        Bound(Of.VALUE, 1.7),
+    ),
 )
 
 WORKLOADS = (*FLOWS, *GUARDS)
