@@ -41,6 +41,7 @@ from agentflow_trio.errors import (
     NoStepError,
     NotAwaitableError,
     NotPicklableError,
+    PipelineDefinitionError,
     PoolClosedError,
     PoolExhaustedError,
     Problem,
@@ -95,6 +96,7 @@ ERRORS: Final[list[tuple[AgentFlowError, str]]] = [
     ),
     (StepDefinitionError(name="n", problems=TWO[1:]), "step 'n': second"),
     (FlowDefinitionError(name="n", problems=TWO[1:]), "flow 'n': second"),
+    (PipelineDefinitionError(name="n", problems=TWO[1:]), "pipeline 'n': second"),
     (
         StateTypeError(got="dict"),
         "the shared state must be an attrs class, not dict; define it with @attrs.define",
