@@ -36,6 +36,7 @@ class OpenSpan:
         "_waits",
         "children",
         "handled",
+        "hedged",
         "inside",
         "name",
         "parent",
@@ -63,6 +64,7 @@ class OpenSpan:
         self.inside: dict[str, OpenSpan] = {}
         self.children: list[Span] = []
         self.handled = ""
+        self.hedged = False  # attempts of it may go on beside one that failed
         self._waits: list[Wait] = []
         self._waiting: list[tuple[str, float]] = []
         self._failures: list[
@@ -88,7 +90,14 @@ class OpenSpan:
         self._waits.append(Wait(guard=event.guard, retry=True, start=start, end=end))
         if event.guard == self.name:
             self._pauses.append(end)
-            self.children = [_tried_again(child) for child in self.children]
+            self._handle("tried again")
+
+    def hedge_won(self) -> None:
+        """Of several attempts one has ended well, which may be one of a hedge in the node's code."""
+        self._handle("another attempt won")
+
+    def _handle(self, how: str) -> None:
+        self.children = [_handled(child, how) for child in self.children]
 
     def attempt_failed(self, event: AttemptFailed) -> None:
         """An attempt of its own retry failed."""
@@ -145,9 +154,9 @@ class OpenSpan:
         return tuple(attempts)
 
 
-def _tried_again(child: Span) -> Span:
+def _handled(child: Span, how: str) -> Span:
     if child.outcome == "error" and not child.handled:
-        return attrs.evolve(child, handled="tried again")
+        return attrs.evolve(child, handled=how)
     return child
 
 

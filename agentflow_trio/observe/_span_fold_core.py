@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, final
+from typing import Final, assert_never, final
 
 import attrs
 
@@ -19,6 +19,8 @@ from ..events import (
     Caught,
     ExecutionEvent,
     FallbackUsed,
+    HedgeStarted,
+    HedgeWon,
     ItemFailed,
     NodeCancelled,
     NodeFailed,
@@ -128,15 +130,31 @@ class _OpenRun:
                 self._at(event).wait_started(event)
             case WaitEnded():
                 self._at(event).wait_ended(event)
-            case RetryScheduled():
-                self._at(event).retry_scheduled(event)
-            case AttemptFailed():
-                span = self._at(event)
-                if event.guard == span.name:  # or it is of a retry in the node's own code
-                    self._cut_inside(span, event.timestamp)
-                    span.attempt_failed(event)
+            case RetryScheduled() | HedgeStarted() | HedgeWon() | AttemptFailed():
+                self._tried(self._at(event), event)
             case _:
                 pass  # says nothing of how long anything took
+
+    def _tried(
+        self,
+        span: OpenSpan,
+        event: RetryScheduled | HedgeStarted | HedgeWon | AttemptFailed,
+    ) -> None:
+        """Take an event of attempts into account."""
+        match event:
+            case RetryScheduled():
+                span.retry_scheduled(event)
+            case HedgeStarted():
+                span.hedged = True
+            case HedgeWon():
+                span.hedge_won()
+            case AttemptFailed():
+                if event.guard == span.name:  # or it is of a retry in the node's own code
+                    if not span.hedged:
+                        self._cut_inside(span, event.timestamp)
+                    span.attempt_failed(event)
+            case _:
+                assert_never(event)
 
     def end(self, event: RunEnded) -> RunSpans:
         """The run, which ended with *event*."""

@@ -84,8 +84,8 @@ class Span:
         exit: the action; None without one.
         error: class of what it failed with; None if it did not.
         message: the text of that.
-        handled: what became of a failure: ``caught by rescue``, ``tolerated``, ``tried again``, ``a fallback stood in``; empty
-            if nothing did.
+        handled: what became of a failure: ``caught by rescue``, ``tolerated``, ``tried again``, ``another attempt won``,
+            ``a fallback stood in``; empty if nothing did.
         attempts: each try, in order; empty if the only one was not followed by anything.
         waits: in the order in which they ended.
         children: the visits and items inside, in the order in which they ended.

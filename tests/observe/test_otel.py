@@ -218,6 +218,28 @@ def test_attempts_beside_each_other_are_spans_beside_each_other() -> None:
     ]
 
 
+def test_a_failure_in_a_later_round_is_not_taken_for_an_attempt_that_goes_on() -> None:
+    async def work() -> None:
+        attempt = current_step().attempt
+        if attempt == 1:
+            raise ValueError("no")
+        await trio.sleep(4.0 - attempt)
+        if attempt == 3:
+            raise OSError("no")
+
+    hedge = Hedge(HedgePolicy(after=0.5, max_attempts=2, on=OSError), name="h")
+    again = RetryPolicy(max_attempts=2, base_delay=1.0, jitter=0.0)
+
+    found = spans_of(chain("f", doing(work, hedge=hedge, retry=again)))
+    assert found.tree() == [
+        "run f f success",
+        "  step a f/a success",
+        "    attempt a f/a error @1",
+        "    attempt a f/a success @2",
+        "    attempt a f/a error @3",
+    ]
+
+
 def test_items_are_spans_in_their_step_with_their_attempts_in_them() -> None:
     again = RetryPolicy(max_attempts=3, base_delay=1.0, jitter=0.0)
     fetch = Step(each(Fetch(), concurrent=2, retry=again), name="fetch")

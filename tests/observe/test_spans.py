@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import attrs
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow_trio import Bulkhead, BulkheadPolicy, Retry, Step, each, step
+from agentflow_trio import (
+    Bulkhead,
+    BulkheadPolicy,
+    Hedge,
+    Retry,
+    Step,
+    current_step,
+    each,
+    step,
+)
 from agentflow_trio.events import (
     AlertFired,
     AttemptFailed,
@@ -213,6 +223,30 @@ def test_attempts_of_a_step_that_runs_alone_are_its_own_wherever_the_events_begi
         assert lines(run) == expected
     (lost,) = spans_of(event for event in events if not isinstance(event, NodeStarted))
     assert (lost.root.attempts, lost.root.tries) == ((), 1)
+
+
+@pytest.mark.parametrize("name", ["h", "inner"], ids=["own", "the step's"])
+def test_attempts_beside_each_other_have_spans_beside_each_other_whatever_the_hedge_is_called(
+    name: str,
+) -> None:
+    @step(name="b")
+    async def once_slow_and_bad(notes: Notes) -> None:
+        late = "@" in current_step().path
+        await trio.sleep(3.0 if late else 1.5)
+        if not late:
+            raise OSError("down")
+
+    inner = row("inner", taking(1.0, "a"), once_slow_and_bad)
+    (run,) = spans_of(recorded(row("f", Step(inner, hedge=Hedge(after=1.0, name=name)))))
+    told = " @1:0-2.5:error" if name == "inner" else ""
+    assert lines(run) == [
+        "f 0-5 success",
+        f"f/inner 0-5 success{told}",
+        "f/inner/a 0-1 success",
+        "f/inner@2/a 1-2 success",
+        "f/inner/b 1-2.5 error (another attempt won)",
+        "f/inner@2/b 2-5 success",
+    ]
 
 
 # ---------------------------------------------------------------- any events

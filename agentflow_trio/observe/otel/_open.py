@@ -177,6 +177,8 @@ class Spans:
     def tell(self, run_id: str, path: str, news: News) -> None:
         """An event says how a stretch came out, perhaps after it is over."""
         for one in self._open.get((run_id, path), ()):
+            if news.attempt is not None and one.end is None:
+                continue  # an attempt is told of when it is over; a hedge counts anew in each round of a retry
             if one.where.kind == news.kind and news.attempt in {None, one.where.attempt}:
                 one.verdict, one.told = news.verdict, True
                 if one.end is not None:
