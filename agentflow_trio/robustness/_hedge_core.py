@@ -281,7 +281,7 @@ class Course:
 def brief_of(error: BaseException) -> tuple[str, str]:
     """The class and the text of *error*, apart from cancellation."""
     rest = error.split(trio.Cancelled)[1] if is_group(error) else error
-    told = error if rest is None else rest
+    told = rest or error
     return type(told).__name__, text_of(told)
 
 

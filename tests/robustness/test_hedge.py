@@ -267,6 +267,9 @@ async def test_a_note_tells_of_nine_others(autojump_clock: MockClock) -> None:
     replicas = Replicas((1.0,) * 12, fails={number: OSError() for number in range(1, 13)})
     error = await raised_by(hedge, replicas)
     assert error.__notes__[0].endswith("attempt 8: OSError; attempt 9: OSError; and 2 more")
+    hedge = Hedge(HedgePolicy(after=0, max_attempts=10), name="h")
+    error = await raised_by(hedge, replicas)
+    assert error.__notes__[0].endswith("attempt 8: OSError; attempt 9: OSError")
 
 
 async def test_a_single_attempt_that_fails_says_so(autojump_clock: MockClock) -> None:
