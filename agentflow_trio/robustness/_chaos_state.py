@@ -6,6 +6,7 @@ await in between; every injection is told just before it happens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import final
 
@@ -43,7 +44,7 @@ class ChaosStatistics:
     rate: float | None
     calls: int
     struck: int
-    injected: dict[Fault, int]
+    injected: Mapping[Fault, int]
 
 
 @final

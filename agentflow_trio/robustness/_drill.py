@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
+from ..errors import GuardMisuseError
 from ._chaos_core import Fault
 from ._chaos_policy import SHARE
 
@@ -42,7 +43,7 @@ class Drill:
     drills, one inside the other, the inner one says the rate of what both name; both are told what happens.
     """
 
-    __slots__ = ("_did", "_outer", "_rates", "_tokens")
+    __slots__ = ("_did", "_outer", "_rates", "_token")
 
     def __init__(self, rates: Mapping[str, float | None]) -> None:
         """Make a drill; it begins with ``with``.
@@ -60,7 +61,7 @@ class Drill:
         self._rates = dict(rates)
         self._did: dict[str, Drilled] = {}
         self._outer: Drill | None = None
-        self._tokens: list[Token[Drill | None]] = []
+        self._token: Token[Drill | None] | None = None
 
     @staticmethod
     def names() -> tuple[str, ...]:
@@ -73,15 +74,22 @@ class Drill:
         return dict(self._did)
 
     def __enter__(self) -> Drill:
-        """Begin."""
-        if not self._tokens:
-            self._outer = DRILL.get()
-        self._tokens.append(DRILL.set(self))
+        """Begin.
+
+        Raises:
+            GuardMisuseError: it goes on already. Afterwards it may be held again, and goes on counting.
+        """
+        if self._token is not None:
+            raise GuardMisuseError(guard="drill", reason="it is held already; hold another one")
+        self._outer = DRILL.get()
+        self._token = DRILL.set(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         """End; what goes on that was started inside is still in it."""
-        DRILL.reset(self._tokens.pop())
+        if self._token is not None:
+            DRILL.reset(self._token)
+            self._token = None
 
     def rate_of(self, name: str, usual: float) -> float | None:
         """The share of bodies that the chaos called *name* strikes, *usual* by itself; None: it is off."""

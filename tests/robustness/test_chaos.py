@@ -22,6 +22,7 @@ from agentflow_trio import (
     Drill,
     Fallback,
     GuardInUseError,
+    GuardMisuseError,
     Retry,
     RetryPolicy,
     Timeout,
@@ -241,13 +242,17 @@ async def test_of_two_drills_the_inner_one_says_the_rate_and_both_are_told() -> 
     assert inner.did == {"model": struck}
 
 
-async def test_a_drill_may_be_held_again_even_inside_itself() -> None:
+async def test_a_drill_may_be_held_again_but_not_twice_at_once() -> None:
     chaos = Chaos("model", LATE)
     drill = Drill({"model": 0.0})
-    with drill, drill:
+    with drill:
+        with pytest.raises(GuardMisuseError) as caught:
+            drill.__enter__()
+        assert str(caught.value) == "guard 'drill': it is held already; hold another one"
         await enter(chaos)
     with drill:
         await enter(chaos)
+    drill.__exit__()
     assert drill.did == {"model": Drilled(calls=2)}
 
 

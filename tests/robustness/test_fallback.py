@@ -19,6 +19,7 @@ from agentflow_trio import (
     DeadlineExceededError,
     Fallback,
     FlowFailedError,
+    LoadFailedError,
     Step,
     Timeout,
     Wiring,
@@ -193,6 +194,15 @@ async def test_a_group_counts_if_it_or_every_leaf_does(
         with pytest.raises(ExceptionGroup) as caught:
             await fallback.call(fails, bad)
         assert caught.value is bad
+
+
+async def test_a_load_that_failed_for_others_counts_as_what_it_failed_with() -> None:
+    shared = LoadFailedError(guard="cache")
+    shared.__cause__ = OSError()
+    assert await Fallback("sorry", on=(OSError,)).call(fails, shared) == "sorry"
+    with pytest.raises(LoadFailedError) as caught:
+        await Fallback("sorry", on=(KeyError,)).call(fails, shared)
+    assert caught.value is shared
 
 
 @pytest.mark.parametrize(
