@@ -82,6 +82,7 @@ class Course:
 
     __slots__ = (
         "_after",
+        "_closed",
         "_fatal",
         "_judge",
         "_last",
@@ -102,6 +103,7 @@ class Course:
         self._policy = policy
         self._judge = judge
         self._after = after
+        self._closed = False  # no further attempt begins, whatever happens
         self._owed = 0  # attempts to begin at once, for so many have failed
         self._last: LastReason = "attempts"
         self._fatal: BaseException | None = None
@@ -123,12 +125,13 @@ class Course:
         if self._owed:
             self._owed -= 1
         number = len(self.begun)
-        self.due = now + self._after if number < self._policy.max_attempts else math.inf
+        self._closed = number >= self._policy.max_attempts
+        self.due = math.inf if self._closed else now + self._after
         return number
 
     def wants(self, now: float) -> EarlyReason | None:
         """Why another attempt is to begin now, if it may; None: it is not."""
-        if self.decided is not None or self.due == math.inf:
+        if self.decided is not None or self._closed:
             return None
         if self._owed:
             return "failure"
@@ -160,6 +163,7 @@ class Course:
 
     def _stop(self, reason: LastReason) -> None:
         self._last = reason
+        self._closed = True
         self.due = math.inf
 
     # ------------------------------------------------------------ ending
@@ -253,7 +257,7 @@ class Course:
             return "not_hedged"
         if final.kind == "late":
             return "cancelled"
-        return self._last if self.due == math.inf else "rejected"
+        return self._last if self._closed else "rejected"
 
     def note(self, name: str, final: Failed) -> str:
         """What *final*, which is raised, says in a note; *name* is the hedge's."""

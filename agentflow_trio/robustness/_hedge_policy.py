@@ -5,6 +5,7 @@ Layer: robustness. Rule: a setting that makes no sense is an error that names th
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias, final
 
 import attrs
@@ -59,7 +60,7 @@ Delay: TypeAlias = float | AdaptiveDelay
 def check_delay(owner: str, after: object) -> None:
     """Raise ValueError unless *after*, a field of *owner*, is a delay."""
     if not isinstance(after, AdaptiveDelay):
-        Number().check(owner, "after", after)
+        Number(at_most=math.inf).check(owner, "after", after)
 
 
 def _is_delay(policy: HedgePolicy, _: attrs.Attribute[Delay], after: Delay) -> None:
@@ -73,7 +74,7 @@ class HedgePolicy:
 
     Attributes:
         after: seconds, >= 0, from the beginning of one attempt to that of the next, if none has ended the call until
-            then; 0 begins all at once. Or an `AdaptiveDelay`.
+            then; 0 begins all at once, ``inf`` one only after a failure. Or an `AdaptiveDelay`.
         max_attempts: how many may be begun, the first included, >= 1.
         on: the errors after which the next attempt begins at once: a class, a tuple of classes or a function of the
             error. A group is one if each of its leaves is. Any other error ends the call. Cancellation is none, and a

@@ -109,7 +109,7 @@ class Hedges(RuleBasedStateMachine):
     """
 
     @initialize(
-        after=TICKS,
+        after=TICKS | st.just(math.inf),
         max_attempts=st.integers(1, 4),
         reserve=st.none() | st.integers(0, 2),
         deadline=st.just(math.inf) | TICKS,
