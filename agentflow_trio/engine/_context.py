@@ -83,7 +83,7 @@ class StepContext:
 
     @property
     def attempt(self) -> int:
-        """Which try of exec in this visit, from 1."""
+        """Which try of exec in this visit, from 1; those that a hedge makes beside each other are counted, too."""
         return self._live().attempt
 
     @property
