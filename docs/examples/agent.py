@@ -35,6 +35,7 @@ from agentflow_trio import (
     current_step,
     each,
     flow,
+    fork,
     step,
 )
 from agentflow_trio.observe.logs import Logs, console_logger
@@ -58,7 +59,7 @@ class Think:
     """Have the model say the answer, or what it asks for."""
 
     async def prep(self, shared: Chat) -> Chat:
-        return shared
+        return fork(shared)
 
     async def exec(self, chat: Chat) -> Message:
         here = current_step()

@@ -187,9 +187,9 @@ async def test_a_user_who_leaves_leaves_nothing_open(
 ) -> None:
     play(endpoint, "bean", cut(ANSWER, 2, SILENCE) if midway else stalls)
     async with started(endpoint.url, mock_clock) as run:
-        await trio.to_thread.run_sync(endpoint.arrived.wait)
-        if midway:
-            with run.stream(example.TOKENS) as tokens:
+        with run.stream(example.TOKENS) as tokens:
+            await trio.to_thread.run_sync(endpoint.arrived.wait)
+            if midway:
                 assert (await tokens.__anext__()).text == "Fine"
         report = await run.cancel("enough")
         assert [cut.path for cut in report.cut_off] == ["agent/think"]
