@@ -37,6 +37,7 @@ from agentflow_trio import (
     Repeating,
     ResourcePool,
     Retry,
+    RetryBudget,
     RetryPolicy,
     Timeout,
     open_pool,
@@ -517,3 +518,6 @@ def test_places_are_known_by_what_members_are_and_how_they_are_set() -> None:
     assert problems(lambda: pipeline(retry(), Fallback(1)))[0][0].endswith("see a failure")
     assert problems(lambda: pipeline(Timeout(1.0), Timeout(2.0)))[0][0].startswith("timeout")
     pipeline(retry(), Fallback(1, on=(OSError,)))
+    paid = functools.partial(Retry, RetryPolicy(budget=RetryBudget("llm")))
+    beside = Hedge(HedgePolicy(after=1.0, budget=RetryBudget("llm")))
+    pipeline(beside, paid(), paid())
