@@ -15,7 +15,7 @@ The parts of a guard: `_policy` (settings), `_core` (rules, without clock and I/
 - fallback: `_fallback`
 - chaos: `_chaos`, `_drill` (who turns it on), with `_chaos_policy`, `_chaos_state` and the core `_chaos_core`
 - loading once for all who ask: `_flight`, `_cache`, with `_cache_policy`, `_loading` and the cores `_flight_core`, `_cache_core`
-- pipeline: `_pipeline`, with `_passage` and the core `_pipeline_core`
+- pipeline: `_pipeline`, with `_passage`, `_seating` and the core `_pipeline_core`
 - hedge: `_hedge`, with `_hedge_policy`, `_hedge_bout` (the tasks of a call), `_hedge_state` and the core `_hedge_core`
 - what they share: `_guard`, `_verdict_core`, `_events`, `_bounds`, `_dice`, `_parking`, `_line_core`, `_clock_core`, `_private`,
   `_failed_result`
@@ -93,7 +93,6 @@ if TYPE_CHECKING:
         Pipeline,
         Repeating,
         as_entered,
-        is_guard,
         passage_of,
         pipeline,
         seats_of,
@@ -104,6 +103,7 @@ if TYPE_CHECKING:
     from ._pool_policy import PoolPolicy
     from ._retry import Retry
     from ._retry_policy import RetryPolicy
+    from ._seating import is_guard
     from ._timeout import Timeout, TimeoutStatistics
     from ._timeout_core import AdaptiveTimeout
     from ._trial import RetryStatistics, Trial
@@ -197,7 +197,7 @@ else:
             "WindowPolicy": "._limiter_policy",
             "as_entered": "._pipeline",
             "classify": "._classify_core",
-            "is_guard": "._pipeline",
+            "is_guard": "._seating",
             "load_of": "._load_shedder",
             "misplaced_chaos": "._pipeline_core",
             "of_kind": "._classify_core",

@@ -35,7 +35,7 @@ class Passage(Member[Never]):
 
     def __init__(self, guards: Sequence[Guard], timed: int, judging: Sequence[int]) -> None:
         """Time that a guard measures begins when the first *timed* are entered; permits of those *judging* are told results."""
-        self.guards = tuple(guards)
+        self.guards: tuple[Guard, ...] = tuple(guards)
         self._timed = timed
         self._judging = tuple(judging)
 

@@ -9,36 +9,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
-from typing import Final, Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
+from typing import Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
 
 from trio.lowlevel import enable_ki_protection
 
-from .._typing import TypeIs, override
-from ..errors import PipelineDefinitionError, Problem
-from ._adaptive_limit import AdaptiveLimit
+from .._typing import override
+from ..errors import PipelineDefinitionError
 from ._bounds import named
-from ._breaker import CircuitBreaker
-from ._bulkhead import Bulkhead
-from ._chaos import Chaos, ChaosOutcome
-from ._fallback import Fallback
 from ._guard import Guard, Member
-from ._hedge import Hedge
-from ._hedge_policy import HedgePolicy
-from ._keyed_limiter import KeyedRateLimiter
-from ._limiter import RateLimiter, WeightedEntry
-from ._load_shedder import LoadShedder
 from ._passage import Passage
-from ._pipeline_core import Kind, Seat, order_problems
-from ._pool import OpenPool, ResourcePool
-from ._retry import Retry
-from ._retry_policy import RetryPolicy
-from ._timeout import Timeout
+from ._pipeline_core import Seat, order_problems
+from ._seating import is_guard, is_member, judges_results, kind_of, own_limit, seat_of, stranger
 
 __all__ = [
     "Pipeline",
     "Repeating",
     "as_entered",
-    "is_guard",
     "passage_of",
     "pipeline",
     "seats_of",
@@ -173,8 +159,8 @@ def pipeline(*members: object, name: str = "pipeline") -> Repeating[object]:
     """
     named("pipeline", name)
     flat = [*_flat(members)]
-    known = [one for one in flat if _is_member(one)]
-    problems = [_stranger(one) for one in flat if not _is_member(one)]
+    known = [one for one in flat if is_member(one)]
+    problems = [stranger(one) for one in flat if not is_member(one)]
     problems += order_problems(seats_of(known))
     if problems:
         raise PipelineDefinitionError(name=name, problems=tuple(problems))
@@ -193,11 +179,7 @@ def pipeline(*members: object, name: str = "pipeline") -> Repeating[object]:
 
 def as_entered(guards: Sequence[Guard]) -> tuple[Guard, ...]:
     """What is entered for *guards* of one step or pipeline: those in pipelines, and timeouts that are its own limits."""
-    return tuple(
-        one.as_own_limit() if isinstance(one, Timeout) else one
-        for one in _flat(guards)
-        if is_guard(one)
-    )
+    return tuple(own_limit(one) for one in _flat(guards) if is_guard(one))
 
 
 def passage_of(guards: Sequence[Guard]) -> Passage:
@@ -205,32 +187,15 @@ def passage_of(guards: Sequence[Guard]) -> Passage:
     entered = as_entered(guards)
     timed = len(entered)
     # what chaos does, it does in the body's place
-    while timed and isinstance(entered[timed - 1], Chaos):
+    while timed and kind_of(entered[timed - 1]) == "chaos":
         timed -= 1
-    judging = [number for number, guard in enumerate(entered) if _judges_results(guard)]
+    judging = [number for number, guard in enumerate(entered) if judges_results(guard)]
     return Passage(entered, timed, judging)
-
-
-def _judges_results(guard: Guard) -> bool:
-    return (
-        isinstance(guard, CircuitBreaker | AdaptiveLimit)
-        and guard.policy.failed_result is not None
-    )
 
 
 def seats_of(members: Sequence[object]) -> Sequence[Seat]:
     """The places of *members* and of those in pipelines among them; of what is no member, none."""
-    return [_seat(one) for one in _flat(members) if _is_member(one)]
-
-
-def is_guard(value: object) -> TypeIs[Guard]:
-    """Whether *value* can be entered around a body, and lends nothing."""
-    phases = all(hasattr(value, name) for name in ("__aenter__", "__aexit__", "name"))
-    return phases and not isinstance(value, type | OpenPool | ResourcePool)
-
-
-def _is_member(value: object) -> TypeIs[Guard | Member[object]]:
-    return isinstance(value, Member) or is_guard(value)
+    return [seat_of(one) for one in _flat(members) if is_member(one)]
 
 
 def _flat(members: Sequence[object]) -> Iterator[object]:
@@ -254,59 +219,6 @@ def _layers(members: Sequence[Guard | Member[object]]) -> Iterator[Member[object
         yield one
     if run:
         yield passage_of(run)
-
-
-def _seat(member: Guard | Member[object]) -> Seat:
-    seat = Seat(_kind_of(member), member.name, member)
-    match member:
-        case Fallback():
-            return seat._replace(catches_all=Exception in member.on)
-        case Timeout(adaptive=False):
-            return seat._replace(seconds=member.seconds)
-        case Retry() | Hedge() if member.policy.budget is not None:
-            return seat._replace(budget=member.policy.budget.name)
-        case _:
-            return seat
-
-
-def _kind_of(member: Guard | Member[object]) -> Kind:
-    for sort, kind in _KINDS:
-        if isinstance(member, sort):
-            return kind
-    return "guard" if is_guard(member) else "member"
-
-
-_KINDS: Final[Sequence[tuple[type, Kind]]] = (
-    (Fallback, "fallback"),
-    (Chaos, "chaos"),
-    (ChaosOutcome, "chaos"),
-    (Timeout, "timeout"),
-    (Retry, "retry"),
-    (Hedge, "hedge"),
-    (CircuitBreaker, "breaker"),
-    (RateLimiter, "limiter"),
-    (WeightedEntry, "limiter"),
-    (Bulkhead, "bulkhead"),
-    (AdaptiveLimit, "adaptive limit"),
-    (LoadShedder, "load shedder"),
-)
-
-
-def _stranger(value: object) -> Problem:
-    sentence = f"members must be guards, or what repeats or replaces a body, not {value!r}"
-    return Problem("not_a_member", "", sentence, _instead_of(value))
-
-
-def _instead_of(value: object) -> str:
-    if isinstance(value, type):
-        return f"write {value.__name__}(...)"
-    if isinstance(value, RetryPolicy | HedgePolicy):
-        return f"write {type(value).__name__.removesuffix('Policy')}(policy)"
-    if isinstance(value, KeyedRateLimiter):
-        return "say whose it is: limits.of(user)"
-    if isinstance(value, OpenPool | ResourcePool):
-        return "it lends something, which a pipeline cannot pass on: lend in the body"
-    return "a guard has a name and is entered with 'async with'"
 
 
 def _brief(member: object) -> str:

@@ -242,7 +242,7 @@ class OwnTimeout:
         find: Callable[[], trio.CancelScope | None],
         leave: Leave,
     ) -> None:
-        self.name = name
+        self.name: str = name
         self._begin = begin
         self._find = find
         self._leave = leave

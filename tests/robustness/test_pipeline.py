@@ -22,6 +22,7 @@ from agentflow_trio import (
     BulkheadFullError,
     BulkheadPolicy,
     Chaos,
+    ChaosOutcome,
     ChaosPolicy,
     CircuitBreaker,
     CircuitPolicy,
@@ -31,6 +32,7 @@ from agentflow_trio import (
     Hedge,
     HedgePolicy,
     KeyedRateLimiter,
+    LoadShedder,
     Pipeline,
     PipelineDefinitionError,
     RateLimiter,
@@ -43,7 +45,7 @@ from agentflow_trio import (
     open_pool,
     pipeline,
 )
-from agentflow_trio.robustness import Member, has_own_limits
+from agentflow_trio.robustness import Member, has_own_limits, seats_of
 
 Value = TypeVar("Value")
 PosArgs = TypeVarTuple("PosArgs")
@@ -509,6 +511,35 @@ def test_all_mistakes_are_told_at_once_and_those_inside_pipelines_too() -> None:
     assert str(caught.value) == (
         f"pipeline 'web': {HANG}: put a timeout inside the breaker: the limit of one call"
     )
+
+
+def test_each_member_is_known_and_one_of_another_package_is_not_by_its_name() -> None:
+    class Theirs(Logged):
+        """Not ours, whatever it is called."""
+
+    Theirs.__name__ = "Timeout"
+    unknown = Member[int]()
+    unknown.name = "mine"
+    late, tempo = ChaosPolicy(rate=1.0, latency=1.0), RateLimiter("l", limit=9, window=1.0)
+    members = [
+        (AdaptiveLimit("m"), "adaptive limit"),
+        (Bulkhead("b", limit=1), "bulkhead"),
+        (Chaos("x", late), "chaos"),
+        (ChaosOutcome("o", 3, late), "chaos"),
+        (circuit(), "breaker"),
+        (Fallback(3), "fallback"),
+        (Hedge(after=1.0), "hedge"),
+        (LoadShedder("s", load=lambda: 0.0, threshold=1.0), "load shedder"),
+        (tempo, "limiter"),
+        (tempo.weighing(2), "limiter"),
+        (Retry(), "retry"),
+        (Timeout(1.0), "timeout"),
+        (Theirs("t", []), "guard"),
+        (unknown, "member"),
+    ]
+    assert [seat.kind for seat in seats_of([member for member, _ in members])] == [
+        kind for _, kind in members
+    ]
 
 
 def test_places_are_known_by_what_members_are_and_how_they_are_set() -> None:
