@@ -17,6 +17,7 @@ from ..errors import (
     Failure,
     FlowAbortedError,
     FlowFailedError,
+    LoadFailedError,
     NotAwaitableError,
     StepLimitError,
     WrongExitError,
@@ -124,7 +125,15 @@ def is_caught(error: BaseException, kinds: tuple[type[Exception], ...]) -> bool:
     """Whether a catch or fallback of *kinds* takes *error*: itself, or every leaf; never cancellation or the step limit."""
     if must_end_all(error):
         return False
-    return isinstance(error, kinds) or all(isinstance(leaf, kinds) for leaf in leaves(error))
+    return isinstance(error, kinds) or all(_fits(leaf, kinds) for leaf in leaves(error))
+
+
+def _fits(leaf: BaseException, kinds: tuple[type[Exception], ...]) -> bool:
+    """Whether it is one of *kinds*, or the load that it shared with others failed with one."""
+    if isinstance(leaf, kinds):
+        return True
+    cause = leaf.__cause__ if isinstance(leaf, LoadFailedError) else None
+    return cause is not None and is_caught(cause, kinds)
 
 
 def target_of(step: PlanStep, error: BaseException) -> PlanStep | None:

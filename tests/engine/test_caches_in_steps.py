@@ -10,7 +10,9 @@ from agentflow_trio import (
     END,
     DeadlineExceededError,
     Engine,
+    Flow,
     FlowFailedError,
+    LoadFailedError,
     RetryPolicy,
     TTLCache,
     Wiring,
@@ -108,3 +110,66 @@ async def test_a_step_tries_again_whether_it_loaded_or_waited(
             nursery.start_soon(run)
     assert texts == ["why"] * 3
     assert len(begun) == 2
+
+
+async def test_what_a_shared_load_failed_with_is_caught_and_replaced_in_all_who_shared_it(
+    autojump_clock: MockClock,
+) -> None:
+    async def load(key: str) -> str:
+        await trio.sleep(1.0)
+        raise ExceptionGroup("both", [ConnectionError(key), TimeoutError(key)])
+
+    cache = TTLCache(load, ttl=60.0)
+
+    @step
+    async def ask(answer: Answer) -> None:
+        answer.text = await cache.get("why")
+
+    @step
+    async def apologise(answer: Answer) -> None:
+        answer.text = "sorry"
+
+    @flow
+    def caught() -> Wiring[Answer]:
+        return [ask.then(END).catch(OSError, to=apologise), apologise.then(END)]
+
+    @flow
+    def not_caught() -> Wiring[Answer]:
+        return [ask.then(END).catch(ConnectionError, to=apologise), apologise.then(END)]
+
+    ended: list[str] = []
+
+    async def run(asking: Flow[Answer, ...]) -> None:
+        try:
+            ended.append((await asking.run(Answer())).state.text)
+        except FlowFailedError as error:
+            ended.append(type(error.only()).__name__)
+
+    for asking in (caught, not_caught):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(run, asking)
+    assert ended[:3] == ["sorry"] * 3
+    assert sorted(ended[3:]) == ["ExceptionGroup", "LoadFailedError", "LoadFailedError"]
+
+
+async def test_a_shared_load_that_lost_its_cause_is_caught_by_its_own_name(
+    autojump_clock: MockClock,
+) -> None:
+    @step
+    async def ask(answer: Answer) -> None:
+        await trio.lowlevel.checkpoint()
+        raise LoadFailedError(guard="far away")  # as from another process
+
+    @step
+    async def apologise(answer: Answer) -> None:
+        answer.text = "sorry"
+
+    @flow
+    def asking() -> Wiring[Answer]:
+        return [
+            ask.then(END).catch(OSError, to=ask).catch(LoadFailedError, to=apologise),
+            apologise.then(END),
+        ]
+
+    assert (await asking.run(Answer())).state.text == "sorry"
