@@ -543,7 +543,7 @@ _GUARDS: Final = (
         name="agentflow_faults_injected_total",
         kind="counter",
         labels=(*_GUARD, "fault"),
-        help="What chaos let go wrong: latency, error or outcome.",
+        help="What chaos let go wrong: latency, behaviour, error or outcome.",
         seed={"fault_injected_count": None},
         feeds=(_of_guard(FaultInjected, lambda event: (event.fault,)),),
     ),
