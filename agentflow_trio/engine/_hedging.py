@@ -101,6 +101,7 @@ class _Beside(Generic[Value]):
     __slots__ = (
         "_all_stopped",
         "_before",
+        "_cut",
         "_expired",
         "_going",
         "_lost",
@@ -117,6 +118,7 @@ class _Beside(Generic[Value]):
         self._going = 0
         self._all_stopped = trio.Event()
         self._lost: list[_Lost] = []
+        self._cut: BaseException | None = None  # what one that was cut off has raised
         self._expired: tuple[tuple[float, str], ...] = ()
 
     async def attempt(self, number: int) -> tuple[int, Value]:
@@ -179,6 +181,7 @@ class _Beside(Generic[Value]):
             ((failure, mark), *more) = owed
             owed = tuple(more)
         else:
+            self._cut = error
             return error
         told = _told(error, [one for one, _ in trouble.owed])
         self._lost.append(_Lost(number, told, failure, mark, owed, strand.phase, late))
@@ -192,6 +195,9 @@ class _Beside(Generic[Value]):
         """The hedge raised *error*: raise what the visit is to raise. A checkpoint only if it was drained."""
         cancelled = cancelled_in(error)
         outside = cancelled is not None or self._strand.is_cancelled()
+        # that others were cut off says more than what one of them raised meanwhile
+        if outside and cancelled is None and not isinstance(error, _EndsAll):
+            cancelled = self._cut
         raised = [lost for lost in self._in_order() if lost.is_raised(error, cut=outside)]
         self._settle(raised, outside=outside)
         if outside:
@@ -231,7 +237,7 @@ class _Beside(Generic[Value]):
         run.suppress(error for error in errors if isinstance(error, Exception))
         if not outside:
             run.forget_cuts(self._place.path)
-        self._lost = []
+        self._lost, self._cut = [], None
 
     def _in_order(self) -> list[_Lost]:
         return sorted(self._lost, key=lambda lost: lost.number)

@@ -669,14 +669,31 @@ async def test_what_fails_while_the_caller_cancels_is_raised(autojump_clock: obj
             raise before
         await fail_late()
 
-    with trio.move_on_after(3.5), pytest.raises(FlowFailedError) as caught:
+    with pytest.raises(FlowFailedError) as caught, trio.move_on_after(3.5):
         await playing(fail_late, hedge=hedge(4)).run(Notes())
     assert [str(leaf) for leaf in caught.value.leaves()] == ["late 1", "late 3", "late 4"]
     assert caught.value.suppressed == ()
-    with trio.move_on_after(2.5), pytest.raises(FlowFailedError) as caught:
+    with pytest.raises(FlowFailedError) as caught, trio.move_on_after(2.5):
         await playing(fail, hedge=hedge(4)).run(Notes())
     assert [str(leaf) for leaf in caught.value.leaves()] == ["late 3", "late 4"]
     assert caught.value.suppressed == (before,)
+
+
+async def test_what_fails_while_a_limit_cuts_all_off_goes_with_the_limits_error(
+    autojump_clock: object,
+) -> None:
+    async def work() -> None:
+        try:
+            await trio.sleep(9.0)
+        finally:
+            if current_step().attempt == 2:
+                raise OSError("late")
+
+    with pytest.raises(FlowFailedError) as caught:
+        await playing(work, hedge=hedge(), timeout=3.0).run(Notes())
+    assert [type(leaf).__name__ for leaf in caught.value.leaves()] == [
+        *("DeadlineExceededError", "OSError"),
+    ]
 
 
 # ---------------------------------------------------------------- what has steps in it
