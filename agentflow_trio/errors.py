@@ -966,7 +966,7 @@ class GuardReentryError(GuardMisuseError):
 class LoadFailedError(AgentFlowError):
     """A load that several callers shared failed. Who loaded has the error itself; each who waited has one of these.
 
-    The error is its ``__cause__``, by which guards and `classify` judge: to ``record``, ``ignore`` and ``on`` they are alike.
+    The error is its ``__cause__``, by which guards, `classify` and the ``.catch`` of a step judge: to them both are alike.
 
     Attributes:
         guard: the name of what loads. The key is not told, for it may be secret.
