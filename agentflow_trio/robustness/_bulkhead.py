@@ -21,6 +21,7 @@ from trio.lowlevel import (
     current_root_task,
     current_task,
     enable_ki_protection,
+    in_trio_run,
 )
 
 from .._typing import override
@@ -205,7 +206,9 @@ class Bulkhead(Guarding):
             )
 
     def statistics(self) -> BulkheadStatistics:
-        """How things stand. Not a checkpoint."""
+        """How things stand. Not a checkpoint; works outside a run of Trio too."""
+        if in_trio_run():
+            self._settle()
         return self._core.statistics()
 
 

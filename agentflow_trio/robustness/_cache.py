@@ -17,6 +17,7 @@ from trio.lowlevel import (
     checkpoint_if_cancelled,
     current_root_task,
     enable_ki_protection,
+    in_trio_run,
 )
 
 from ..errors import text_of
@@ -278,7 +279,9 @@ class TTLCache(Generic[Key, Value]):
     # ------------------------------------------------------------ how things stand
 
     def statistics(self) -> TTLCacheStatistics:
-        """How things stand. Not a checkpoint."""
+        """How things stand. Not a checkpoint; works outside a run of Trio too."""
+        if in_trio_run():
+            self._settle()
         core, loads = self._core, self._loading.core
         return TTLCacheStatistics(
             stored=len(core.values),

@@ -10,7 +10,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar, final
 
 import attrs
-from trio.lowlevel import checkpoint_if_cancelled, current_root_task, enable_ki_protection
+from trio.lowlevel import (
+    checkpoint_if_cancelled,
+    current_root_task,
+    enable_ki_protection,
+    in_trio_run,
+)
 
 from ._bounds import named
 from ._events import OnEvent
@@ -122,7 +127,9 @@ class SingleFlight(Generic[Key, Value]):
         self._loading.core.invalidate(key)
 
     def statistics(self) -> SingleFlightStatistics:
-        """How things stand. Not a checkpoint."""
+        """How things stand. Not a checkpoint; works outside a run of Trio too."""
+        if in_trio_run():
+            self._settle()
         core = self._loading.core
         return SingleFlightStatistics(
             running=len(core.running), waiting=core.waiting, joined=core.joined, **core.ended

@@ -12,7 +12,7 @@ from typing import Final, final
 
 import attrs
 import trio
-from trio.lowlevel import current_root_task
+from trio.lowlevel import current_root_task, in_trio_run
 
 from ..errors import text_of
 from ..ports import Met
@@ -140,6 +140,8 @@ class HedgeState:
 
     def statistics(self) -> HedgeStatistics:
         """A frozen picture."""
+        if in_trio_run() and current_root_task() is not self._home.root:
+            self._move_in()
         return HedgeStatistics(
             name=self.name,
             after=self.delay.seconds(),

@@ -12,7 +12,7 @@ from typing import TypeAlias, final
 
 import attrs
 import trio
-from trio.lowlevel import checkpoint_if_cancelled, current_root_task
+from trio.lowlevel import checkpoint_if_cancelled, current_root_task, in_trio_run
 
 from .._typing import override
 from ..errors import DeadlineExceededError
@@ -155,7 +155,12 @@ class Timeout(Guarding):
         return OwnTimeout(self.name, self._begin, self._scope, self.__aexit__)
 
     def statistics(self) -> TimeoutStatistics:
-        """What happened since the run of Trio began; operations with a limit of their own have their own."""
+        """What happened since the run of Trio began; operations with a limit of their own have their own.
+
+        Not a checkpoint; works outside a run of Trio too.
+        """
+        if in_trio_run():
+            self._settle()
         return TimeoutStatistics(
             name=self.name,
             seconds=self.seconds,
@@ -177,9 +182,12 @@ class Timeout(Guarding):
         await checkpoint_if_cancelled()
         self._begin()
 
-    def _begin(self) -> trio.CancelScope:
+    def _settle(self) -> None:
         if current_root_task() is not self._home.root and self._home.move_in(self):
             self._start_blank()
+
+    def _begin(self) -> trio.CancelScope:
+        self._settle()
         entry = self._permits.push(_Entry(trio.current_time(), self._rule.seconds()))
         entry.scope.__enter__()
         return entry.scope

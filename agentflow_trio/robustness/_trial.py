@@ -12,7 +12,7 @@ from typing import Final, final
 
 import attrs
 import trio
-from trio.lowlevel import current_root_task
+from trio.lowlevel import current_root_task, in_trio_run
 
 from ..errors import text_of
 from ..ports import Met
@@ -139,6 +139,8 @@ class RetryState:
 
     def statistics(self) -> RetryStatistics:
         """A frozen picture."""
+        if in_trio_run() and current_root_task() is not self.home.root:
+            self._move_in()
         return RetryStatistics(
             name=self.name,
             calls=self.calls,
