@@ -269,3 +269,18 @@ class Hedges(RuleBasedStateMachine):
 
 
 TestHedges = Hedges.TestCase
+
+
+def test_none_begins_at_the_deadline_itself() -> None:
+    course = Course(HedgePolicy(after=9.0), JUDGE, 9.0)
+    course.begin(0.0)
+    course.ended(1, OSError("down"), 1.0, cut=False)
+    assert course.wants(1.0) == "failure"
+    assert not course.may(1.0, deadline=1.0, budget=None)
+    assert (course.wants(1.0), course.due, course.is_over()) == (None, math.inf, True)
+    final = course.final()
+    assert final is not None
+    assert course.reason(final) == "deadline"
+    assert course.note("h", final) == (
+        "hedge 'h': failed after 1 attempt in 1 s: another attempt would not begin before the deadline"
+    )
