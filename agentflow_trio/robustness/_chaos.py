@@ -6,10 +6,9 @@ around it cannot tell the difference.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Final, Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
+from typing import Final, TypeVar, TypeVarTuple, final, overload
 
 from trio.lowlevel import checkpoint_if_cancelled
 
@@ -23,7 +22,6 @@ from ._verdict_core import is_async
 
 __all__ = ["Chaos", "ChaosOutcome"]
 
-Arguments = ParamSpec("Arguments")
 PosArgs = TypeVarTuple("PosArgs")
 Value = TypeVar("Value")
 Value_co = TypeVar("Value_co", covariant=True)
@@ -253,19 +251,6 @@ class ChaosOutcome(Member[Value_co]):
             return self._make()
         plan = FAULTS.get()
         return await (fn(*args) if plan is None else behind(plan, self.name, fn, args))
-
-    def __call__(
-        self, fn: Callable[Arguments, Awaitable[Value]], /
-    ) -> Callable[Arguments, Coroutine[object, Never, Value | Value_co]]:
-        """Make an async function that is `call`-ed whenever it is called."""
-
-        @functools.wraps(fn)
-        async def garbled(
-            *args: Arguments.args, **kwargs: Arguments.kwargs
-        ) -> Value | Value_co:
-            return await self.call(lambda: fn(*args, **kwargs))
-
-        return garbled
 
 
 def _constantly(outcome: Value) -> Callable[[], Value]:

@@ -6,9 +6,8 @@ to no run, so that it stays a value, which may be used in any number of steps an
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final, Generic, Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar, TypeVarTuple, final, overload
 
 import attrs
 import trio
@@ -26,7 +25,6 @@ from ._verdict_core import is_async, is_group, leaves_of
 
 __all__ = ["Fallback"]
 
-Arguments = ParamSpec("Arguments")
 PosArgs = TypeVarTuple("PosArgs")
 Value = TypeVar("Value")
 Value_co = TypeVar("Value_co", covariant=True)
@@ -220,17 +218,6 @@ class Fallback(Member[Value_co]):
             instead = self.by(error)
             self._voice.tell(error, self._voice.around)
             return instead
-
-    def __call__(
-        self, fn: Callable[Arguments, Awaitable[Value]], /
-    ) -> Callable[Arguments, Coroutine[object, Never, Value | Value_co]]:
-        """Make an async function that is `call`-ed whenever it is called."""
-
-        @functools.wraps(fn)
-        async def safe(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value | Value_co:
-            return await self.call(lambda: fn(*args, **kwargs))
-
-        return safe
 
     def used_for(self, error: BaseException, /) -> None:
         """Tell ``on_event`` of a stand-in for *error*; for who calls `instead_of` himself. Not a checkpoint."""

@@ -6,11 +6,12 @@ last in first out, so that two tasks never take each other's; reporting is synch
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Final, Generic, Never, Protocol, TypeVar, TypeVarTuple, final
+from typing import Final, Generic, Never, ParamSpec, Protocol, TypeVar, TypeVarTuple, final
 
 import trio
 from trio.lowlevel import Task, current_clock, current_root_task, current_task
@@ -37,6 +38,7 @@ __all__ = [
     "own_limits",
 ]
 
+Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 Instead_co = TypeVar("Instead_co", covariant=True)
 Permit = TypeVar("Permit")
@@ -80,6 +82,19 @@ class Member(Generic[Instead_co]):
     ) -> Value | Instead_co:
         """Call ``await fn(*args)`` within this."""
         raise NotImplementedError
+
+    def __call__(
+        self, fn: Callable[Arguments, Awaitable[Value]], /
+    ) -> Callable[Arguments, Coroutine[object, Never, Value | Instead_co]]:
+        """Make an async function that is `call`-ed whenever it is called: ``@member`` above one."""
+
+        @functools.wraps(fn)
+        async def within(
+            *args: Arguments.args, **kwargs: Arguments.kwargs
+        ) -> Value | Instead_co:
+            return await self.call(lambda: fn(*args, **kwargs))
+
+        return within
 
 
 class Guarding(Member[Never]):

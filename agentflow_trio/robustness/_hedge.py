@@ -6,9 +6,8 @@ caller alone decides, attempts only report; an error that nobody gets is told.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
+from collections.abc import Awaitable, Callable
+from typing import Never, TypeVar, TypeVarTuple, final, overload
 
 import trio
 from trio.lowlevel import checkpoint_if_cancelled
@@ -24,7 +23,6 @@ from ._hedge_state import HedgeState, HedgeStatistics
 
 __all__ = ["Hedge"]
 
-Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 PosArgs = TypeVarTuple("PosArgs")
 
@@ -115,17 +113,6 @@ class Hedge(Member[Never]):
         if plan is None:
             return await self.attempts(lambda _: fn(*args))
         return await self.attempts(lambda _: behind(plan, self.name, fn, args))
-
-    def __call__(
-        self, fn: Callable[Arguments, Awaitable[Value]], /
-    ) -> Callable[Arguments, Coroutine[object, Never, Value]]:
-        """Make an async function that is `call`-ed whenever it is called."""
-
-        @functools.wraps(fn)
-        async def hedged(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
-            return await self.call(lambda: fn(*args, **kwargs))
-
-        return hedged
 
     async def attempts(self, work: Callable[[int], Awaitable[Value]], /) -> Value:
         """As `call`, of ``await work(number)``, where *number* says which attempt it is, from 1."""

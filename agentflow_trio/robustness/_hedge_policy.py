@@ -10,10 +10,9 @@ from typing import TypeAlias, final
 
 import attrs
 
-from ..errors import RejectedError
 from ._bounds import Number, Whole
 from ._budget_core import RetryBudget
-from ._verdict_core import Errors, Judge
+from ._verdict_core import Errors, check_errors
 
 __all__ = ["AdaptiveDelay", "Delay", "HedgePolicy"]
 
@@ -94,27 +93,6 @@ class HedgePolicy:
     )
 
     def __attrs_post_init__(self) -> None:
-        _check_errors("on", self.on)
-        _check_errors("ignore", self.ignore)
-
-
-def _check_errors(field: str, errors: Errors) -> None:
-    must, but = "be a class or a tuple of classes of Exceptions, or a plain function", ""
-    try:
-        Judge(errors)
-    except TypeError:
-        but = f"not {errors!r}"
-    else:
-        for kind in _classes(errors):
-            if issubclass(kind, BaseExceptionGroup):
-                but = f"not {kind.__name__}: each of its leaves is asked about; name their classes"
-            elif issubclass(kind, RejectedError) and field == "on":
-                but = f"not {kind.__name__}: it never begins an attempt; put a Retry around"
-    if but:
-        raise ValueError(f"HedgePolicy: {field} must {must}, {but}")
-
-
-def _classes(errors: Errors) -> tuple[type[Exception], ...]:
-    if isinstance(errors, type):
-        return (errors,)
-    return () if callable(errors) else errors
+        instead = "it never begins an attempt; put a Retry around"
+        check_errors("HedgePolicy: on", self.on, rejected=instead)
+        check_errors("HedgePolicy: ignore", self.ignore)

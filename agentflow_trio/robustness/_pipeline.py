@@ -7,9 +7,9 @@ pipeline in a pipeline is as if its members were written there. It has no state:
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Never, ParamSpec, TypeVar, TypeVarTuple, final, overload
+from typing import Never, TypeVar, TypeVarTuple, final, overload
 
 from trio.lowlevel import enable_ki_protection
 
@@ -30,7 +30,6 @@ __all__ = [
     "seats_of",
 ]
 
-Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 Instead = TypeVar("Instead")
 Instead_co = TypeVar("Instead_co", covariant=True)
@@ -79,19 +78,6 @@ class Repeating(Member[Instead_co]):
         if number == len(self._layers):
             return await work()
         return await self._layers[number].call(self._within, number + 1, work)
-
-    def __call__(
-        self, fn: Callable[Arguments, Awaitable[Value]], /
-    ) -> Callable[Arguments, Coroutine[object, Never, Value | Instead_co]]:
-        """Make an async function that is `call`-ed whenever it is called."""
-
-        @functools.wraps(fn)
-        async def through(
-            *args: Arguments.args, **kwargs: Arguments.kwargs
-        ) -> Value | Instead_co:
-            return await self.call(lambda: fn(*args, **kwargs))
-
-        return through
 
 
 @final

@@ -6,9 +6,8 @@ whatever form a retry is written in, it does the same.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Never, ParamSpec, TypeVar, TypeVarTuple, final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Never, TypeVar, TypeVarTuple, final
 
 from trio.lowlevel import checkpoint_if_cancelled
 
@@ -23,7 +22,6 @@ from ._trial import RetryState, RetryStatistics, Trial
 
 __all__ = ["Retry"]
 
-Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 PosArgs = TypeVarTuple("PosArgs")
 
@@ -127,17 +125,6 @@ class Retry(Member[Never]):
             again = trial.unwanted()
             if again is None or not await trial.pause(again, None):
                 return result
-
-    def __call__(
-        self, fn: Callable[Arguments, Awaitable[Value]], /
-    ) -> Callable[Arguments, Coroutine[object, Never, Value]]:
-        """Make an async function that is `call`-ed whenever it is called."""
-
-        @functools.wraps(fn)
-        async def tried(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
-            return await self.call(lambda: fn(*args, **kwargs))
-
-        return tried
 
     def __aiter__(self) -> AsyncIterator[Attempt]:
         """The attempts of one body; each ``async for`` has its own."""

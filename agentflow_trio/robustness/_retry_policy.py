@@ -12,10 +12,9 @@ from typing import Literal, TypeAlias, final
 import attrs
 
 from .._typing import override
-from ..errors import RejectedError
 from ._bounds import Bound, Number, Whole
 from ._budget_core import RetryBudget
-from ._verdict_core import Errors, Judge, check_plain
+from ._verdict_core import Errors, check_errors, check_plain
 
 __all__ = ["Backoff", "JitterKind", "OnRejected", "RetryPolicy"]
 
@@ -113,8 +112,9 @@ class RetryPolicy:
     )
 
     def __attrs_post_init__(self) -> None:
-        _check_errors("on", self.on)
-        _check_errors("ignore", self.ignore)
+        instead = "say on_rejected='retry' or on_rejected='wait'"
+        check_errors("RetryPolicy: on", self.on, rejected=instead)
+        check_errors("RetryPolicy: ignore", self.ignore)
         if self.retry_after is not None:
             check_plain("retry_after", self.retry_after)
         if self.base_delay > self.max_delay:
@@ -127,25 +127,3 @@ class RetryPolicy:
                 "RetryPolicy: backoff must be left out with jitter_kind='decorrelated', "
                 f"which grows by itself, not {self.backoff!r}"
             )
-
-
-def _check_errors(field: str, errors: Errors) -> None:
-    must, but = "be a class or a tuple of classes of Exceptions, or a plain function", ""
-    try:
-        Judge(errors)
-    except TypeError:
-        but = f"not {errors!r}"
-    else:
-        for kind in _classes(errors):
-            if issubclass(kind, BaseExceptionGroup):
-                but = f"not {kind.__name__}: each of its leaves is asked about; name their classes"
-            elif issubclass(kind, RejectedError) and field == "on":
-                but = f"not {kind.__name__}: say on_rejected='retry' or on_rejected='wait'"
-    if but:
-        raise ValueError(f"RetryPolicy: {field} must {must}, {but}")
-
-
-def _classes(errors: Errors) -> tuple[type[Exception], ...]:
-    if isinstance(errors, type):
-        return (errors,)
-    return () if callable(errors) else errors

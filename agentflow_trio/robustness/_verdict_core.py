@@ -20,6 +20,7 @@ __all__ = [
     "Errors",
     "Judge",
     "Verdict",
+    "check_errors",
     "check_plain",
     "is_async",
     "is_cancelled",
@@ -117,6 +118,39 @@ def is_async(function: Callable[..., object], /) -> bool:
     """Whether *function* returns a coroutine, which would count as true, whatever it came to."""
     layers = (function, getattr(type(function), "__call__", None))  # noqa: B004 - how it is called
     return any(map(inspect.iscoroutinefunction, layers))
+
+
+def check_errors(what: str, errors: Errors, /, *, rejected: str = "") -> None:
+    """Make sure that *errors*, which a policy calls *what*, can be what is tried again.
+
+    Args:
+        what: owner and field.
+        errors: what was given.
+        rejected: why there may be no `RejectedError` among them, and what to do; empty: there may.
+
+    Raises:
+        ValueError: they can not.
+    """
+    but = ""
+    try:
+        Judge(errors)
+    except TypeError:
+        but = f"not {errors!r}"
+    else:
+        for kind in _classes(errors):
+            if issubclass(kind, BaseExceptionGroup):
+                but = f"not {kind.__name__}: each of its leaves is asked about; name their classes"
+            elif rejected and issubclass(kind, RejectedError):
+                but = f"not {kind.__name__}: {rejected}"
+    if but:
+        must = "be a class or a tuple of classes of Exceptions, or a plain function"
+        raise ValueError(f"{what} must {must}, {but}")
+
+
+def _classes(errors: Errors) -> tuple[type[Exception], ...]:
+    if isinstance(errors, type):
+        return (errors,)
+    return () if callable(errors) else errors
 
 
 def check_plain(name: str, function: object) -> None:

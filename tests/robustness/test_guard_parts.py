@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sized
-from typing import Any
+from typing import Any, Never
 
 import attrs
 import pytest
@@ -13,10 +13,12 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow_trio.errors import GuardInUseError, GuardMisuseError
+from agentflow_trio.errors import CircuitOpenError, GuardInUseError, GuardMisuseError
 from agentflow_trio.robustness import (
     AdaptiveLimit,
     Bulkhead,
+    Chaos,
+    ChaosPolicy,
     CircuitBreaker,
     CircuitPolicy,
     KeyedRateLimiter,
@@ -406,6 +408,50 @@ def test_a_difference_that_was_rounded_down() -> None:
     now, when = 2.0**-53, 1.5 + 2.0**-52
     assert now + (when - now) < when
     assert now + seconds_until(when, now) >= when
+
+
+# ---------------------------------------------------------------- as decorators
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        AdaptiveLimit("g"),
+        Bulkhead("g", limit=1),
+        Chaos("g", ChaosPolicy(rate=0.5, errors=OSError)),
+        CircuitBreaker("g"),
+        LoadShedder("g", lambda: 0.0, threshold=1.0),
+        RateLimiter("g", limit=9, window=1.0),
+        Timeout(1.0),
+    ],
+    ids=lambda guard: type(guard).__name__,
+)
+async def test_every_guard_can_stand_above_a_function_or_a_method(guard: Member[Never]) -> None:
+    @guard
+    async def double(number: int, *, plus: int = 0) -> int:
+        """Twice as much."""
+        return number * 2 + plus
+
+    class Client:
+        @guard
+        async def get(self, number: int) -> tuple[Client, int]:
+            return self, number
+
+    client = Client()
+    assert (double.__name__, double.__doc__) == ("double", "Twice as much.")
+    assert (await double(3, plus=1), await client.get(3)) == (7, (client, 3))
+
+
+async def test_each_call_of_a_decorated_function_enters_the_guard() -> None:
+    breaker = CircuitBreaker("g", CircuitPolicy(failure_threshold=2))
+
+    @breaker
+    async def fail() -> None:
+        raise OSError
+
+    for error in (OSError, OSError, CircuitOpenError):
+        with pytest.raises(error):
+            await fail()
 
 
 # ---------------------------------------------------------------- names
