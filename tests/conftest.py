@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -93,6 +94,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ):
             # Parametrised items share one inner test.
             given.inner_test = leaves_no_task(given.inner_test)
+
+
+@pytest.fixture
+def heeds_control_c() -> Iterator[None]:
+    """What a shell starts in the background ignores it, and so does what mutmut starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -304,16 +303,12 @@ def test_a_cancelled_run_tells_people_what_was_cut_off(project: Project) -> None
     )
 
 
+@pytest.mark.usefixtures("heeds_control_c")
 def test_ctrl_c_while_a_module_is_imported_has_the_code_130(project: Project) -> None:
     project.write(
         "slow_import.py", "import signal\nsignal.raise_signal(signal.SIGINT)\n", head=""
     )
-    # a shell starts what runs in its background with this signal ignored
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        answer = project.run("run", "slow_import.py")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    answer = project.run("run", "slow_import.py")
     assert (answer.code, answer.out, answer.err) == (130, "", "Ctrl-C: nothing was run\n")
 
 

@@ -226,7 +226,7 @@ async def test_a_key_that_cannot_be_sent_is_shown_nowhere_either(
 def python(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     places = os.pathsep.join(str(Path(folder).resolve()) for folder in given if folder)
-    names = ("OPENAI_BASE_URL", "OPENAI_MODEL")
+    names = ("OPENAI_BASE_URL", "OPENAI_MODEL", "PYTHONSAFEPATH")
     inherited = {name: value for name, value in os.environ.items() if name not in names}
     return subprocess.run(
         [sys.executable, example.__file__, *arguments],

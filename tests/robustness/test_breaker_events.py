@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -157,14 +156,6 @@ async def test_a_listener_may_act_and_the_order_stays(autojump_clock: MockClock)
         nursery.cancel_scope.cancel()
     assert told[2:] == ["probes_hung", "recovery_timeout", "isolated_by_hand"]
     assert breaker.statistics().stale == 2
-
-
-@pytest.fixture
-def heeds_control_c() -> Iterator[None]:
-    """What a shell starts in the background ignores it, and so does what mutmut starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heeds_control_c")

@@ -542,6 +542,7 @@ async def test_a_failure_in_a_scope_that_is_over_its_deadline_says_so(
     assert len(error.__notes__) == 1
 
 
+@pytest.mark.usefixtures("heeds_control_c")
 def test_ctrl_c_while_the_caller_waits_passes_as_it_is() -> None:
     @trio.lowlevel.enable_ki_protection
     async def interrupts() -> None:
