@@ -52,7 +52,7 @@ class Bout(Generic[Value]):
         self._ended: list[_Ended] = []
         self._waiting = False
 
-    async def run(self, nursery: trio.Nursery) -> None:
+    async def run(self, nursery: trio.Nursery) -> None:  # noqa: ASYNC910 - waits in a loop
         """Begin attempts until nothing that is to come counts, and cut off those that go on. Raises nothing.
 
         Always a checkpoint, but the cancellation of the caller is left to the attempts.
@@ -65,7 +65,7 @@ class Bout(Generic[Value]):
                 break
             try:
                 await self._news(course.due)
-            except BaseException as error:  # noqa: BLE001 - raised when the attempts are joined, as it is
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - raised when the attempts are joined
                 course.interrupted(error, trio.current_time())
             now = trio.current_time()
             self.take_note(now)
@@ -104,11 +104,11 @@ class Bout(Generic[Value]):
         nursery.start_soon(self._attempt, number, name=name)
         return number
 
-    async def _attempt(self, number: int) -> None:
+    async def _attempt(self, number: int) -> None:  # noqa: ASYNC910 - as the work does
         error: BaseException | None = None
         try:
             self.values[number] = await self._work(number)
-        except BaseException as raised:  # noqa: BLE001 - the caller's task raises it
+        except BaseException as raised:  # noqa: ASYNC103, BLE001 - the caller's task raises it
             error = raised
         cut = error is not None and trio.current_effective_deadline() == -math.inf
         self._ended.append((number, error, trio.current_time(), cut))

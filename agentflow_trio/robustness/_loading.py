@@ -114,7 +114,7 @@ class Loading(Generic[Key, Value]):
             stand_in = self._failed(flight, error)
             if stand_in is None:
                 raise
-            return stand_in.value
+            return stand_in.value  # noqa: ASYNC910 - `get` says what is a checkpoint
         except BaseException:
             self._hand_on(flight)
             raise

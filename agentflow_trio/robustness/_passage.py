@@ -52,9 +52,11 @@ class Passage(Member[Never]):
             if len(permits) == self._timed:
                 _start(permits)
         except BaseException as error:
-            await self._leave(len(permits), type(error), error, error.__traceback__)
+            await self._leave(  # noqa: ASYNC102 - leaving never waits
+                len(permits), type(error), error, error.__traceback__
+            )
             raise
-        return permits
+        return permits  # noqa: ASYNC910 - as its guards do
 
     @enable_ki_protection
     async def __aexit__(  # noqa: ASYNC910 - an await here would lose the body's error
@@ -65,7 +67,7 @@ class Passage(Member[Never]):
         /,
     ) -> None:
         """Leave all, the innermost first. What one of them raises is what those around it see."""
-        await self._leave(len(self.guards), kind, error, trace)
+        await self._leave(len(self.guards), kind, error, trace)  # noqa: ASYNC102 - never waits
 
     async def _leave(  # noqa: ASYNC910 - the same
         self,
@@ -80,7 +82,9 @@ class Passage(Member[Never]):
             try:
                 await self.guards[number].__aexit__(kind, error, trace)
             except BaseException as another:
-                await self._leave(number, type(another), another, another.__traceback__)
+                await self._leave(  # noqa: ASYNC102 - never waits
+                    number, type(another), another, another.__traceback__
+                )
                 raise
 
     @override

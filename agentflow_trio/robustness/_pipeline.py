@@ -114,7 +114,7 @@ class Pipeline(Repeating[Never]):
         /,
     ) -> None:
         """Leave all guards, the innermost first. Never waits."""
-        await self._passage.__aexit__(kind, error, trace)
+        await self._passage.__aexit__(kind, error, trace)  # noqa: ASYNC102 - never waits
 
     @override
     async def call(

@@ -269,4 +269,4 @@ class OwnTimeout:
     ) -> None:
         """As the timeout itself."""
         withdraw(self._find())
-        await self._leave(kind, error, trace)
+        await self._leave(kind, error, trace)  # noqa: ASYNC102 - never waits
