@@ -83,6 +83,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "MUTANT_UNDER_TEST" in os.environ:
         items.sort(key=lambda item: "_model" not in item.path.name)
     for item in items:
+        if " at 0x" in item.nodeid:  # workers could not agree on what there is
+            raise pytest.UsageError(
+                f"{item.nodeid} is called otherwise in another process: give ids="
+            )
         if not isinstance(item, pytest.Function):
             continue
         given = getattr(item.obj, "hypothesis", None)

@@ -486,6 +486,7 @@ async def later(_: str, __: str) -> float:
             f"ttl_of must be a plain function, not {later!r}",
         ),
     ],
+    ids=map(str, range(6)),
 )
 def test_a_setting_that_makes_no_sense_is_refused(
     args: tuple[Any, ...], settings: dict[str, Any], message: str

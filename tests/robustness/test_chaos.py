@@ -743,6 +743,7 @@ async def plain() -> bool:
         ({"when": plain}, f"when must be a plain function, not {plain!r}"),
         ({"when": 3}, "when must be a plain function, not 3"),
     ],
+    ids=map(str, range(99)),
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], text: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
@@ -779,6 +780,7 @@ def test_chaos_that_would_do_nothing(policy: ChaosPolicy) -> None:
         (["model", 1, ALWAYS], {}, "errors are raised by a Chaos of their own"),
         ([3, 1, LATE], {}, "name must be a string, not 3"),
     ],
+    ids=map(str, range(99)),
 )
 def test_an_outcome_that_makes_no_sense(
     arguments: list[Any], settings: dict[str, Any], text: str
