@@ -7,6 +7,7 @@ default thread limiter has all its tokens back. A test that leaves something fai
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -98,6 +99,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ):
             # Parametrised items share one inner test.
             given.inner_test = leaves_no_task(given.inner_test)
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage be looked for in what tests leave, and not each time in all of them: a fifth less time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
