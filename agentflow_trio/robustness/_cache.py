@@ -20,11 +20,10 @@ from trio.lowlevel import (
     in_trio_run,
 )
 
-from ..errors import text_of
 from ._bounds import Number, named
 from ._cache_core import CacheCore
 from ._cache_policy import CachePolicy
-from ._events import CacheHit, OnEvent, RuleFailed
+from ._events import CacheHit, OnEvent
 from ._guard import Home, Listener
 from ._loading import Loaded, Loading
 from ._verdict_core import is_async
@@ -261,20 +260,9 @@ class TTLCache(Generic[Key, Value]):
             seconds = self._ttl_of(key, value)
             _SECONDS.check("TTLCache", "what ttl_of returns", seconds)
         except Exception as wrong:  # noqa: BLE001 - told; whoever asked for the value has it all the same
-            self._complain(wrong)
+            self._listener.complain(wrong)
             return 0.0
         return min(seconds, self.policy.ttl)
-
-    def _complain(self, wrong: Exception) -> None:
-        if self._listener.on:
-            self._listener.tell(
-                RuleFailed(
-                    guard=self.name,
-                    timestamp=trio.current_time(),
-                    error=type(wrong).__name__,
-                    message=text_of(wrong),
-                )
-            )
 
     # ------------------------------------------------------------ how things stand
 

@@ -14,14 +14,13 @@ import attrs
 import trio
 from trio.lowlevel import current_root_task, in_trio_run
 
-from ..errors import text_of
 from ..ports import Met
 from ._bounds import named
 from ._chaos_core import ChaosCore, Fault, Strike
 from ._chaos_policy import SHARE, ChaosPolicy, MakesError
 from ._dice import Dice, shared_dice
 from ._drill import DRILL, make_known
-from ._events import FaultInjected, OnEvent, RuleFailed
+from ._events import FaultInjected, OnEvent
 from ._guard import Home, Listener
 
 __all__ = ["ChaosState", "ChaosStatistics"]
@@ -116,6 +115,8 @@ class ChaosState:
 
     def statistics(self) -> ChaosStatistics:
         """What happened since the run of Trio began."""
+        if in_trio_run():
+            self._arrive()
         core = self._core
         return ChaosStatistics(
             name=self.name,
@@ -177,7 +178,7 @@ class ChaosState:
         try:
             return rate if when() else None
         except Exception as wrong:  # noqa: BLE001 - a rule must not fail a body
-            self._tell_rule_failed(wrong)
+            self._listener.complain(wrong)
             return None
 
     def _draw(self) -> float:
@@ -185,17 +186,6 @@ class ChaosState:
             given = None if self._seed is None else Dice(self._seed).of
             self._random = (given or shared_dice() or Dice().of)(self.name)
         return self._random.random()
-
-    def _tell_rule_failed(self, wrong: Exception) -> None:
-        if self._listener.on:
-            self._listener.tell(
-                RuleFailed(
-                    guard=self.name,
-                    timestamp=trio.current_time(),
-                    error=type(wrong).__name__,
-                    message=text_of(wrong),
-                )
-            )
 
 
 def _made_by(maker: MakesError) -> Exception:

@@ -17,7 +17,7 @@ import trio
 from trio.lowlevel import Task, current_clock, current_root_task, current_task
 
 from .._typing import TypeIs, override
-from ..errors import GuardInUseError, GuardMisuseError
+from ..errors import GuardInUseError, GuardMisuseError, text_of
 from ..ports import Met, Simulated
 from ._around import AROUND, Surroundings
 from ._events import GuardEvent, OnEvent, RuleFailed
@@ -314,7 +314,7 @@ class Listener:
                     guard=self._guard,
                     timestamp=trio.current_time(),
                     error=type(wrong).__name__,
-                    message=str(wrong),
+                    message=text_of(wrong),
                 )
             )
 

@@ -14,11 +14,10 @@ import attrs
 import trio
 from trio.lowlevel import current_root_task, in_trio_run
 
-from ..errors import text_of
 from ..ports import Met
 from ._budget import budget_of
 from ._budget_core import Budget, BudgetStatistics
-from ._events import AttemptFailed, GaveUp, HedgeStarted, HedgeWon, OnEvent, RuleFailed
+from ._events import AttemptFailed, GaveUp, HedgeStarted, HedgeWon, OnEvent
 from ._guard import Home, Listener
 from ._hedge_core import Course, EarlyReason, Failed, brief_of, delay_of
 from ._hedge_policy import HedgePolicy
@@ -100,7 +99,7 @@ class HedgeState:
         self._home = Home()
         self._listener = Listener(name, on_event)
         self._judge = Judge(
-            policy.on, policy.ignore, unsure="ignored", complain=self._tell_rule_failed
+            policy.on, policy.ignore, unsure="ignored", complain=self._listener.complain
         )
         self._start_blank()
 
@@ -183,15 +182,6 @@ class HedgeState:
                     message=text,
                 )
                 self._listener.tell(told)
-
-    def _tell_rule_failed(self, wrong: Exception) -> None:
-        """Tell what a function of the user's raised."""
-        if self._listener.on:
-            now, kind = trio.current_time(), type(wrong).__name__
-            told = RuleFailed(
-                guard=self.name, timestamp=now, error=kind, message=text_of(wrong)
-            )
-            self._listener.tell(told)
 
     # ------------------------------------------------------------ when it is at an end
 

@@ -19,7 +19,7 @@ from ..ports import Met
 from ._budget import budget_of
 from ._budget_core import Budget, BudgetStatistics
 from ._dice import Dice, derived_dice
-from ._events import AttemptFailed, GaveUp, OnEvent, RetryScheduled, RuleFailed
+from ._events import AttemptFailed, GaveUp, OnEvent, RetryScheduled
 from ._guard import Home, Listener
 from ._retry_core import Again, Course, Decision, Reason, Stop
 from ._retry_policy import RetryPolicy
@@ -89,7 +89,7 @@ class RetryState:
         self.home: Home = Home()
         self.listener: Listener = Listener(name, on_event)
         self.judge: Judge = Judge(
-            policy.on, policy.ignore, unsure="ignored", complain=self.tell_rule_failed
+            policy.on, policy.ignore, unsure="ignored", complain=self.listener.complain
         )
         self.budget: Budget | None = None
         self._start_blank()
@@ -128,14 +128,6 @@ class RetryState:
         """Dice for one body: of this retry's seed, else of the step it is used in, else of the process."""
         derived = derived_dice() if self.seed is None else None
         return (derived or self.dice.of)(self.name)
-
-    def tell_rule_failed(self, wrong: Exception) -> None:
-        """Tell what a function of the user's raised."""
-        if self.listener.on:
-            kind, text = _brief(wrong)
-            now = trio.current_time()
-            told = RuleFailed(guard=self.name, timestamp=now, error=kind, message=text)
-            self.listener.tell(told)
 
     def statistics(self) -> RetryStatistics:
         """A frozen picture."""
@@ -277,7 +269,7 @@ class Trial:
         elapsed = now - self._course.begun
         state.gave_up[stop.reason] = state.gave_up.get(stop.reason, 0) + 1
         if stop.wrong is not None:
-            state.tell_rule_failed(stop.wrong)
+            state.listener.complain(stop.wrong)
         if state.listener.on:
             told = GaveUp(
                 guard=state.name,

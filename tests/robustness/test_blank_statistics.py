@@ -11,6 +11,8 @@ import trio
 from agentflow_trio import (
     AdaptiveLimit,
     Bulkhead,
+    Chaos,
+    ChaosPolicy,
     CircuitBreaker,
     Hedge,
     LoadShedder,
@@ -77,6 +79,11 @@ def load_shedder() -> tuple[Counting, Use]:
     return one, lambda key: one.call(load, key)
 
 
+def chaos() -> tuple[Counting, Use]:
+    one = Chaos("c", ChaosPolicy(rate=0.5, errors=OSError))
+    return one, lambda key: one.call(load, key)
+
+
 def single_flight() -> tuple[Counting, Use]:
     one = SingleFlight(load)
     return one, one.get
@@ -91,7 +98,7 @@ EVERY = pytest.mark.parametrize(
     "make",
     [
         retry, hedge, timeout, breaker, limiter, bulkhead, adaptive_limit, load_shedder,
-        single_flight, cache,
+        chaos, single_flight, cache,
     ],
 )  # fmt: skip
 

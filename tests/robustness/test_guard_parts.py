@@ -12,20 +12,27 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from agentflow_trio.errors import CircuitOpenError, GuardInUseError, GuardMisuseError
 from agentflow_trio.robustness import (
     AdaptiveLimit,
+    AdaptiveLimitPolicy,
     Bulkhead,
     Chaos,
     ChaosPolicy,
     CircuitBreaker,
     CircuitPolicy,
+    Hedge,
+    HedgePolicy,
     KeyedRateLimiter,
     LoadShedder,
+    OnEvent,
     RateLimiter,
     Retry,
     RetryBudget,
+    RetryPolicy,
+    RuleFailed,
     Timeout,
     open_pool,
 )
@@ -408,6 +415,52 @@ def test_a_difference_that_was_rounded_down() -> None:
     now, when = 2.0**-53, 1.5 + 2.0**-52
     assert now + (when - now) < when
     assert now + seconds_until(when, now) >= when
+
+
+# ---------------------------------------------------------------- rules that fail
+
+
+class WordlessError(Exception):
+    @override
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def wordless(_: object) -> Never:
+    raise WordlessError
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda tell: AdaptiveLimit("g", AdaptiveLimitPolicy(record=wordless), on_event=tell),
+        lambda tell: CircuitBreaker("g", CircuitPolicy(record=wordless), on_event=tell),
+        lambda tell: Hedge(HedgePolicy(after=1.0, on=wordless), name="g", on_event=tell),
+        lambda tell: Retry(RetryPolicy(on=wordless), name="g", on_event=tell),
+    ],
+    ids=["adaptive limit", "breaker", "hedge", "retry"],
+)
+async def test_a_rule_that_fails_without_words_is_told_and_costs_the_body_nothing(
+    make: Callable[[OnEvent], Member[Never]],
+) -> None:
+    told = list[GuardEvent]()
+
+    async def fail() -> None:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await make(told.append).call(fail)
+    (event,) = [event for event in told if isinstance(event, RuleFailed)]
+    assert (event.guard, event.error, event.message) == ("g", "WordlessError", "")
+
+
+async def test_a_load_that_fails_without_words_lets_everybody_in() -> None:
+    told = list[GuardEvent]()
+    shedder = LoadShedder("g", lambda: wordless(None), threshold=1.0, on_event=told.append)
+    await shedder.call(trio.lowlevel.checkpoint)
+    (event,) = told
+    assert isinstance(event, RuleFailed)
+    assert (event.error, event.message) == ("WordlessError", "")
 
 
 # ---------------------------------------------------------------- as decorators
