@@ -30,7 +30,7 @@ FEW = settings(
     max_examples=10, stateful_step_count=10, deadline=None, derandomize=True, database=None
 )
 FIND = settings(
-    max_examples=100,
+    max_examples=2000,  # it ends at the first one found
     stateful_step_count=10,
     deadline=None,
     derandomize=True,
