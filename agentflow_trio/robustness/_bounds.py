@@ -46,7 +46,8 @@ class Bound:
         self, instance: object, field: attrs.Attribute[Value], value: Value, /
     ) -> None:
         """Check as attrs asks."""
-        self.check(type(instance).__name__, field.name, value)
+        if not self.holds(value):
+            self.check(type(instance).__name__, field.name, value)
 
 
 @final
@@ -61,6 +62,8 @@ class Whole(Bound):
 
     @override
     def holds(self, value: object, /) -> bool:
+        if type(value) is int:  # as it nearly always is
+            return value >= self._at_least
         if value is None:
             return self._optional
         return (
@@ -99,7 +102,9 @@ class Number(Bound):
     def holds(self, value: object, /) -> bool:
         if value is None:
             return self._optional
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if type(value) is not float and (  # as it nearly always is
+            not isinstance(value, int | float) or isinstance(value, bool)
+        ):
             return False
         big_enough = value >= self._at_least if self._above is None else value > self._above
         return big_enough and (

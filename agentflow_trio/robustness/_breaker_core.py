@@ -107,6 +107,8 @@ class BreakerCore:
 
     def admit(self, now: float) -> Refusal | None:
         """Let a call through (None), which must be settled with a `Ticket` of `generation`, or say why not."""
+        if self.state is _CLOSED:
+            return None
         if self._probes_end <= now:
             self._open_hung()
         if self.state is _OPEN:
@@ -137,28 +139,25 @@ class BreakerCore:
         if self.state is _DISABLED:
             return
         failed = verdict == "failure" or (recorded and verdict == "success")
-        counts = failed or verdict == "success"
-        self._count(failed=failed, verdict=verdict)
         if self.state is _HALF_OPEN:
             self._take_probe_back(now)
-        if counts:
-            slow_after = self._policy.slow_after
-            slow = slow_after is not None and ticket.begun + slow_after <= now
-            cause = self._judge(now, failed=failed, slow=slow)
-            if cause is not None:
-                self._go(cause, now)
-
-    def _count(self, *, failed: bool, verdict: Verdict) -> None:
         if failed:
             self.failed += 1
         elif verdict == "success":
             self.succeeded += 1
         elif verdict == "ignored":
             self.ignored += 1
+            return
         else:
             self.cancelled += 1
+            return
+        slow_after = self._policy.slow_after
+        slow = slow_after is not None and ticket.begun + slow_after <= now
+        cause = self._judge(now, failed, slow)
+        if cause is not None:
+            self._go(cause, now)
 
-    def _judge(self, now: float, *, failed: bool, slow: bool) -> Cause | None:
+    def _judge(self, now: float, failed: bool, slow: bool) -> Cause | None:  # noqa: FBT001 - a call by keyword takes longer
         """What a call that counts is the cause of, if anything."""
         if self.state is _HALF_OPEN:
             if failed:

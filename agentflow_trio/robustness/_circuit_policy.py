@@ -95,12 +95,16 @@ class CircuitPolicy:
             trips: from 1; however many, nothing overflows.
             draw: makes u.
         """
-        base, cap = self.recovery_timeout, self.max_recovery_timeout
+        seconds = self.recovery_timeout
+        if trips > 1 and self.multiplier > 1.0:
+            seconds = self._lengthened(seconds, trips - 1)
+        return seconds * (1.0 + self.jitter * (2.0 * draw() - 1.0)) if self.jitter else seconds
+
+    def _lengthened(self, base: float, times: int) -> float:
+        cap = self.max_recovery_timeout
         if cap is None:
             cap = _DEFAULT_CAP * base
         # by logarithms first, since 2.0 ** 1024 overflows
-        if (trips - 1) * math.log(self.multiplier) >= math.log(cap / base):
-            seconds = cap if self.multiplier > 1.0 else base
-        else:
-            seconds = min(base * self.multiplier ** (trips - 1), cap)
-        return seconds * (1.0 + self.jitter * (2.0 * draw() - 1.0)) if self.jitter else seconds
+        if times * math.log(self.multiplier) >= math.log(cap / base):
+            return cap
+        return min(base * self.multiplier**times, cap)

@@ -167,6 +167,11 @@ def test_by_itself_it_goes_the_ways_of_the_seeds_figure_and_no_other() -> None:
     assert len({(row.before, row.cause) for row in TRANSITIONS}) == len(TRANSITIONS)
 
 
+def test_a_way_that_is_not_in_the_table_is_refused() -> None:
+    with pytest.raises(KeyError):
+        after(OPEN, "failure_threshold")
+
+
 def test_by_hand_every_state_can_be_left() -> None:
     for state in BreakerState:
         reached = {row.after for row in TRANSITIONS if row.before is state}
