@@ -41,23 +41,23 @@ _MOST: Final = 10_000
 class Notice:
     """Who wants to know of states that hide something: set by who runs flows."""
 
-    __slots__ = ("see",)
-
-    def __init__(self) -> None:
-        self.see: Callable[[object], object] | None = None
+    see: Callable[[object], object] | None = None
 
 
 NOTICE: Final = Notice()
 
 
 def hides(kind: type) -> bool:
-    """Whether instances of the attrs class *kind* hold anything that must not be shown, as far as annotations tell."""
-    if kind not in HIDING and _reaches(kind, dict.fromkeys([kind])):
+    """Whether instances of the attrs class *kind* hold anything that must not be shown, as far as annotations tell.
+
+    A `Secret` is not meant: those are known wherever they are.
+    """
+    if kind not in HIDING and _reaches(kind, {kind}):
         HIDING.add(kind)
     return kind in HIDING
 
 
-def _reaches(kind: type, seen: dict[type, None]) -> bool:
+def _reaches(kind: type, seen: set[type]) -> bool:
     fields = attrs.fields(kind)
     if any(is_sensitive(field) for field in fields):
         return True
@@ -68,17 +68,15 @@ def _reaches(kind: type, seen: dict[type, None]) -> bool:
     return any(_leads(hint, seen) for hint in hints.values())
 
 
-def _leads(hint: Part, seen: dict[type, None]) -> bool:
+def _leads(hint: Part, seen: set[type]) -> bool:
     inside = get_args(hint)
     if inside:
         return any(_leads(part, seen) for part in (get_origin(hint), *inside))
     if not isinstance(hint, type):
         return False
-    if hint is Secret:
-        return True
     if hint in seen or not attrs.has(hint):
         return False
-    seen[hint] = None
+    seen.add(hint)
     return _reaches(hint, seen)
 
 
@@ -91,16 +89,16 @@ def hidden_values(state: object) -> Iterator[str]:
     Numbers and bytes are given as they would be printed. Of very large states the first 10,000 parts are looked at.
     """
     todo: deque[tuple[Part, bool]] = deque([(state, False)])
-    seen: set[int] = set()
+    seen: dict[tuple[int, bool], Part] = {}  # kept alive: another at its address is another
     for _ in range(_MOST):
         if not todo:
             return
         value, sensitive = todo.popleft()
         kind: type[Any] = value.__class__
-        if kind in _SILENT or id(value) in seen:
+        if kind in _SILENT or (id(value), sensitive) in seen:
             continue
         if not issubclass(kind, (str, int, float, bytes, bytearray)):
-            seen.add(id(value))
+            seen[id(value), sensitive] = value
             todo.extendleft(reversed([*_parts(value, kind, sensitive=sensitive)]))
         elif sensitive:
             binary = issubclass(kind, (bytes, bytearray))
@@ -131,17 +129,14 @@ def _parts(value: Part, kind: type, *, sensitive: bool) -> Iterable[tuple[Part, 
 
 
 @final
-class _Shown:
-    """Stands for a value in a copy that is to be printed."""
+class _Shown(str):
+    """Stands for a value in a copy that is to be printed; a text, which is what most own ways of printing expect."""
 
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
+    __slots__ = ()
 
     @override
     def __repr__(self) -> str:
-        return self._text
+        return str(self)
 
 
 def masked(state: Part, text: Callable[[str], str], placeholder: str = "***") -> Part:

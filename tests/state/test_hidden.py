@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 import attrs
 import pytest
@@ -22,6 +22,8 @@ from agentflow_trio import (
 )
 from agentflow_trio.state import HIDING, NOTICE, hidden_values, masked
 from agentflow_trio.state._hidden_core import SENSITIVE_KEYS
+
+Item = TypeVar("Item")
 
 
 class Colour(enum.Enum):
@@ -65,9 +67,25 @@ class Nothing:
 
 
 @attrs.define
+class AroundNothing:
+    nothing: Nothing | None = None
+
+
+@attrs.define
 class Odd:
     name: "Missing"  # type: ignore[name-defined]  # noqa: F821, UP037
     inner: Inner = attrs.field(factory=Inner)
+
+
+@attrs.define
+class Box(Generic[Item]):
+    held: Item
+    key: str = attrs.field(default="box", metadata=sensitive)
+
+
+@attrs.define
+class Boxed:
+    box: Box[int] = attrs.field(factory=lambda: Box(1))
 
 
 class Board(SharedState):
@@ -84,7 +102,7 @@ def test_values_are_found_at_any_depth() -> None:
     state = State(
         many=[Inner("one"), Inner("two")],
         by_name={"open": Inner("three")},
-        rest=(deque([Inner("four")]), {"open": 1}, frozenset({Cold("five")}), "open", 7),
+        rest=(deque([Inner("four")]), {"open": 1}, frozenset({Cold("five")}), Colour.RED, 7),
         secret=Secret("known elsewhere"),
     )
     assert values(state) == ["inner", "one", "two", "three", "cold", "four", "five"]
@@ -106,9 +124,40 @@ def test_all_that_a_sensitive_field_holds_is_hidden() -> None:
 def test_cycles_and_great_numbers_end() -> None:
     loop: list[Any] = [Inner("in a loop")]
     loop.append(loop)
-    assert values(State(rest=loop))[-1] == "in a loop"
+    assert values(State(rest=loop)) == ["inner", "cold", "in a loop"]
     crowd = State(anything=[[str(number)] for number in range(20_000)])
     assert 4_900 < len(values(crowd)) < 5_000
+
+
+def test_what_stands_in_the_open_too_is_hidden_where_it_is_sensitive() -> None:
+    headers = {"token": ["in both"]}
+    assert values([headers, State(anything=headers)]) == ["inner", "cold", "token", "in both"]
+
+
+class Lazy(Mapping[str, Any]):
+    """Makes its values when it is asked for them, and keeps none."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self.make = make
+
+    def __getitem__(self, key: str) -> object:
+        return self.make()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("abcdef")
+
+    def __len__(self) -> int:
+        return 6
+
+
+def test_values_that_nobody_keeps_are_all_found() -> None:
+    lazy = Lazy(lambda: Lazy(lambda: [Inner("one of many")]))
+    assert values(lazy) == 36 * ["one of many"]
+
+
+def test_a_field_that_was_never_set_hides_nothing_of_what_comes_after_it() -> None:
+    unset = object.__new__(Inner)
+    assert values([unset, Inner("after")]) == ["after"]
 
 
 def noticed(kind: type[Any], *args: Any) -> list[object]:
@@ -126,9 +175,14 @@ def test_forks_of_what_hides_something_are_told_of() -> None:
     assert state == State()
     assert {type(one) for one in inside} == {Inner, Cold}
     assert noticed(Around) == [Around()]
-    assert noticed(Nothing) == []
+    assert noticed(Nothing) == noticed(AroundNothing) == []
     assert {State, Inner, Cold, Around} <= HIDING
     assert Nothing not in HIDING
+
+
+def test_generic_classes_are_looked_into() -> None:
+    assert noticed(Boxed) == [Box(1), Boxed()]
+    assert Boxed in HIDING
 
 
 def test_where_annotations_cannot_be_evaluated_what_is_inside_is_told_of_all_the_same() -> None:
@@ -204,6 +258,16 @@ def test_a_masked_copy_shows_what_may_be_shown() -> None:
     assert state.many == [Inner("one", "a word")]
     assert repr(masked(Inner(), str, "[hidden]")) == "Inner(key=[hidden], name='plain')"
     assert repr(masked(State(), str)).count("None") == 3
+
+
+def test_a_board_that_shows_itself_in_its_own_way_shows_no_more_of_a_masked_copy() -> None:
+    class Frank(Board):
+        def __repr__(self) -> str:
+            return f"Frank({self.get(Board.KEY, 'none')})"
+
+    board = Frank()
+    board.insert(Board.KEY, "of the board")
+    assert repr(masked(board, str)) == "Frank(***)"
 
 
 def test_a_masked_copy_of_what_is_odd() -> None:
