@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import trio
 from trio.lowlevel import Task
 
+from ..engine import Run
 from ._errors import TaskPicture
 from ._private import Frames, can_go_on, is_shielded, limit_of, made_before
 
@@ -83,7 +84,7 @@ def _picture(task: Task, known: dict[Task, str], services: Sequence[str]) -> Tas
     return TaskPicture(
         name=known[task],
         waits_for=_waits_for(task, frames, known),
-        stack=tuple(_line(frame, number) for frame, number in own or frames[-1:]),
+        stack=tuple(_line(frame, number) for frame, number in own),
         limit=limit_of(task),
         shielded=is_shielded(task),
         service=is_service(task, services),
@@ -113,9 +114,9 @@ def _waits_for(task: Task, frames: Frames, known: dict[Task, str]) -> str:
     after = _after_own(frames)
     if can_go_on(task) or not after:
         return ""
-    guard = _guard_of(frames)
-    if guard is not None:
-        return guard
+    ours = _ours_of(frames)
+    if ours is not None:
+        return ours
     frame = after[0][0]
     thing = frame.f_locals.get("self")
     if frame.f_code.co_qualname.startswith("NurseryManager"):
@@ -129,16 +130,18 @@ def _waits_for(task: Task, frames: Frames, known: dict[Task, str]) -> str:
     return frame.f_code.co_name
 
 
-def _guard_of(frames: Frames) -> str | None:
-    """``RateLimiter 'pace'``, if it is a guard of ours that keeps the task waiting, and no body behind one."""
+def _ours_of(frames: Frames) -> str | None:
+    """``RateLimiter 'pace'``, if it is a guard of ours that keeps the task waiting, and no body behind one; or a run."""
     for frame, _ in reversed(frames):
         if not _is_ours(frame):
             return None
-        guard = frame.f_locals.get("self")
-        name = getattr(guard, "name", None)
+        thing = frame.f_locals.get("self")
+        if isinstance(thing, Run):
+            return f"run {thing.run_id}"
+        name = getattr(thing, "name", None)
         home = str(frame.f_globals.get("__name__"))
         if isinstance(name, str) and home.startswith(_GUARDS):
-            return f"{type(guard).__name__} {name!r}"
+            return f"{type(thing).__name__} {name!r}"
     return None
 
 

@@ -1,7 +1,7 @@
 """Every python block of README.md and docs/ runs, and is clean in mypy and pyright, both strict.
 
 A page is one module: its blocks run in order in one namespace, and are checked joined together,
-at the line numbers of the page. A block below the comment ``<!-- type-error -->`` is not run, and
+at the line numbers of the page. What a block prints stands below it, as ``text``. A block below the comment ``<!-- type-error -->`` is not run, and
 both checkers must refuse it; if it has lines that say ``# error``, then exactly at those lines.
 A page whose blocks need an extra says so: ``<!-- extra: NAME -->``.
 """
@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from typing import Final
 
 import attrs
 import pytest
+from printed import unlike
 from sybil import Document
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
@@ -37,6 +39,7 @@ PAGES: Final = [
 ]
 EXTRA: Final = re.compile(r"<!--\s*extra: (\w+)\s*-->")
 TYPE_ERROR: Final = re.compile(r"<!--\s*type-error\s*-->\s*\Z")
+SHOWN: Final = re.compile(r".*?^( *)```(?:text\n(.*?)^ *```)?", re.DOTALL | re.MULTILINE)
 FILE: Final = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 PROMPT: Final = re.compile(r"(>>>|\.\.\.)( |$)")
 
@@ -58,6 +61,12 @@ class Block:
         """The lines that say ``# error``."""
         code = self.code.splitlines()
         return [self.line + at for at, text in enumerate(code) if "# error" in text]
+
+
+def shown_below(text: str) -> str | None:
+    """The next fenced block of a page, if it shows what was printed."""
+    found = SHOWN.match(text)
+    return None if found is None or found[2] is None else textwrap.dedent(found[2])
 
 
 Complaints = Mapping[str, list[tuple[int, str]]]
@@ -132,7 +141,11 @@ def marks_of(page: str) -> list[pytest.MarkDecorator]:
 
 @pytest.mark.parametrize("page", [pytest.param(page, marks=marks_of(page)) for page in PAGES])
 def test_every_block_runs(
-    page: str, page_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str,
+    page_module: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     document = Document.parse(str(ROOT / page), PythonCodeBlockParser())
@@ -142,6 +155,10 @@ def test_every_block_runs(
     for example in document.examples():
         if not is_wrong(document.text[: example.region.start]):
             example.evaluate()
+            if printed := capsys.readouterr().out:
+                shown = shown_below(document.text[example.region.end :])
+                assert shown is not None, f"{page}:{example.line} does not show:\n{printed}"
+                assert unlike(printed, shown) is None, printed
 
 
 @pytest.fixture(scope="session")

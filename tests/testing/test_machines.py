@@ -133,11 +133,8 @@ def test_what_is_held_at_the_end_is_a_leak() -> None:
     error, steps = failure_of(Careless)
     assert isinstance(error, LeakError)
     assert "of 'db'" in str(error)
-    assert steps[-3:] == [
-        "state.all_settle()",
-        "state.caller_is_cancelled(name='work')",
-        "state.teardown()",
-    ]
+    assert any(step.startswith("state.caller_is_cancelled(") for step in steps)
+    assert len(steps) <= 8
 
 
 class Patient(Careless):

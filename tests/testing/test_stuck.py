@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from random import Random
 
+import attrs
 import pytest
 import trio
 
+from agentflow_trio import END, Wiring, flow, step
 from agentflow_trio.testing import (
     DeadlockError,
     LivelockError,
@@ -23,6 +25,11 @@ from agentflow_trio.testing import (
     explore,
     simulate,
 )
+
+
+@attrs.define
+class Waiting:
+    """Nothing."""
 
 
 def stuck(
@@ -294,7 +301,23 @@ def test_tasks_of_one_name_are_numbered() -> None:
         error.tasks[0].waits_for
         == "its children sleep_forever, sleep_forever#2, sleep_forever#3"
     )
-    assert error.tasks[1].stack[0].endswith("return (yield obj)  # noqa: B901")
+    assert error.tasks[1].stack == ()  # nothing there is the program's own
+
+
+def test_who_waits_for_a_run_says_for_which() -> None:
+    @step
+    async def wait(state: Waiting) -> None:
+        await trio.Event().wait()
+
+    @flow
+    def waiting() -> Wiring[Waiting]:
+        return [wait.then(END)]
+
+    with simulate(waiting, Waiting()) as sim, pytest.raises(DeadlockError) as caught:
+        sim.run()
+    known = by_name(caught.value)
+    assert str(known["main"]) == "main: waits for run sim-0-1"
+    assert known["agentflow run sim-0-1"].waits_for == "Event"
 
 
 def test_a_nursery_without_children_is_waited_for_by_what_it_is() -> None:
