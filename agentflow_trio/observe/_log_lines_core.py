@@ -95,7 +95,7 @@ def _visible(text: str) -> str:
 
 
 def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return ascii(char)[1:-1]
 
 
 def _plain(value: object, deep: int = 0) -> object:

@@ -162,6 +162,5 @@ def _handled(child: Span, how: str) -> Span:
 
 def _until(end: float, wait: Wait) -> Wait:
     """*wait*, cut off where its span was."""
-    if wait.end <= end:
-        return wait
-    return Wait(guard=wait.guard, retry=wait.retry, start=min(wait.start, end), end=end)
+    start = min(wait.start, end)
+    return Wait(guard=wait.guard, retry=wait.retry, start=start, end=min(wait.end, end))

@@ -169,7 +169,7 @@ def measure(stretches: Iterable[tuple[float, float]], low: float, high: float) -
     """Return how many seconds between *low* and *high* belong to any of *stretches*, which may overlap."""
     total, reached = 0.0, low
     for start, end in sorted(stretches):
-        if end > reached and start < high:
-            begin, reached = max(start, reached), min(end, high)
-            total += reached - begin
+        until = min(end, high)
+        total += max(0.0, until - max(start, reached))
+        reached = max(until, reached)
     return total

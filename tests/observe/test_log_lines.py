@@ -54,6 +54,18 @@ def circle() -> list[object]:
     return round_
 
 
+def round_trip() -> dict[str, object]:
+    there: dict[str, object] = {}
+    there["back"] = there
+    return there
+
+
+def nested(inside: object) -> object:
+    for _ in range(8):
+        inside = {"back": inside}
+    return inside
+
+
 def fail(text: str) -> None:
     raise ValueError(text)
 
@@ -134,8 +146,11 @@ def test_a_traceback_is_a_field_of_json() -> None:
         (math.nan, "nan", '"nan"'),
         (math.inf, "inf", '"inf"'),
         (1e300, 1e300, "1e+300"),
+        (1e15, 1e15, "1000000000000000.0"),
         (-0.1234567, -0.1234567, "-0.123457"),
         pytest.param(2**20_000, "<20001 bits>", '"<20001 bits>"', id="a huge number"),
+        pytest.param(2**13_999, 2**13_999, '"<14000 bits>"', id="too long for people"),
+        pytest.param(2**13_998, 2**13_998, None, id="long"),
         (2**5, 32, "32"),
         (("a\n", 1), ["a\n", 1], '["a\\n", 1]'),
         ({3: {"x": b"\x00"}}, {"3": {"x": "b'\\x00'"}}, '{"3": {"x": "b\'\\\\x00\'"}}'),
@@ -143,10 +158,14 @@ def test_a_traceback_is_a_field_of_json() -> None:
         (Hostile(), "<Hostile: its repr raised RuntimeError>", None),
         (Unreadable(), "Unreadable()", '"Unreadable()"'),
         ({(1, 2): Hostile()}, {"(1, 2)": "<Hostile: its repr raised RuntimeError>"}, None),
+        ([None, True, "日本"], [None, True, "日本"], '[null, true, "日本"]'),
+        (round_trip(), nested("..."), None),
         (circle(), [[[[[[[["..."]]]]]]]], '[[[[[[[["..."]]]]]]]]'),
         ("\udc80", "\udc80", '"\\udc80"'),
         ("", "", '""'),
         ("a=b", "a=b", '"a=b"'),
+        ("X", "X", "X"),
+        ("日 本", "日 本", '"日 本"'),
         ('say "x"', 'say "x"', '"say \\"x\\""'),
     ],
 )
@@ -170,6 +189,13 @@ def test_what_is_said_need_not_be_a_text() -> None:
     hostile = "<Hostile: its repr raised RuntimeError>"
     assert file.getvalue().splitlines()[0] == f"{WHEN} [info    ] {hostile}"
     assert json.loads(file.getvalue().splitlines()[1])["event"] == hostile
+
+
+def test_nothing_need_be_said() -> None:
+    file = io.StringIO()
+    nothing: Any = None
+    console_logger(file).info(nothing, timestamp=WHEN, seconds=1)
+    assert file.getvalue() == f"{WHEN} [info    ]  seconds=1\n"
 
 
 def test_a_terminal_that_knows_ascii_only_gets_escapes(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def newsroom() -> MetricsCollector:
         ("review.duration_ms.count", 4),
         ("editing.duration_ms.p50", 375.0),
         ("editing.duration_ms.p0", 250.0),
+        ("editing.duration_ms.p99.9", 499.75),
         ("editing.duration_ms.median", None),
         ("editorial.step_count", 2),
         # parts

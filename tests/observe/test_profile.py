@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from hypothesis import given
@@ -41,13 +42,18 @@ from .profile_kit import (
     with_fallback,
 )
 
-SHAPES = Profile.of(recorded(every_shape()))
+EVENTS = recorded(every_shape())
+
+
+def shapes() -> Profile:
+    """The profile of a run of every shape."""
+    return Profile.of(EVENTS)
 
 
 def test_a_run_of_every_shape_place_by_place() -> None:
     rows = [
         (one.place, one.visits, one.attempts, one.failed, one.total, one.own, one.waited, one.p50, one.p95, one.critical)
-        for one in SHAPES.places
+        for one in shapes().places
     ]  # fmt: skip
     assert rows == [
         ("shapes/items[*]", 6, 6, 1, 13.0, 13.0, 0.0, 2.0, 4.0, 8.0),
@@ -67,7 +73,7 @@ def test_a_run_of_every_shape_place_by_place() -> None:
         ("shapes/both", 1, 1, 0, 2.0, 0.0, 0.0, 2.0, 2.0, 0.0),
         ("shapes/first", 1, 1, 0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0),
     ]
-    places = {one.place: one for one in SHAPES.places}
+    places = {one.place: one for one in shapes().places}
     assert places["shapes/flaky"].waiting == {"a retry": 3.0}
     assert places["shapes/both/a"].waiting == {"guard 'db'": 1.0}
     assert places["shapes/first/tortoise"].cancelled == 1
@@ -75,7 +81,8 @@ def test_a_run_of_every_shape_place_by_place() -> None:
 
 
 def test_the_critical_path_of_every_shape() -> None:
-    assert [(link.path, link.start, link.end, link.reason) for link in SHAPES.critical] == [
+    critical = shapes().critical
+    assert [(link.path, link.start, link.end, link.reason) for link in critical] == [
         ("shapes/flaky", 0.0, 1.0, None),
         ("shapes/flaky", 1.0, 2.0, "a retry"),
         ("shapes/flaky", 2.0, 3.0, None),
@@ -101,7 +108,7 @@ def test_the_critical_path_of_every_shape() -> None:
 
 
 def test_the_shares_of_a_critical_path_are_those_of_places_and_what_they_waited_for() -> None:
-    shares = SHAPES.shares()
+    shares = shapes().shares()
     assert [(one.place, one.reason, one.seconds, one.times) for one in shares[:4]] == [
         ("shapes/nested/slow", None, 10.0, 2),
         ("shapes/items[*]", None, 8.0, 3),
@@ -113,7 +120,7 @@ def test_the_shares_of_a_critical_path_are_those_of_places_and_what_they_waited_
 
 
 def test_the_run_its_counts_and_its_guards() -> None:
-    (run,) = SHAPES.runs
+    (run,) = shapes().runs
     assert (run.flow, run.outcome, run.exit, run.duration, run.missing) == (
         "shapes",
         "success",
@@ -121,10 +128,10 @@ def test_the_run_its_counts_and_its_guards() -> None:
         34.0,
         0,
     )
-    counts = SHAPES.counts
+    counts = shapes().counts
     assert (counts.events, counts.runs, counts.succeeded, counts.steps) == (67, 1, 1, 17)
     assert (counts.failures, counts.retries, counts.rejections, counts.timeouts) == (3, 4, 0, 0)
-    assert [(one.guard, one.waits, one.waited, one.retries) for one in SHAPES.guards] == [
+    assert [(one.guard, one.waits, one.waited, one.retries) for one in shapes().guards] == [
         ("db", 1, 1.0, 0),
         ("flaky", 0, 0.0, 2),
         ("items", 0, 0.0, 1),
@@ -133,7 +140,7 @@ def test_the_run_its_counts_and_its_guards() -> None:
 
 
 def test_failures_are_the_innermost_with_what_became_of_them() -> None:
-    assert [(one.path, one.when, one.error, one.message, one.handled) for one in SHAPES.failures] == [
+    assert [(one.path, one.when, one.error, one.message, one.handled) for one in shapes().failures] == [
         ("shapes/items[1]", 9.0, "OSError", "gone", "tried again"),
         ("shapes/nested/bad", 24.0, "ValueError", "bad, time 1", "tried again"),
         ("shapes/fails", 33.0, "ValueError", "fails, time 1", "caught by rescue"),
@@ -160,9 +167,13 @@ def test_what_fails_the_run_around_all_steps_is_a_failure_too() -> None:
         steps=0,
         error="DeadlineExceededError: too late",
     )
-    (failure,) = Profile.of([begun(), end]).failures
-    assert (failure.path, failure.when) == ("f", 2.0)
+    made = Profile.of([begun(at=0.5), end])
+    (failure,), (run,) = made.failures, made.runs
+    assert (failure.path, failure.when) == ("f", 1.5)
     assert (failure.error, failure.message) == ("DeadlineExceededError: too late", "")
+    assert run.error == failure.error
+    (nameless,) = Profile.of([begun(), attrs.evolve(end, error=None)]).failures
+    assert nameless.error == ""
 
 
 def test_several_runs_share_places_and_the_slowest_has_the_critical_path() -> None:
@@ -377,6 +388,7 @@ def test_a_percentile_is_exact_where_multiplying_is_not() -> None:
     assert percentile(range(1, 101), 0.07) == 7
     assert percentile(range(1, 21), 0.95) == 19
     assert percentile([4.0], 0.0) == 4.0
+    assert percentile([1, 2, 3, 4, 5], 0.5) == 3
 
 
 def test_a_run_that_takes_no_time_has_an_empty_critical_path() -> None:

@@ -21,12 +21,17 @@ from .profile_kit import (
     visited,
 )
 
-SHAPES = Profile.of(recorded(every_shape()))
+EVENTS = recorded(every_shape())
+
+
+def shapes() -> Profile:
+    """The profile of a run of every shape."""
+    return Profile.of(EVENTS)
 
 
 def test_a_table_in_full() -> None:
     assert (
-        SHAPES.table(top=4)
+        shapes().table(top=4)
         == """\
 shapes, run sim-1-1, success, 34.000 s
 17 steps, 3 failures, 4 retries, 0 rejections
@@ -51,14 +56,14 @@ shapes/flaky, waits for a retry   8.8%   3.000      2
 def test_a_narrow_table_shortens_paths_in_their_middle_and_what_was_waited_for_at_its_end() -> (
     None
 ):
-    assert SHAPES.table(width=86, top=4).splitlines()[3:8] == [
+    assert shapes().table(width=86, top=4).splitlines()[3:8] == [
         "place               visits   total    self  waits  attempts  failed    p50    p95",
         "shapes/items[*]          6  13.000  13.000  0.000         6       1  2.000  4.000",
         "shapes/nested/slow       2  10.000  10.000  0.000         2       0  5.000  5.000",
         "shapes/flaky             1   6.000   3.000  3.000         3       0  6.000  6.000",
         "shapes/both/a            1   2.000   1.000  1.000         1       0  2.000  2.000",
     ]
-    assert SHAPES.table(width=79, top=2).splitlines()[3:6] == [
+    assert shapes().table(width=79, top=2).splitlines()[3:6] == [
         "place             visits   total    self  waits  attempts  failed    p50    p95",
         "shapes/items[*]        6  13.000  13.000  0.000         6       1  2.000  4.000",
         "shap...sted/slow       2  10.000  10.000  0.000         2       0  5.000  5.000",
@@ -68,7 +73,7 @@ def test_a_narrow_table_shortens_paths_in_their_middle_and_what_was_waited_for_a
 @given(st.integers(77, 140))
 def test_no_line_of_the_places_is_wider_than_it_may_be(width: int) -> None:
     """Below that, the numbers take more than there is."""
-    lines = SHAPES.table(width=width).splitlines()
+    lines = shapes().table(width=width).splitlines()
     assert max(map(len, lines)) <= width
     assert lines == [line.rstrip() for line in lines]
 
@@ -145,6 +150,7 @@ def test_what_was_waited_for_is_cut_where_the_line_ends() -> None:
         NodeSucceeded(run_id="r", seq=11, path="f/a", timestamp=2.0, exit=None),
         ended(at=2.0, seq=12),
     ]
-    line = Profile.of(events).table(width=100).splitlines()[4]
+    table = Profile.of(events).table()
+    line = table.splitlines()[4]
     assert len(line) == 100
     assert line.endswith("2.000  guard 'guard number 0' 1.000,...")

@@ -100,6 +100,26 @@ def test_a_span_knows_where_it_is() -> None:
     assert (item.kind, item.place, item.parent) == ("item", "shapes/items[*]", "shapes/items")
     assert (again.place, again.parent) == ("shapes/nested/bad", "shapes/nested@2")
     assert (item.tries, spans["shapes/flaky"].tries, item.duration) == (1, 3, 2.0)
+    assert (spans["shapes/fails"].handled, spans["shapes/rescue"].handled) == (
+        "caught by rescue",
+        "",
+    )
+
+
+def test_an_attempt_that_failed_names_the_class_of_the_error() -> None:
+    (run,) = spans_of(recorded(every_shape()))
+    flaky, *_ = run.root.children
+    assert [one.error for one in flaky.attempts] == ["ValueError", "ValueError", None]
+    (cut_off,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        failed_once("f/a", at=1.0, seq=2),
+        pause("f/a", at=1.0, seq=3, attempt=2),
+        cancelled("f/a", at=3.0, seq=4),
+    ])
+    (visit,) = cut_off.root.children
+    first, second = visit.attempts
+    assert (first.error, second.outcome, second.error) == ("E", "cancelled", "OSError")
 
 
 def test_own_time_is_what_is_left_when_everything_inside_and_every_wait_is_taken_away() -> None:
@@ -184,6 +204,8 @@ def test_a_retry_in_the_nodes_own_code_is_a_pause_but_no_attempt_of_the_visit() 
 
     (run,) = spans_of(recorded(row("f", fetch)))
     assert lines(run) == ["f 0-1 success", "f/fetch 0-1 success <a retry 0-1>"]
+    (visit,) = run.root.children
+    assert visit.waits == (Wait(guard="http", retry=True, start=0.0, end=1.0),)
 
 
 def test_a_wait_that_is_cut_off_lasts_as_long_as_its_span() -> None:
@@ -195,6 +217,36 @@ def test_a_wait_that_is_cut_off_lasts_as_long_as_its_span() -> None:
         "f/items 0-4 cancelled",
         "f/items[1] 0-4 cancelled <guard 'lock' 0-4>",
     ]
+
+
+def test_a_pause_that_is_cut_off_is_followed_by_no_attempt() -> None:
+    (run,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        failed_once("f/a", at=1.0, seq=2),
+        pause("f/a", at=1.0, seq=3, attempt=2),
+        failed_once("f/a", at=3.0, seq=4),
+        pause("f/a", at=3.0, seq=5, attempt=3),
+        cancelled("f/a", at=3.5, seq=6),
+    ])
+    attempts, waits = "@1:0-1:error @2:2-3:error", "<a retry 1-2> <a retry 3-3.5>"
+    assert lines(run)[1] == f"f/a 0-3.5 cancelled {attempts} {waits}"
+    (visit,) = run.root.children
+    assert visit.waits[1] == Wait(guard="a", retry=True, start=3.0, end=3.5)
+
+
+def test_an_attempt_that_takes_no_time_is_one() -> None:
+    times = 0
+
+    @step(name="a", retry=RETRY)
+    async def fails_once(notes: Notes) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise OSError
+
+    (run,) = spans_of(recorded(row("f", fails_once)))
+    assert lines(run)[1] == "f/a 0-1 success @1:0-0:error @2:1-1:success <a retry 0-1>"
 
 
 def test_a_step_that_runs_alone_is_a_visit_with_the_path_of_its_run() -> None:
@@ -274,6 +326,32 @@ def failed_once(path: str, *, at: float, seq: int) -> AttemptFailed:
         attempt=1,
         error="E",
         message="",
+    )
+
+
+def cancelled(path: str, *, at: float, seq: int) -> NodeCancelled:
+    return NodeCancelled(
+        run_id="r",
+        seq=seq,
+        path=path,
+        timestamp=at,
+        phase="exec",
+        attempt=1,
+        error="OSError",
+        message="gone",
+    )
+
+
+def pause(path: str, *, at: float, seq: int, attempt: int) -> RetryScheduled:
+    """A second, before an attempt of the retry of a step ``a``."""
+    return RetryScheduled(
+        run_id="r",
+        seq=seq,
+        path=path,
+        timestamp=at,
+        guard="a",
+        attempt=attempt,
+        delay=1.0,
     )
 
 
@@ -487,16 +565,7 @@ def test_what_was_cut_off_says_what_failed_while_it_unwound() -> None:
     (run,) = spans_of([
         begun(),
         visited("f/a", at=0.0, seq=1),
-        NodeCancelled(
-            run_id="r",
-            seq=2,
-            path="f/a",
-            timestamp=1.0,
-            phase="exec",
-            attempt=1,
-            error="OSError",
-            message="gone",
-        ),
+        cancelled("f/a", at=1.0, seq=2),
     ])
     (visit,) = run.root.children
     assert (visit.outcome, visit.error, visit.message) == ("cancelled", "OSError", "gone")
@@ -527,10 +596,7 @@ def test_an_attempt_lasts_as_long_as_its_event_says_also_if_its_pause_was_not_re
     ]
     (run,) = spans_of(events)
     assert lines(run)[1] == "f/a 0-6 unfinished @1:2-3:error @2:6-6:error"
-    pause = RetryScheduled(
-        run_id="r", seq=2, path="f/a", timestamp=3.0, guard="a", attempt=2, delay=1.0
-    )
-    (told,) = spans_of([*events[:3], pause, *events[3:]])
+    (told,) = spans_of([*events[:3], pause("f/a", at=3.0, seq=2, attempt=2), *events[3:]])
     assert lines(told)[1] == "f/a 0-6 unfinished @1:2-3:error @2:4-6:error <a retry 3-4>"
 
 
@@ -538,6 +604,11 @@ def test_walking_goes_by_beginnings_and_keeps_the_order_of_what_began_together()
     (run,) = spans_of(recorded(row("f", taking(1.0, "a"), taking(1.0, "b"))))
     twice = attrs.evolve(run.root, children=(*run.root.children[::-1], *run.root.children))
     assert [span.path for span in twice.walk()] == ["f", "f/a", "f/a", "f/b", "f/b"]
+    a, b = run.root.children
+    apart = attrs.evolve(run.root, children=(attrs.evolve(b, start=0.25), a))
+    assert [span.path for span in apart.walk()] == ["f", "f/a", "f/b"]
+    a_tick = attrs.evolve(run.root, children=(attrs.evolve(b, start=4e-10), a))
+    assert [span.path for span in a_tick.walk()] == ["f", "f/b", "f/a"]
 
 
 @pytest.mark.parametrize("path", ["f/a[3]", "f/a@2[3]", "f/a#2[3]", "f/g@3/a[3]"])
