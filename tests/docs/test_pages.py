@@ -302,3 +302,33 @@ def test_a_wrong_block_must_be_refused_where_it_says(
 ) -> None:
     said = verdict(Block(line=10, code=code, is_wrong=True), found)
     assert said is None if amiss is None else amiss in str(said)
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown", "amiss"),
+    [
+        ("a\nb\n", "a\nb\n", None),
+        ("a\nb\n", "a\n", "b"),
+        ("a\n", "a\nb\n", "(nothing)"),
+        ("a 1\nb\nc\n", "a …\n…\n", None),
+        ("b 1\n", "a …\n", "b 1"),
+        ("one, after 2e-05 s\n", "one, after 0.3 s\n", None),
+        ("one, at 0.2 s\n", "one, at 0.3 s\n", "one, at 0.2 s"),
+        (
+            "replay: explore(..., replay='o1:2')\n",
+            "replay: python -m x p.py:f --replay o1:2\n",
+            None,
+        ),
+        ("page.md:7 in f: g()\n", "program.py:3 in f: g()\n", None),
+    ],
+)
+def test_what_is_printed_must_be_what_is_shown(
+    printed: str, shown: str, amiss: str | None
+) -> None:
+    assert unlike(printed, shown) == amiss
+
+
+def test_what_is_shown_stands_right_below() -> None:
+    assert shown_below("\n\nAnd so:\n\n   ```text\n   a\n     b\n   ```\n") == "a\n  b\n"
+    assert shown_below("\n```python\nf()\n```\n\n```text\na\n```\n") is None
+    assert shown_below("\nThat is all.\n") is None

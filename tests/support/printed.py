@@ -12,7 +12,7 @@ _VARIES: Final[Sequence[tuple[str, str]]] = (
     (r"(?<=after )[\d.]+(e-\d+)?(?= s\b)", "some"),
     # On a page the program is a file of its own.
     (r"[\w-]+\.(py|md):\d+(?= in )", "somewhere"),
-    (r"replay: .*[ ='](\S+?)'?\)?(?=\n)", r"replay: \1"),
+    (r"replay: .*[ ='](o\w*:[^\s']*)'?\)?(?=\n)", r"replay: \1"),
 )
 """What differs from run to run, or on a page, and what stands for it."""
 
