@@ -33,7 +33,6 @@ class WrongKindError(Exception):
     """A value is not what a field holds. Attributes: expected: what it holds, with its article."""
 
     def __init__(self, expected: str) -> None:
-        super().__init__(expected)
         self.expected: Final = expected
 
 

@@ -91,13 +91,13 @@ class GuardProfile:
 
 @final
 class Tally:
-    """EventCounts events."""
+    """Counts events."""
 
     def __init__(self) -> None:
         self._kinds: Counter[str] = Counter()
         self._guards: Counter[tuple[str, str]] = Counter()  # event type and guard
         self._waits: dict[str, list[float]] = {}
-        self._names: dict[str, None] = {}
+        self._names: set[str] = set()
         self._blocked: list[float] = []
 
     def observe(self, event: ExecutionEvent) -> None:
@@ -106,13 +106,13 @@ class Tally:
         match event:
             case WaitEnded():
                 self._waits.setdefault(event.guard, []).append(event.waited)
-                self._names[event.guard] = None
+                self._names.add(event.guard)
             case CallRejected() | CallTimedOut() | RetryScheduled() | GaveUp():
                 self._guards[event.event_type, event.guard] += 1
-                self._names[event.guard] = None
+                self._names.add(event.guard)
             case CircuitChanged():
                 self._guards[event.event_type, event.guard] += event.state == "open"
-                self._names[event.guard] = None
+                self._names.add(event.guard)
             case LoopBlocked():
                 self._blocked.append(event.seconds)
             case _:

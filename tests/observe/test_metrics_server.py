@@ -74,6 +74,11 @@ async def test_the_page_comes_however_the_request_does(pieces: tuple[bytes, ...]
     ]
 
 
+async def test_what_is_accepted_may_have_a_colon_in_it() -> None:
+    told = await asked(b'GET /metrics HTTP/1.1\r\nAccept: text/plain; x="a:b"\r\n' + HOST)
+    assert told.endswith("as 'text/plain; x=\"a:b\"'\n")
+
+
 async def test_head_has_the_length_and_no_body() -> None:
     head, _, body = (await asked(b"HEAD /metrics HTTP/1.1\r\n" + HOST)).partition("\r\n\r\n")
     assert body == ""
@@ -97,7 +102,10 @@ async def test_head_has_the_length_and_no_body() -> None:
 )
 async def test_anything_else_is_refused(request_line: bytes, status: str) -> None:
     told = await asked(request_line + b"\r\n" + HOST)
-    assert told.startswith(f"HTTP/1.1 {status}\r\n")
+    head, _, body = told.partition("\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n")
+    assert f"Content-Length: {len(body)}" in head
+    assert body.endswith("\n")
     assert ("Allow: GET, HEAD" in told) is (status[:3] == "405")
 
 

@@ -264,6 +264,11 @@ def test_every_kind_of_use_of_a_guard_is_counted_also_outside_of_runs() -> None:
     assert (made.runs, made.slowest, made.critical, made.shares()) == ((), None, (), ())
 
 
+def test_a_run_that_was_cut_off_is_counted_as_one() -> None:
+    counts = Profile.of(recorded(row("f", taking(9.0, "a")), at=1.0)).counts
+    assert (counts.runs, counts.succeeded, counts.failed, counts.cancelled) == (1, 0, 0, 1)
+
+
 def test_rejections_and_timeouts_of_real_guards() -> None:
     breaker = CircuitBreaker("api", CircuitPolicy(failure_threshold=1, recovery_timeout=9.0))
     limit = Timeout(1.0, name="limit")

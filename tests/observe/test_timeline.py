@@ -133,9 +133,10 @@ def test_where_no_room_is_left_a_bar_says_what_is_inside() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted), min_size=1),
     st.integers(1, 7),
+    st.sampled_from([0, 100]),
 )
 def test_how_many_went_on_at_once_is_the_time_of_all_in_a_stretch(
-    stretches: list[list[int]], columns: int
+    stretches: list[list[int]], columns: int, low: int
 ) -> None:
     spans = [span("f/a", start, end) for start, end in stretches]
     width = 60 / columns
@@ -148,5 +149,5 @@ def test_how_many_went_on_at_once_is_the_time_of_all_in_a_stretch(
         for at in range(columns)
     ]
     assert occupancy(
-        [(start, end) for start, end in stretches], 0, 60, columns
+        [(low + start, low + end) for start, end in stretches], low, low + 60, columns
     ) == pytest.approx(expected)
