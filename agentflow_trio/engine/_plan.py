@@ -116,7 +116,7 @@ def _is_deep(step: PlanStep) -> bool:
     return bool(step.parts)
 
 
-@final
+# not final: the simulator makes copies of its own
 @attrs.define(eq=False, repr=False, kw_only=True)
 class PlanStep:
     """One step as the engine sees it.

@@ -201,7 +201,8 @@ class Flow(BuiltIn, Generic[State, Exits]):
 
         Args:
             nodes: step -> the node to run in its place, also for steps of nested flows, branches,
-                and steps of a flow per item. Of a step given as the replacement (``@step``) only the node is taken.
+                and steps of a flow per item. Of a step given as the replacement (``@step``) only the node is taken;
+                of a copy of the very step, made by ``with_``, its options.
 
         Raises:
             FlowDefinitionError: a step is not in this flow; a replacement is no node, has other

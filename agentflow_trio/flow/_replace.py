@@ -55,8 +55,7 @@ class _Swap:
         self.met[step] = self.met[origin] = None
         key = step if step in self.nodes else origin
         if key in self.nodes:
-            node = self.nodes[key]
-            return self.swapped(step, node.node if isinstance(node, Step) else node)
+            return self.swapped(step, key.node, self.nodes[key])
         node = step.node
         if not isinstance(node, BuiltIn):
             return step
@@ -64,8 +63,12 @@ class _Swap:
             return self.nested(step, node, node.inner_flow)
         return self.at_once(step, node) if node.inner_steps else step
 
-    def swapped(self, step: AnyStep, node: AnyNode) -> AnyStep:
+    def swapped(self, step: AnyStep, known: AnyNode, other: AnyNode | AnyStep) -> AnyStep:
+        """*step* with the node of *other*; if that is the *known* one, the options are meant: `with_` made it."""
         policies = step.policies
+        node = other.node if isinstance(other, Step) else other
+        if isinstance(other, Step) and node is known:
+            return with_node(step, node, other.policies)
         problems = list(node_problems(step.name, node, policies.fallback, policies.hedge))
         if not problems:
             problems = list(_exit_problems(step, exits_of(node)))

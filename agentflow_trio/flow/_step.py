@@ -319,16 +319,18 @@ def _place(
 
 
 def with_node(
-    step: Step[State_contra, Exits], node: Node[Any, Any, Any, ...]
+    step: Step[State_contra, Exits],
+    node: Node[Any, Any, Any, ...],
+    policies: Policies | None = None,
 ) -> Step[State_contra, Exits]:
-    """Return *step* with another *node*, whose exits the caller has compared."""
+    """Return *step* with another *node*, whose exits the caller has compared, and with other *policies* if they are given."""
     copy: Step[State_contra, Exits] = object.__new__(type(step))
     _place(
         copy,
         node,
         step.name,
         step.exits,
-        step.policies,
+        policies or step.policies,
         condition=step.condition,
         origin=step.origin or step,
     )

@@ -23,7 +23,6 @@ from ._errors import (
     StepBudgetError,
     StuckError,
     TaskPicture,
-    UnreplaceableStepError,
     UnusedFaultError,
 )
 from ._explore import explore
@@ -98,7 +97,6 @@ __all__ = [
     "TaskPicture",
     "TaskWait",
     "Timeline",
-    "UnreplaceableStepError",
     "UnusedFaultError",
     "always",
     "assert_no_leaks",

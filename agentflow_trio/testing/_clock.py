@@ -6,8 +6,8 @@ Layer: testing. Built on the public `trio.abc.Clock`, whose ``deadline_to_sleep_
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final, Protocol, final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol, final
 
 import trio
 from typing_extensions import override
@@ -16,7 +16,7 @@ from ..ports import Simulated
 from ._order import Order
 from ._private import Loop, threads_at_work, waits_for_calm, waits_outside
 
-__all__ = ["EPOCH", "SLACK", "Idle", "SimulatedClock"]
+__all__ = ["EPOCH", "SLACK", "Idle", "SimulatedClock", "Turning"]
 
 SLACK: Final = 1e-6
 """Seconds by which timers may be late, and so meet later ones; only while schedules are searched."""
@@ -26,6 +26,20 @@ EPOCH: Final = 946_684_800.0
 
 _PATIENCE: Final = 5.0
 """Real seconds for which a run waits for a sign of sockets and child processes when no timer is set."""
+
+
+class Turning(NamedTuple):
+    """What is done from outside when time reaches a moment, before anything that is due then.
+
+    Attributes:
+        at: the moment, virtual seconds.
+        act: what is done; plain code.
+        wakes: whether somebody may go on because of it, so that time stops there; if not, nobody notices.
+    """
+
+    at: float
+    act: Callable[[], None]
+    wakes: bool
 
 
 class Idle(Protocol):
@@ -59,6 +73,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         paused: whether it stands at ``until`` with nothing left to do before.
         due: while it is paused, when the next timer is due; infinite if none is set.
         leaving: called when everything that was due has happened, before time goes on.
+        turns: what is to be done from outside, in order of time.
     """
 
     def __init__(self, order: Order, idle: Idle) -> None:
@@ -69,6 +84,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         self._error: BaseException | None = None
         self.until: float = math.inf
         self.leaving: Callable[[], None] | None = None
+        self.turns: Sequence[Turning] = ()
         self.begin(0, 0.0)
 
     def attach(self, loop: Loop | None) -> None:
@@ -81,6 +97,7 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         self.time: float = 0.0
         self.paused: bool = False
         self.due: float = math.inf
+        self.turns = ()
         self._slack = slack
         self._looked_at = self._waited_at = -1
 
@@ -117,6 +134,8 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         if (loop is None or loop.may_wait()) and (waits_for_calm() or threads_at_work()):
             self._looked_at = -1
             return math.inf
+        if self.turns and self._turned(deadline):
+            return 0.0
         if self.until < math.inf and deadline >= self.until:
             self.time, self.paused = max(self.time, float(self.until)), True
             self.due = deadline
@@ -131,6 +150,31 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         else:
             self._jump(deadline)
         return 0.0
+
+    def go_on(self, until: float) -> None:
+        """No longer be paused, until then; what is to be done now is done first."""
+        self.until, self.paused = until, False
+        while self.turns and self.turns[0].at <= self.time:
+            self._next_turn().act()
+
+    def _turned(self, deadline: float) -> bool:
+        """Do what is to be done before time goes on to *deadline*; whether that may have woken somebody."""
+        while self.turns and self.turns[0].at < self.until and self.turns[0].at <= deadline:
+            if deadline == math.inf and not self.turns[0].wakes:
+                return False
+            at, act, wakes = self._next_turn()
+            if wakes and at > self.time:
+                if self.leaving is not None:
+                    self.leaving()
+                self.time = at
+            act()
+            if wakes:
+                return True
+        return False
+
+    def _next_turn(self) -> Turning:
+        turn, *self.turns = self.turns
+        return turn
 
     def _jump(self, deadline: float) -> None:
         if self.leaving is not None:

@@ -29,7 +29,6 @@ __all__ = [
     "StepBudgetError",
     "StuckError",
     "TaskPicture",
-    "UnreplaceableStepError",
     "UnusedFaultError",
 ]
 
@@ -233,26 +232,6 @@ class MomentOverError(SimulationError):
         return (
             "this moment is over: look at it in the function that was given it, "
             "or keep a moment of a timeline instead: timeline.at(time)"
-        )
-
-
-@final
-class UnreplaceableStepError(SimulationError):
-    """A step cannot be replaced in the middle of a run.
-
-    Attributes:
-        step: its name.
-        kind: what it is.
-    """
-
-    step: str
-    kind: str
-
-    @override
-    def __str__(self) -> str:
-        return (
-            f"step {self.step!r} is {self.kind}: in the middle of a run only steps of nodes and functions can be "
-            "replaced; replace the steps in it, or replace it from the beginning, with at=0"
         )
 
 

@@ -149,7 +149,7 @@ def swept(
     is not to be made anew.
 
     Raises:
-        Exception: what *look* raised.
+        Exception: what *look* raised, or what was to be done at a moment.
     """
     looking = _Looking(world, look, finish or look)
 
@@ -163,8 +163,9 @@ def swept(
 
     faulty = subject.used.around(subject.execute)
     ended = world.execute(body, trial or recipe.trial(world))
-    if looking.error is not None:
-        raise looking.error
+    error = subject.broken or looking.error
+    if error is not None:
+        raise error
     return ended
 
 

@@ -6,30 +6,24 @@ Layer: testing. A recipe is a value; a fork of a timeline is another recipe that
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import attrs
 from typing_extensions import override
 
-from ..flow import Node, Step
 from ._choice_core import Chooser
+from ._clock import Turning
 from ._code_core import parse
 from ._fault_plan import Turn, Used
 from ._faults import Faults
-from ._gate import gate
 from ._private import Control
 from ._program import is_flow, title_of
 from ._search_core import Trial, trial
-from ._subject import Subject, subject_of
+from ._subject import Subject, plainly, subject_of
+from ._switch import AnyNode, AnyStep, Replacing, Switching
 from ._world import World
 
-__all__ = ["Change", "Recipe", "Replacing"]
-
-AnyStep: TypeAlias = Step[Any, ...]
-AnyNode: TypeAlias = Node[Any, Any, Any, ...]
-
-Replacing: TypeAlias = Mapping[AnyStep, AnyNode | AnyStep]
-"""Step -> the node that is run in its place, as for `Flow.replacing`."""
+__all__ = ["Change", "Recipe"]
 
 
 @final
@@ -42,12 +36,14 @@ class Change:
         faults: what fails from then on.
         replacing: what is run instead of some steps.
         seed: what choices and faults are drawn from.
+        doing: what is done then.
     """
 
     at: float
     faults: Faults | None = None
     replacing: Replacing | None = None
     seed: int | None = None
+    doing: Callable[[], object] | None = None
 
 
 @final
@@ -64,7 +60,8 @@ class Recipe:
         services, max_steps, control: as for `simulate`.
         turns: what fails from later moments on, in order.
         reseeds: what choices are drawn from then on.
-        swaps: the nodes that steps have from later moments on, in order.
+        swaps: what is run in the place of steps from later moments on, in order.
+        deeds: what is done at later moments, in order.
     """
 
     program: Any
@@ -77,9 +74,10 @@ class Recipe:
     control: Control
     turns: tuple[Turn, ...] = ()
     reseeds: tuple[tuple[float, int], ...] = ()
-    swaps: Mapping[AnyStep, tuple[tuple[float, AnyNode], ...]] = attrs.field(
-        factory=dict[AnyStep, tuple[tuple[float, AnyNode], ...]]
+    swaps: Mapping[AnyStep, tuple[tuple[float, AnyNode | AnyStep], ...]] = attrs.field(
+        factory=dict[AnyStep, tuple[tuple[float, AnyNode | AnyStep], ...]]
     )
+    deeds: tuple[tuple[float, Callable[[], object]], ...] = ()
 
     # ---------------------------------------------------------------- made of it
 
@@ -88,18 +86,26 @@ class Recipe:
 
         Raises:
             TypeError: it is neither a flow with its state nor a function of at most one argument.
-            FlowDefinitionError, UnreplaceableStepError: a step cannot be replaced so.
+            FlowDefinitionError: a step cannot be replaced so.
         """
         program = self.program
-        if self.swaps and is_flow(program):
-            program = program.replacing({step: self._node(step) for step in self.swaps})
-        return subject_of(program, self.state, used)
+        if not (self.swaps and is_flow(program)):
+            return subject_of(program, self.state, used, self._deeds())
+        moments = sorted({at for nodes in self.swaps.values() for at, _ in nodes if at > 0})
+        flows = [program.replacing(self._at(0.0))]
+        for moment in moments:
+            flows.append(flows[-1].replacing(self._at(moment)))
+        switching = Switching(flows[0], [*zip(moments, flows[1:], strict=True)])
+        turns = sorted((*switching.turns(), *self._deeds()), key=lambda turn: turn.at)
+        return subject_of(program, self.state, used, turns, switching)
 
-    def _node(self, step: AnyStep) -> AnyNode:
-        node = step.node
-        for at, other in self.swaps[step]:
-            node = gate(step, node, other, at) if at > 0 else other
-        return node
+    def _at(self, moment: float) -> Replacing:
+        """What is run in the place of steps from then on."""
+        nodes = ((step, dict(found).get(moment)) for step, found in self.swaps.items())
+        return {step: node for step, node in nodes if node is not None}
+
+    def _deeds(self) -> Sequence[Turning]:
+        return [Turning(at, plainly(act), wakes=True) for at, act in self.deeds]
 
     def used(self) -> Used:
         """What fails."""
@@ -145,6 +151,7 @@ class Recipe:
             TypeError: steps of what is no flow are to be replaced.
         """
         at, turns, reseeds = change.at, [*self.turns], [*self.reseeds]
+        deeds = [*self.deeds]
         swaps = {step: [*nodes] for step, nodes in self.swaps.items()}
         if change.faults is not None or change.seed is not None:
             turns = [turn for turn in turns if turn.at < at]
@@ -154,10 +161,13 @@ class Recipe:
         for step, node in (change.replacing or {}).items():
             self._check_flow()
             swaps[step] = [each for each in swaps.get(step, ()) if each[0] < at]
-            swaps[step].append((at, node.node if isinstance(node, Step) else node))
+            swaps[step].append((at, node))
+        if change.doing is not None:
+            deeds = sorted([*deeds, (at, change.doing)], key=lambda deed: deed[0])
         return attrs.evolve(
             self,
             turns=tuple(turns),
+            deeds=tuple(deeds),
             reseeds=tuple(reseeds),
             swaps={step: tuple(nodes) for step, nodes in swaps.items()},
         )

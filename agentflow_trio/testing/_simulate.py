@@ -269,7 +269,7 @@ class Simulation(Generic[S, R]):
     def _go_on(self, until: float) -> None:
         """Run until there is nothing left to do before *until*."""
         clock = self._world.clock
-        clock.until, clock.paused = until, False
+        clock.go_on(until)
         while not (self.ended or clock.paused):
             self._callbacks.get()()
         if self.ended and not self._told:

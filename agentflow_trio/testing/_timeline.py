@@ -18,13 +18,15 @@ from typing_extensions import override
 
 from ..events import ExecutionEvent
 from ._diff import Account, Diff, compared
+from ._errors import DeadlockError, StuckError
 from ._faults import Faults
 from ._histories import Historian, TaskHistory
 from ._looking import Recorder, Watcher, same_so_far, swept
 from ._moment import Moment
 from ._past import Live, Past
-from ._recipe import Change, Recipe, Replacing
+from ._recipe import Change, Recipe
 from ._simulate import Simulating, Simulation
+from ._switch import Replacing
 from ._timeline_core import Instants, Series, check_time, matches
 from ._timeline_picture_core import Sketch
 from ._world import Ended
@@ -236,7 +238,8 @@ class Timeline(Generic[S]):
         world = recipe.world()
         subject = recipe.subject(recipe.used())
         simulating: Simulating[S, object] = Simulating(world, subject, recipe.trial(world))
-        return Live(simulating, world, self._kept.instants, check_time(time))
+        stand = math.inf if check_time(time) > self.duration else time
+        return Live(simulating, world, self._kept.instants, stand)
 
     def fork(
         self,
@@ -244,6 +247,7 @@ class Timeline(Generic[S]):
         at: float = 0.0,
         faults: Faults | None = None,
         replacing: Replacing | None = None,
+        doing: Callable[[], object] | None = None,
         seed: int | None = None,
     ) -> Timeline[S]:
         """The same history before *at*, and another future: ``timeline.fork(at=12.5, faults=Faults(model=always()))``.
@@ -255,19 +259,35 @@ class Timeline(Generic[S]):
             at: virtual seconds; what is due then happens in the fork's way.
             faults: what fails from then on, instead of what failed until then; ``Faults()`` lets nothing fail. Calls are
                 counted from then on.
-            replacing: step -> the node that is run in its place by visits that begin from then on.
+            replacing: step -> the node that is run in its place by visits that begin from then on, a flow or a `parallel`
+                as well; or that step with other options: ``{draft: draft.with_(retry=None, guards=[other])}``. A visit
+                that began before ends as it began.
+            doing: plain code that is called once, then, before anything that is due: ``breaker.open``, ``event.set``. It
+                is called anew whenever this is run again, so it must not keep count.
             seed: what the order of tasks and faults are drawn from then on.
 
         Raises:
             UnusedFaultError: a fault was planned at a place the run did not come to from then on.
-            UnreplaceableStepError: from a later moment on such a step cannot be replaced.
             FlowDefinitionError: a step is not in this flow, or a node does not fit it.
             NondeterminismError: the history was another this time.
-            TypeError: a program has no steps to replace.
-            ValueError: *at* is no moment.
+            TypeError: a program has no steps to replace, or *doing* is async.
+            ValueError: *at* is no moment, or nothing can be done then since all is over.
+            Exception: what *doing* raised.
         """
-        change = Change(at=check_time(at), faults=faults, replacing=replacing, seed=seed)
-        return recorded(self._recipe.changed(change), self._kept.instants, at)
+        if (
+            doing is not None
+            and at > self.duration
+            and not isinstance(self.error, DeadlockError)
+        ):
+            raise ValueError(
+                f"nothing can be done at {at!r} s: all was over at {self.duration!r} s"
+            )
+        change = Change(
+            at=check_time(at), faults=faults, replacing=replacing, doing=doing, seed=seed
+        )
+        stuck = isinstance(self.error, StuckError)  # who ends it then makes steps of its own
+        until = min(at, self.duration) if stuck else at
+        return recorded(self._recipe.changed(change), self._kept.instants, until)
 
     def diff(self, other: Timeline[S], /) -> Diff:
         """Where this timeline and *other* part."""

@@ -18,7 +18,6 @@ from agentflow_trio import (
     CircuitBreaker,
     CircuitOpenError,
     CircuitPolicy,
-    Fallback,
     FlowDefinitionError,
     FlowFailedError,
     Next,
@@ -45,7 +44,6 @@ from agentflow_trio.testing import (
     NondeterminismError,
     Scripted,
     Timeline,
-    UnreplaceableStepError,
     UnusedFaultError,
     _looking,
     always,
@@ -599,7 +597,7 @@ class Hasty:
         return again if shared.read < 1_000 else done
 
 
-proofread: Step[Article, ...] = Step(Proofread(), name="proofread", fallback=Fallback(0))
+proofread: Step[Article, ...] = Step(Proofread(), name="proofread")
 
 
 @flow
@@ -616,11 +614,15 @@ async def skim(article: Article, *, again: Next, done: Next) -> Next:
 
 def test_visits_that_begin_from_then_on_are_the_other_nodes() -> None:
     timeline = record(writing, Article())
-    fork = timeline.fork(at=11.5, replacing={review: Scripted(Article, [2.0, "done"])})
+    fork = timeline.fork(
+        at=11.5, replacing={review: Scripted(Article, [2.0, "done"], exits=("again",))}
+    )
     assert fork.duration == 14.0
     assert fork.at(11.5) == timeline.at(11.5)
     assert fork.final.state == Article(["draft", "draft"], 1)
-    inside = timeline.fork(at=5, replacing={review: Scripted(Article, ["done"])})
+    inside = timeline.fork(
+        at=5, replacing={review: Scripted(Article, ["done"], exits=("again",))}
+    )
     assert inside.duration == 12.0
 
 
@@ -659,14 +661,20 @@ def test_from_the_beginning_any_step_can_be_replaced() -> None:
     assert fork.final.state.words == 0
 
 
-def test_from_later_on_only_simple_steps_can_be_replaced() -> None:
+@pytest.mark.parametrize("at", [0.0, 2.0, 7.5, 1_000.0])
+def test_until_then_nothing_is_otherwise_whatever_is_replaced(at: float) -> None:
     timeline = record(newsdesk, Desk(), seed=3)
-    with pytest.raises(UnreplaceableStepError) as caught:
-        timeline.fork(at=2, replacing={sort_out: Scripted(Desk, [1.0])})
-    assert (caught.value.step, caught.value.kind) == ("sort_out", "an each or batch")
-    assert "replace it from the beginning, with at=0" in str(caught.value)
-    with pytest.raises(UnreplaceableStepError, match="step 'ask' is a parallel"):
-        timeline.fork(at=2, replacing={ask: parallel(ask.with_(name="a"), ask.with_(name="b"))})
+    other = parallel(ask.with_(name="a"), ask.with_(name="b"))
+    for replacing in ({sort_out: Scripted(Desk, [1.0, None] * 9)}, {ask: other}):
+        fork = timeline.fork(at=at, replacing=replacing)
+        assert fork.at(at) == timeline.at(at)
+        assert [line for line in fork.trace if float(line.split()[0]) < at] == [
+            line for line in timeline.trace if float(line.split()[0]) < at
+        ]
+
+
+def test_what_cannot_replace_a_step_is_refused() -> None:
+    timeline = record(newsdesk, Desk(), seed=3)
     with pytest.raises(FlowDefinitionError, match="draft"):
         timeline.fork(at=2, replacing={draft: Scripted(Desk, [1.0])})
     with pytest.raises(
@@ -677,12 +685,16 @@ def test_from_later_on_only_simple_steps_can_be_replaced() -> None:
 
 def test_a_fork_of_a_fork_keeps_what_comes_later_unless_it_changes_that() -> None:
     timeline = record(writing, Article())
-    late = timeline.fork(at=15, replacing={review: Scripted(Article, [1.0, "done"])}, seed=4)
+    late = timeline.fork(
+        at=15, replacing={review: Scripted(Article, [1.0, "done"], exits=("again",))}, seed=4
+    )
     assert late.duration == 24.0
     assert not late.diff(late.fork(at=5))
     later = late.fork(at=5, faults=Faults(draft=first(0)), seed=5)
     assert later.duration == 24.0
-    sooner = late.fork(at=2, replacing={review: Scripted(Article, [0.5, "done"])})
+    sooner = late.fork(
+        at=2, replacing={review: Scripted(Article, [0.5, "done"], exits=("again",))}
+    )
     assert sooner.duration == 12.5
 
 
