@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ._event_lines import EventLineError, read_events, write_event
     from ._guard_use_core import EventCounts, GuardProfile
     from ._histogram_core import Histogram
-    from ._metric_table_core import METRICS, Metric
+    from ._metric_core import Metric
+    from ._metric_table_core import METRICS
     from ._metrics import Family, MetricsCollector, Sample
     from ._profile_core import Profile, Profiler, percentile
     from ._profile_records_core import FailureProfile, PathShare, PlaceProfile, RunProfile
@@ -52,7 +53,7 @@ else:
             "GuardProfile": "._guard_use_core",
             "Histogram": "._histogram_core",
             "METRICS": "._metric_table_core",
-            "Metric": "._metric_table_core",
+            "Metric": "._metric_core",
             "MetricsCollector": "._metrics",
             "MetricsReader": "._samples_core",
             "PathLink": "._critical_core",

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from ._metric_table_core import METRICS, Metric
+from ._metric_core import Metric
+from ._metric_table_core import METRICS
 
 __all__ = ["grafana_dashboard"]
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sized
 from typing import Protocol, runtime_checkable
 
 from ..robustness import BreakerState
-from ._metric_table_core import METRICS, Labels, Metric, guard_label
+from ._metric_core import Labels, Metric, guard_label
+from ._metric_table_core import METRICS
 
 __all__ = ["Live", "live_values"]
 

@@ -14,7 +14,8 @@ from typing import Final, Literal, TypeAlias, final
 import attrs
 
 from ._histogram_core import Histogram
-from ._metric_table_core import METRICS, Labels, Metric
+from ._metric_core import Labels, Metric
+from ._metric_table_core import METRICS
 
 __all__ = ["Reading", "Selection", "endings", "is_whose", "selections", "whose"]
 

@@ -17,18 +17,14 @@ import attrs
 
 from ..events import EVENT_TYPES, BatchDone, ExecutionEvent
 from ._histogram_core import Histogram, added
+from ._metric_core import DURATIONS, Change, Labels, Metric, place
 from ._metric_names_core import Selection, endings, is_whose, selections
 from ._metric_table_core import (
     BATCH_SIZE,
-    DURATIONS,
     METRICS,
     NODE_DURATION,
     NODE_EXECUTIONS,
     NODE_ROUTED,
-    Change,
-    Labels,
-    Metric,
-    place,
 )
 from ._parts_core import PartSizes
 from ._series_core import SeriesTable

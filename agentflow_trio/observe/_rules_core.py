@@ -11,7 +11,8 @@ from typing import Final, final
 
 import attrs
 
-from ._metric_table_core import METRICS, Metric
+from ._metric_core import Metric
+from ._metric_table_core import METRICS
 
 __all__ = ["prometheus_rules"]
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from typing import Final, final
 
 from ._histogram_core import Cell, Histogram, add, add_all, empty, merged
-from ._metric_table_core import METRICS, OVERFLOW, Labels, Metric
+from ._metric_core import Labels, Metric
+from ._metric_table_core import METRICS, OVERFLOW
 
 __all__ = ["OTHER", "SeriesTable"]
 

@@ -17,7 +17,8 @@ from prometheus_client.metrics_core import Metric as PrometheusMetric
 
 from ._histogram_core import Histogram
 from ._live_core import Live, live_values
-from ._metric_table_core import METRICS, Labels, Metric
+from ._metric_core import Labels, Metric
+from ._metric_table_core import METRICS
 from ._metrics import Family, MetricsCollector, Sample
 from ._metrics_server import MetricsServer, serving
 

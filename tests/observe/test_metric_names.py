@@ -19,7 +19,7 @@ from agentflow_trio.events import (
     WaitEnded,
 )
 from agentflow_trio.observe import MetricsCollector
-from agentflow_trio.observe._metric_table_core import guard_label, place
+from agentflow_trio.observe._metric_core import guard_label, place
 
 HEAD: Final[dict[str, Any]] = {"run_id": "r", "seq": 1, "timestamp": 0.0}
 
