@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Final, TypeAlias, final
 
 import attrs
@@ -102,19 +102,18 @@ class Scale:
         room = width - math.fsum(inside)
         limit = _limit(gaps, room)
         drawn = _drawn(gaps, room, limit)
-        pairs = zip(inside, [*drawn, 0.0], strict=True)
-        self._lefts = [*accumulate((each + gap for each, gap in pairs), initial=left)][:-1]
-        ends = [at + each for at, each in zip(self._lefts, inside, strict=True)]
+        self._lefts, self._ends = [left], [left + inside[0]]
+        self.breaks: list[Break] = []
+        for gap, long, each in zip(gaps, drawn, inside[1:], strict=True):
+            at = self._ends[-1] + long
+            if gap > limit:
+                self.breaks.append(Break(self._ends[-1], at, gap))
+            self._lefts.append(at)
+            self._ends.append(at + each)
         self.wide: Sequence[tuple[float, float]] = [
-            (at, end) for at, end in zip(self._lefts, ends, strict=True) if end > at
+            (at, end) for at, end in zip(self._lefts, self._ends, strict=True) if end > at
         ]
-        self.breaks: list[Break] = [
-            Break(end, end + each, gap)
-            for end, each, gap in zip(ends, drawn, gaps, strict=False)
-            if gap > limit
-        ]
-        self._ends = ends
-        self.end: float = ends[-1]
+        self.end: float = self._ends[-1]
         if endless:
             self.breaks.append(Break(self.right - _BROKEN, self.right, math.inf))
             self.end = self.right

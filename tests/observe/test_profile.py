@@ -171,7 +171,7 @@ def test_what_fails_the_run_around_all_steps_is_a_failure_too() -> None:
     (failure,), (run,) = made.failures, made.runs
     assert (failure.path, failure.when) == ("f", 1.5)
     assert (failure.error, failure.message) == ("DeadlineExceededError: too late", "")
-    assert run.error == failure.error
+    assert (run.error, run.start) == (failure.error, 0.5)
     (nameless,) = Profile.of([begun(), attrs.evolve(end, error=None)]).failures
     assert nameless.error == ""
 

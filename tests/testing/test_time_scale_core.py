@@ -126,6 +126,14 @@ def test_labels_do_not_touch() -> None:
         assert two.x - one.x >= 40
 
 
+def test_what_follows_a_break_is_labelled_first_wherever_on_the_page_it_is() -> None:
+    times = (0.0, 1.0, 1.1, 501.4, 1001.7, 1502.0)
+    instants = [Instant(time, number * 4, 4) for number, time in enumerate(times)]
+    made = Scale(instants, 133.3, 777.0)
+    assert len(made.breaks) == 3
+    assert words(made) == ["0 s", "1 s", "1.1 s", "8 min 21.4 s", "25 min 2 s"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
