@@ -12,8 +12,8 @@ Where to look, from the plan to the end of a run:
 - what a node sees: `_context`; `_threads`, `_processes`, `_pickled` and `cpu` for what would block the loop
 - what an application holds: `_engine` with `_checks`, `_execution` (a run of an engine), `_started` and `_handle`
 - ending early: `_drain`, `_reach` (branches and items one by one)
-- what is told: `_bus`, through `_folds` to those in `_seats`, at once; `_scopes` (what they put around a visit),
-  `_background` (their own tasks)
+- what is told: `_bus`, made by `_making`, through `_folds` to those in `_seats`, at once; `_scopes` (what they put around
+  a visit), `_background` (their own tasks)
 - what is read: `_subscription`; `_streams` for chunks; `_reading` is what both share
 - looking in: `_snapshot` (records), `_looking`, `_waits` and `_frames` (finding out), `_drawing`; `_blocking` (the watchdog)
 - the world outside: `_system` (wall clock, ids), `_private` (of Trio)

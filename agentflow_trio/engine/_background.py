@@ -36,9 +36,7 @@ class Background:
         self._observers = observers
         self._veil = veil
         self._clock = trio.lowlevel.current_clock().current_time
-        self._folds: Folds[ExecutionEvent] = Folds(
-            seats, self._clock, budget, spared=(), build=_as_it_is, report=self._failed
-        )
+        self._folds: Folds = Folds(seats, self._clock, budget, spared=(), report=self._failed)
         self._scopes: list[trio.CancelScope] = []
 
     def start(self, nursery: trio.Nursery) -> None:
@@ -66,7 +64,7 @@ class Background:
         """Pass *event* to all observers, redacted. Not a checkpoint; never raises."""
         if isinstance(event, ObserverFailed):
             event = attrs.evolve(event, reason=self._veil(event.reason))
-        self._folds.tell(type(event), event)
+        self._folds.tell(event)
 
     def _failed(self, path: str, observer: str, reason: str) -> None:
         self.tell(
@@ -79,7 +77,3 @@ class Background:
                 reason=reason,
             )
         )
-
-
-def _as_it_is(event: ExecutionEvent) -> ExecutionEvent:
-    return event

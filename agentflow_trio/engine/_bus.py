@@ -38,6 +38,7 @@ from ..events import (
 from ..types import Phase
 from ._failures import brief, what_failed
 from ._folds import Folds
+from ._making import MAKERS
 from ._reading import Readers
 from ._scopes import Scopes
 from ._seats import Line, Seat
@@ -118,13 +119,8 @@ class Bus:
         self.terse: bool = not keep and not around and all(map(_is_content, seats))
         self.has_pace: bool = False
         self.missed: int = 0
-        self.folds: Folds[Record] = Folds(
-            seats,
-            clock,
-            budget,
-            spared=_OF_A_VISIT,
-            build=self.build,
-            report=self._observer_failed,
+        self.folds: Folds = Folds(
+            seats, clock, budget, spared=_OF_A_VISIT, report=self._observer_failed
         )
         self.note: Callable[[Line], object] | None = self.folds.note
         self.scopes: Scopes | None = None
@@ -163,13 +159,13 @@ class Bus:
         }
         self._emit(RunEnded, path, fields, begun)
 
-    def node_started(self, place: Place) -> str:
-        """A visit began; return its path, if anybody wants to know."""
+    def node_started(self, place: Place, now: float | None = None) -> str:
+        """A visit began; return its path, if anybody wants to know. *now*: what the clock says, if the caller has just looked."""
         if self.terse:
             self.seq += 1
             return ""
         path = place.path
-        self._emit(NodeStarted, path, {})
+        self._emit(NodeStarted, path, {}, None, now)
         return path
 
     def node_succeeded(
@@ -182,8 +178,8 @@ class Bus:
         if self.terse:
             self.seq += 2
             return
-        self._emit(NodeSucceeded, path, {"exit": taken}, begun)
-        self._emit(Routed, path, {"exit": taken, "target": target})
+        after = self._emit(NodeSucceeded, path, {"exit": taken}, begun, now)
+        self._emit(Routed, path, {"exit": taken, "target": target}, None, after)
 
     def below(self, place: Place) -> str:
         """Where that is, without visit numbers, below the flow."""
@@ -284,7 +280,7 @@ class Bus:
         duration_ms: float | None = None,
     ) -> None:
         """Number an event that has free text, and pass on what of it may be shown."""
-        if self._keep or self.folds.who_wants(kind):
+        if self._keep or self.folds.wanting[kind]:
             for name in _TEXTS:
                 if isinstance(fields.get(name), str):
                     fields[name] = self._veil(fields[name])
@@ -296,37 +292,36 @@ class Bus:
         path: str,
         fields: dict[str, Any],
         begun: float | None = None,
-        *,
+        now: float | None = None,
         duration_ms: float | None = None,
-    ) -> None:
-        """Number an event and pass it on; *begun* is when what ends here began."""
+    ) -> float | None:
+        """Number an event and pass it on; *begun* is when what ends here began.
+
+        *now*: what the clock says, if anybody has just looked; so is what is returned.
+        """
         seq = self.seq
         self.seq = seq + 1
-        who, keep = self.folds.who_wants(kind), self._keep
-        if not who and not keep:
-            return
-        now = self._clock()
+        wanted, keep = self.folds.wanting[kind], self._keep
+        if not wanted and not keep:
+            return now
+        if now is None:
+            now = self._clock()
         if begun is not None:
             duration_ms = (now - begun) * 1000.0
-        record: Record = (kind, seq, path, now, duration_ms, fields)
         if keep:
+            record: Record = (kind, seq, path, now, duration_ms, fields)
             self._ring.append(record)
             for subscription in self._readers.open():
                 subscription.put(record)
-        if who:
-            self.folds.tell(kind, record)
+        if not wanted:
+            return now
+        event = MAKERS[kind](self._run_id, seq, path, now, duration_ms, fields)
+        return self.folds.tell(event, now)
 
     def build(self, record: Record) -> ExecutionEvent:
         """Make the event object of a record."""
         kind, seq, path, timestamp, duration_ms, fields = record
-        return kind(
-            run_id=self._run_id,
-            seq=seq,
-            path=path,
-            timestamp=timestamp,
-            duration_ms=duration_ms,
-            **fields,
-        )
+        return MAKERS[kind](self._run_id, seq, path, timestamp, duration_ms, fields)
 
     def subscribe(self, *, after: int | None, when_full: WhenFull, pace: bool) -> Subscription:
         """Start a subscription; with *after*, events after that number are replayed from the ring first."""

@@ -97,6 +97,8 @@ class Readers(Generic[Some]):
 
     def open(self) -> list[Some]:
         """Those that still read."""
+        if not self._refs:
+            return []
         readers = [reader for ref in self._refs if (reader := ref()) is not None]
         if len(readers) < len(self._refs) or any(reader.ended for reader in readers):
             readers = [reader for reader in readers if not reader.ended]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
 from ..ports import Where
 from ._folds import Folds
@@ -16,6 +17,7 @@ from ._seats import Seat
 
 if TYPE_CHECKING:
     from ._live import Strand
+    from ._trail import Place
 
 __all__ = ["Around", "Scopes"]
 
@@ -30,7 +32,7 @@ class Scopes:
     __slots__ = ("_flow", "_folds", "_open", "_run_id", "_seats")
 
     def __init__(
-        self, seats: Sequence[tuple[Seat, Around]], folds: Folds[Any], run_id: str, flow: str
+        self, seats: Sequence[tuple[Seat, Around]], folds: Folds, run_id: str, flow: str
     ) -> None:
         self._seats = seats
         self._folds = folds
@@ -42,9 +44,14 @@ class Scopes:
         """Begin what surrounds the run. Not a checkpoint, like all of these."""
         self._enter(strand, Where("run", self._run_id, self._flow, self._flow, 1, 1, None))
 
-    def enter(self, strand: Strand, kind: Literal["step", "item", "attempt"]) -> None:
-        """Begin what surrounds the visit, item or attempt that *strand* begins."""
-        place = strand.trail.here()
+    def enter(
+        self,
+        strand: Strand,
+        kind: Literal["step", "item", "attempt"],
+        place: Place | None = None,
+    ) -> None:
+        """Begin what surrounds the visit, item or attempt that *strand* begins, at *place* if the caller knows it."""
+        place = place or strand.trail.here()
         attempt = strand.attempt if kind == "attempt" else 1
         item = strand.item_of(place)
         where = Where(kind, self._run_id, self._flow, place.path, place.visit, attempt, item)
@@ -52,16 +59,15 @@ class Scopes:
 
     def _enter(self, strand: Strand, where: Where) -> None:
         entered: _Open = []
-        self._open.setdefault(strand, []).append((where.path, entered))
+        stack, folds, path = self._open.get(strand), self._folds, where.path
+        if stack is None:
+            stack = self._open[strand] = []
+        stack.append((path, entered))
         for seat, around in self._seats:
-            if self._folds.is_on(seat):
-
-                def enter(seat: Seat = seat, around: Around = around) -> None:
-                    manager = around(where)
-                    manager.__enter__()
-                    entered.append((seat, manager))
-
-                self._folds.attempt(seat, where.path, "entering its scope", enter)
+            if folds.is_on(seat):
+                folds.attempt(
+                    seat, path, "entering its scope", _begin, seat, around, where, entered
+                )
 
     def leave(self, strand: Strand, error: BaseException | None) -> None:
         """End what is innermost around *strand*."""
@@ -69,21 +75,34 @@ class Scopes:
         path, entered = stack.pop()
         if not stack:
             del self._open[strand]
-        self._leave(path, entered, error)
+        kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
+        self._leave(path, entered, kind, error, trace)
 
     def leave_all(self, strand: Strand, error: BaseException | None) -> None:
         """End all that is around *strand*, if anything is."""
         while strand in self._open:
             self.leave(strand, error)
 
-    def _leave(self, path: str, entered: _Open, error: BaseException | None) -> None:
-        if not entered:
-            return
-        seat, manager = entered.pop()
-        kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
-        try:
-            self._folds.attempt(
-                seat, path, "leaving its scope", lambda: manager.__exit__(kind, error, trace)
-            )
-        finally:
-            self._leave(path, entered, error)
+    def _leave(
+        self,
+        path: str,
+        entered: _Open,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        while entered:
+            seat, manager = entered.pop()
+            try:
+                self._folds.attempt(
+                    seat, path, "leaving its scope", manager.__exit__, kind, error, trace
+                )
+            except BaseException:
+                self._leave(path, entered, kind, error, trace)
+                raise
+
+
+def _begin(seat: Seat, around: Around, where: Where, entered: _Open) -> None:
+    manager = around(where)
+    manager.__enter__()
+    entered.append((seat, manager))

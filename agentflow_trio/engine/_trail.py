@@ -173,7 +173,9 @@ class Trail:
 
     def fold(self) -> _Book:
         """Turn the log into counts. After this, the levels say where the strand is."""
-        book = self._open()
+        book = self._book or self._open()
+        if not self.entries:
+            return book
         level = book.levels[-1]
         counts, tail = level.counts, book.tail
         for step in self.entries:
