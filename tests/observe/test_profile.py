@@ -21,6 +21,7 @@ from agentflow_trio.events import (
     LoopBlocked,
     NodeFailed,
     NodeStarted,
+    NodeSucceeded,
     RetryScheduled,
     RunEnded,
     WaitEnded,
@@ -39,6 +40,7 @@ from .profile_kit import (
     row,
     taking,
     tolerant,
+    visited,
     with_fallback,
 )
 
@@ -152,6 +154,9 @@ def test_failures_are_the_innermost_with_what_became_of_them() -> None:
         ("f/items[0]", "tolerated", 1),
         ("f/bad", "", 1),
     ]
+    assert {one.run_id for one in made.failures} == {made.runs[0].run_id}
+    (only,) = Profile.of(recorded(row("f", failing(9, "bad")))).failures
+    assert only.path == "f/bad"
 
 
 def test_what_fails_the_run_around_all_steps_is_a_failure_too() -> None:
@@ -174,6 +179,10 @@ def test_what_fails_the_run_around_all_steps_is_a_failure_too() -> None:
     assert (run.error, run.start) == (failure.error, 0.5)
     (nameless,) = Profile.of([begun(), attrs.evolve(end, error=None)]).failures
     assert nameless.error == ""
+    visit = visited("f/a", at=0.0, seq=1)
+    done = NodeSucceeded(run_id="r", seq=2, path="f/a", timestamp=1.0, exit=None)
+    after = Profile.of([begun(), visit, done, attrs.evolve(end, seq=3)]).failures
+    assert [one.path for one in after] == ["f"]
 
 
 def test_several_runs_share_places_and_the_slowest_has_the_critical_path() -> None:
