@@ -186,7 +186,7 @@ class NondeterminismError(SimulationError):
             f"two runs with the same seed differ at line {self.line}:{context}"
             f"\n  1 {self.first if self.first is not None else '(had ended)'}"
             f"\n  2 {self.second if self.second is not None else '(had ended)'}"
-            "\nlook for sets, id() or default reprs, uuid4, the wall clock, Random() without a seed, threads"
+            "\nlook for sets, id() or default reprs, uuid4, the wall clock, random() or Random() without a seed, abandoned threads"
         )
 
 

@@ -42,6 +42,7 @@ class Order:
         "_attend",
         "_callbacks",
         "_chooser",
+        "_given_up",
         "_held_back",
         "_holds_back",
         "_last",
@@ -79,6 +80,7 @@ class Order:
         self._turn = 0
         self._holds_back = True
         self._held_back = 0
+        self._given_up: list[Task] = []
         self.steps: int = 0
         self.look: int = NEVER
         self.deviations: dict[int, int] = {}
@@ -101,6 +103,8 @@ class Order:
                 self._order(batch, loop)
         elif not batch:
             return
+        elif batch[0] is self._callbacks:
+            self._gather()
         self.steps += len(batch)
         if not self._whole_passes:
             self._ran[batch[0]] = self.steps
@@ -176,3 +180,10 @@ class Order:
         if self._held_back % TURN:
             batch.remove(callbacks)
             loop.put_back([callbacks])
+        else:
+            self._gather()
+
+    def _gather(self) -> None:
+        """What several threads send is taken up together, in the order of their tasks."""
+        if self._loop is not None and self._holds_back:
+            self._loop.gather(self._given_up)

@@ -21,6 +21,7 @@ import importlib
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence, Sized
 from contextlib import contextmanager
 from functools import cache
@@ -64,8 +65,14 @@ Control: TypeAlias = Literal["order", "shuffle", "time"]
 Reorder: TypeAlias = Callable[[list[Task]], None]
 """Called by Trio in every pass with the runnable tasks in the order they were made; the last will go first."""
 
+_Job: TypeAlias = tuple[Callable[..., object], tuple[object, ...]]
+"""What a thread has sent: a function, and what it is called with."""
+
 _TRIO: Final = str(Path(trio.__file__).parent) + os.sep
 _LEVELS: Final[tuple[Control, ...]] = ("order", "shuffle", "time")
+_THREADS: Final = "trio._threads"
+_NAP, _LONG_NAP, _PATIENCE = 0.0001, 0.005, 1.0
+"""Real seconds: between two looks whether threads have sent something, and for which they are waited for."""
 _DICE, _FLAG, _CONTEXT = "_r", "_ALLOW_DETERMINISTIC_SCHEDULING", "GLOBAL_RUN_CONTEXT"
 
 
@@ -241,6 +248,7 @@ class Loop:
         self._repeated = _part("entry_queue.idempotent_queue", runner)
         self._calm = _part("waiting_for_idle", runner)
         self._locals = getattr(runner, "_locals", None)
+        self._entry: Any = getattr(runner, "entry_queue", None)
         self._count = getattr(
             importlib.import_module("trio._threads"), "_active_threads_local", None
         )
@@ -266,6 +274,36 @@ class Loop:
         if calm is None or known is None or count is None:
             return True
         return len(calm) > 0 or count in known  # which is there from the first thread on
+
+    def gather(self, given_up: list[Task]) -> None:
+        """Wait until all threads at work have sent something, and put that into the order of their tasks.
+
+        Args:
+            given_up: whose threads are not waited for any more; those are added that sent nothing for a second. They may
+                themselves wait for what another one has sent.
+        """
+        entry = self._entry
+        if self._callbacks is None or not active_thread_count():
+            return
+        late: list[Task] = []
+        spent, nap = 0.0, _NAP
+        while spent < _PATIENCE:
+            jobs: list[_Job] = [*entry.queue]
+            sent = [_sender(job) for job in jobs]
+            late = [task for task in _with_threads() if task not in sent]
+            late = [task for task in late if task not in given_up]
+            if len(late) <= _asking(jobs):
+                break
+            time.sleep(nap)
+            spent, nap = spent + nap, min(nap * 2, _LONG_NAP)
+        else:
+            given_up += late
+        with (
+            entry.lock
+        ):  # whoever has it has not woken the loop yet, though what he sent is there
+            jobs = sorted(entry.queue, key=lambda job: _age(_sender(job)))
+            entry.queue.clear()
+            entry.queue.extend(jobs)
 
     def near(self, deadline: float, slack: float) -> list[float]:
         """The later deadlines that are pending within *slack* seconds after *deadline*, in order."""
@@ -414,16 +452,55 @@ def threads_at_work() -> bool:
     """Whether a task waits for its thread, which does not itself wait for a task through ``trio.from_thread``."""
     if not active_thread_count():
         return False
-    working = 0
+    return len(_with_threads()) > _asking(())
+
+
+def _with_threads() -> Sequence[Task]:
+    """The tasks that wait for their threads; not while they work for these."""
+    found: list[Task] = []
+    for task in _all_tasks():
+        names = _calls_of(task)
+        if "to_thread_run_sync" in names:
+            after = names[names.index("to_thread_run_sync") + 1 :]
+            if after[:1] == ["wait_task_rescheduled"]:
+                found.append(task)
+    return found
+
+
+def _asking(jobs: Sequence[_Job]) -> int:
+    """How many threads wait for what Trio's own tasks do for them, or are to do as *jobs* say."""
+    by_threads = [job for job in jobs if getattr(job[0], "__module__", "") == _THREADS]
+    unknown = [job for job in by_threads if _sender(job) is None]
+    return len(unknown) + sum("run_system" in _calls_of(task) for task in _all_tasks())
+
+
+def _sender(job: _Job) -> Task | None:
+    """The task whose thread has sent *job*, if Trio tells and the task still waits for it."""
+    code, cells = (getattr(job[0], name, None) for name in ("__code__", "__closure__"))
+    names: tuple[str, ...] = getattr(code, "co_freevars", ())
+    for name, cell in zip(names, cells or (), strict=False):
+        if name == "task_register":
+            register: Sequence[Task | None] = cell.cell_contents
+            return register[0]
+    return None
+
+
+def _age(task: Task | None) -> float:
+    """By which what threads have sent is put in order: the oldest task first."""
+    age: float = math.inf if task is None else getattr(task, "_counter", 0)
+    return age
+
+
+def _all_tasks() -> list[Task]:
     root = trio.lowlevel.current_root_task()
     tasks = [] if root is None else [root]
     for task in tasks:  # grows while it is walked
         for nursery in task.child_nurseries:
             tasks.extend(nursery.child_tasks)
-        codes = [frame.f_code for frame, _ in task.iter_await_frames()]
-        names = [code.co_name for code in codes if code.co_filename.startswith(_TRIO)]
-        if "to_thread_run_sync" in names:
-            after = names[names.index("to_thread_run_sync") + 1 :]
-            working += after[:1] == ["wait_task_rescheduled"]
-        working -= "run_system" in names
-    return working > 0
+    return tasks
+
+
+def _calls_of(task: Task) -> list[str]:
+    """The functions of Trio in which *task* is."""
+    codes = [frame.f_code for frame, _ in task.iter_await_frames()]
+    return [code.co_name for code in codes if code.co_filename.startswith(_TRIO)]

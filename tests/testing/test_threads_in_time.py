@@ -1,14 +1,17 @@
-"""Simulations in several threads do not disturb each other, nor what else runs Trio meanwhile."""
+"""Simulations in several threads do not disturb each other, nor what else runs Trio meanwhile; threads of one are in order."""
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Sequence
+from random import Random, SystemRandom
 from typing import TypeVar
 
+import pytest
 import trio
 
-from agentflow_trio.testing import check_deterministic, explore, simulate
+from agentflow_trio.testing import _private, check_deterministic, explore, record, simulate
 
 T = TypeVar("T")
 
@@ -118,3 +121,88 @@ def test_a_simulation_may_begin_in_a_thread_of_a_program_that_runs_trio() -> Non
         return await trio.to_thread.run_sync(simulated)
 
     assert trio.run(main) == 5.0
+
+
+# ---------------------------------------------------------------- threads of the program
+
+
+async def in_threads(dice: Random) -> list[str]:
+    """Four workers, each with three calls in threads that take any time and ask the loop for things."""
+    told: list[str] = []
+
+    async def work(name: str) -> None:
+        for number in range(3):
+            await trio.sleep(dice.choice([0.0, 0.5]))
+            told.append(await trio.to_thread.run_sync(call, name, number))
+
+    def call(name: str, number: int) -> str:
+        threading.Event().wait(SystemRandom().random() * 0.002)
+        if number == 1:
+            trio.from_thread.run(trio.sleep, 0.25)
+        if number == 2:
+            trio.from_thread.run_sync(told.append, f"{name} asks")
+        return f"{name}{number}"
+
+    async with trio.open_nursery() as nursery:
+        for name in "abcd":
+            nursery.start_soon(work, name)
+    return told
+
+
+def test_several_threads_at_once_answer_in_an_order_that_can_be_had_again() -> None:
+    timeline = record(in_threads, seed=3)
+    for _ in range(4):
+        again = record(in_threads, seed=3)
+        assert again.result == timeline.result
+        assert again.trace == timeline.trace
+    fork = timeline.fork(at=timeline.duration / 2)
+    assert not timeline.diff(fork)
+    assert fork.to_svg() == timeline.to_svg()
+    assert record(in_threads, seed=4).result != timeline.result
+
+
+def test_threads_that_ask_trio_itself_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_private, "_PATIENCE", 1_000.0)
+
+    async def program() -> list[float]:
+        token = trio.lowlevel.current_trio_token()
+        told: list[float] = []
+
+        def call() -> None:
+            trio.from_thread.run(trio.sleep, 1.0, trio_token=token)
+            told.append(trio.from_thread.run_sync(trio.current_time, trio_token=token))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(trio.to_thread.run_sync, call)
+        return told
+
+    assert record(program).result == [1.0] * 3
+
+
+def test_threads_that_wait_for_each_other_hold_nobody_up_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_private, "_PATIENCE", 0.02)
+    post: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    async def program() -> list[int]:
+        told: list[int] = []
+
+        async def take() -> None:
+            told.append(await trio.to_thread.run_sync(post.get))
+
+        async def give(number: int) -> None:
+            told.append(await trio.to_thread.run_sync(int, number))
+            if number == 2:
+                post.put(7)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take)
+            for number in range(3):
+                nursery.start_soon(give, number)
+        return sorted(told)
+
+    assert record(program).result == [0, 1, 2, 7]
