@@ -43,7 +43,7 @@ DOWN = (OSError, CircuitOpenError)
 
 
 class Client:
-    """Asks every second, behind a breaker; keeps when it got an answer, and how often it reached the service."""
+    """Asks every second, behind a breaker; keeps times of answers, and counts calls."""
 
     def __init__(self, policy: CircuitPolicy = POLICY, *, takes: float = 0.0) -> None:
         self.breaker = CircuitBreaker("service", policy)
