@@ -16,7 +16,7 @@ _UNSPEAKABLE: Final = re.compile(
 )
 """What neither HTML nor UTF-8 has."""
 
-_VOID: Final = frozenset({"meta", "link", "rect", "path", "line", "circle", "col"})
+_VOID: Final = frozenset({"meta", "link", "rect", "path", "line", "circle", "col", "wbr"})
 
 
 @final

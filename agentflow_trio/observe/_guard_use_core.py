@@ -13,11 +13,17 @@ from typing import final
 import attrs
 
 from ..events import (
+    CacheHit,
     CallRejected,
     CallTimedOut,
     CircuitChanged,
     ExecutionEvent,
+    FallbackUsed,
+    FaultInjected,
     GaveUp,
+    HedgeStarted,
+    HedgeWon,
+    LoadEnded,
     LoopBlocked,
     RetryScheduled,
     WaitEnded,
@@ -44,6 +50,10 @@ class EventCounts:
         retries: attempts after the first that were scheduled.
         rejections: calls that a guard did not let in.
         timeouts: calls that a timeout cut off.
+        hedges: attempts that hedges began beside others.
+        fallbacks: results that a fallback stood in for.
+        hits: callers of caches that needed no load of their own.
+        injected: faults of chaos.
         blocked: seconds in which a step kept the loop from going round; see ``Engine(watchdog=)``.
     """
 
@@ -58,13 +68,17 @@ class EventCounts:
     retries: int
     rejections: int
     timeouts: int
+    hedges: int
+    fallbacks: int
+    hits: int
+    injected: int
     blocked: float
 
 
 @final
 @attrs.frozen(kw_only=True)
 class GuardProfile:
-    """What a guard did, in all runs together.
+    """What a guard did, or a hedge, a fallback, a cache, a chaos, in all runs together.
 
     Attributes:
         guard: its name; of a step's retry and timeout, the step's.
@@ -76,6 +90,12 @@ class GuardProfile:
         retries: attempts after the first that it scheduled.
         gave_up: how often it made no further attempt.
         opened: how often its circuit opened.
+        hedges: attempts it began beside others.
+        won_late: how often another than the first of several attempts was the first to end well.
+        fallbacks: results it stood in for.
+        hits: callers of a cache that needed no load of their own.
+        loads: loads of a cache.
+        injected: faults it let happen.
     """
 
     guard: str
@@ -87,6 +107,12 @@ class GuardProfile:
     retries: int
     gave_up: int
     opened: int
+    hedges: int
+    won_late: int
+    fallbacks: int
+    hits: int
+    loads: int
+    injected: int
 
 
 @final
@@ -107,9 +133,21 @@ class Tally:
             case WaitEnded():
                 self._waits.setdefault(event.guard, []).append(event.waited)
                 self._names.add(event.guard)
-            case CallRejected() | CallTimedOut() | RetryScheduled() | GaveUp():
+            case (
+                CallRejected()
+                | CallTimedOut()
+                | RetryScheduled()
+                | GaveUp()
+                | HedgeStarted()
+                | FallbackUsed()
+                | CacheHit()
+                | LoadEnded()
+                | FaultInjected()
+            ):
                 self._guards[event.event_type, event.guard] += 1
                 self._names.add(event.guard)
+            case HedgeWon():
+                self._guards[event.event_type, event.guard] += event.attempt > 1
             case CircuitChanged():
                 self._guards[event.event_type, event.guard] += event.state == "open"
                 self._names.add(event.guard)
@@ -134,6 +172,10 @@ class Tally:
             retries=kinds["retry_scheduled"],
             rejections=kinds["rejected"],
             timeouts=kinds["timed_out"],
+            hedges=kinds["hedge_start"],
+            fallbacks=kinds["fallback_used"],
+            hits=kinds["cache_hit"],
+            injected=kinds["fault_injected"],
             blocked=math.fsum(self._blocked),
         )
 
@@ -154,4 +196,10 @@ class Tally:
             retries=self._guards["retry_scheduled", name],
             gave_up=self._guards["gave_up", name],
             opened=self._guards["circuit_changed", name],
+            hedges=self._guards["hedge_start", name],
+            won_late=self._guards["hedge_won", name],
+            fallbacks=self._guards["fallback_used", name],
+            hits=self._guards["cache_hit", name],
+            loads=self._guards["load_end", name],
+            injected=self._guards["fault_injected", name],
         )

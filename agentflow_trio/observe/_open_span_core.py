@@ -9,7 +9,16 @@ from typing import Literal, TypeAlias, final
 
 import attrs
 
-from ..events import AttemptFailed, RetryScheduled, WaitEnded, WaitStarted
+from ..events import (
+    AttemptFailed,
+    GaveUp,
+    HedgeStarted,
+    HedgeWon,
+    RetryScheduled,
+    WaitEnded,
+    WaitStarted,
+)
+from ._open_hedge_core import OpenHedges
 from ._spans_core import Attempt, Outcome, Span, Wait
 
 __all__ = ["Kind", "OpenSpan"]
@@ -29,14 +38,15 @@ class OpenSpan:
     """
 
     __slots__ = (
+        "_alone",
         "_failures",
+        "_hedges",
         "_kind",
         "_pauses",
         "_waiting",
         "_waits",
         "children",
         "handled",
-        "hedged",
         "inside",
         "name",
         "parent",
@@ -64,7 +74,8 @@ class OpenSpan:
         self.inside: dict[str, OpenSpan] = {}
         self.children: list[Span] = []
         self.handled = ""
-        self.hedged = False  # attempts of it may go on beside one that failed
+        self._hedges: OpenHedges | None = None
+        self._alone: AttemptFailed | None = None
         self._waits: list[Wait] = []
         self._waiting: list[tuple[str, float]] = []
         self._failures: list[
@@ -92,17 +103,42 @@ class OpenSpan:
             self._pauses.append(end)
             self._handle("tried again")
 
-    def hedge_won(self) -> None:
-        """Of several attempts one has ended well, which may be one of a hedge in the node's code."""
+    def hedge_started(self, event: HedgeStarted) -> None:
+        """An attempt begins beside others; which may be one of a hedge in the node's code."""
+        if self._hedges is None:
+            self._hedges = OpenHedges()
+        begun = self._pauses[-1] if self._pauses else self.start
+        failed = self._alone
+        if event.reason == "failure" and failed is not None and failed.guard == event.guard:
+            self._alone = None
+            self._hedges.started(event, begun, failed)
+        else:
+            self._hedges.started(event, begun)
+
+    def hedge_won(self, event: HedgeWon) -> None:
+        """Of several attempts one has ended well."""
         self._handle("another attempt won")
+        if self._hedges is not None:
+            self._hedges.won(event)
+
+    def gave_up(self, event: GaveUp) -> None:
+        """All attempts have failed, of a retry or a hedge."""
+        if self._hedges is not None:
+            self._hedges.gave_up(event)
 
     def _handle(self, how: str) -> None:
         self.children = [_handled(child, how) for child in self.children]
 
-    def attempt_failed(self, event: AttemptFailed) -> None:
-        """An attempt of its own retry failed."""
+    def attempt_failed(self, event: AttemptFailed) -> bool:
+        """An attempt failed; return whether nothing inside goes on after it: it was one of its own retry."""
+        if self._hedges is not None and self._hedges.failed(event):
+            return False
+        if event.guard != self.name:
+            self._alone = event  # of a retry in the node's own code, or of a hedge before it begins another
+            return False
         length = None if event.duration_ms is None else event.duration_ms / 1000.0
         self._failures.append((event.timestamp, length, event.error))
+        return True
 
     def end(
         self,
@@ -126,6 +162,7 @@ class OpenSpan:
             message=message,
             handled=self.handled,
             attempts=self._attempts(end, outcome, error) if self._failures else (),
+            hedges=() if self._hedges is None else self._hedges.all(end, outcome),
             waits=tuple(_until(end, wait) for wait in (*self._waits, *going)),
             children=tuple(self.children),
         )

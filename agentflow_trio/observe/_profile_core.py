@@ -132,6 +132,8 @@ def _summary(run: RunSpans) -> RunProfile:
         start=root.start,
         duration=root.duration,
         missing=run.missing,
+        wall_time=run.wall_time,
+        seed=run.seed,
     )
 
 

@@ -93,6 +93,8 @@ class RunProfile:
         start: seconds on Trio's clock.
         duration: seconds.
         missing: how many of its events were not among those that were read.
+        wall_time: when it began, in seconds since the epoch; None if its first event was not read.
+        seed: of its dice; None as well.
     """
 
     run_id: str
@@ -103,6 +105,8 @@ class RunProfile:
     start: float
     duration: float
     missing: int
+    wall_time: float | None
+    seed: int | None
 
 
 @final

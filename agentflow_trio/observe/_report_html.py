@@ -10,9 +10,11 @@ from typing import Final
 
 from .._markup import Markup, joined, tag
 from ..events import ExecutionEvent
+from ._log_lines_core import iso
 from ._profile_core import Profile
 from ._profile_records_core import RunProfile
 from ._profile_table_core import counted
+from ._report_brief import brief
 from ._report_style import STYLE
 from ._report_tables import failures, guards, legend, places, runs, shares, time
 from ._timeline_svg import timeline
@@ -74,6 +76,11 @@ def _sections(profile: Profile) -> Iterator[Markup]:
     yield _subtitle(profile, several=several)
     yield from _warnings(profile)
     yield _sums(profile, several=several)
+    yield brief(profile)
+    # who asks why a run failed is not to look for it below the timings
+    failed = any(not failure.handled for failure in profile.failures)
+    if failed:
+        yield _section("failures", "Failures", failures(profile.failures, whole))
     yield _section(
         "timeline",
         f"Timeline of {the_run}" if several else "Timeline",
@@ -101,7 +108,7 @@ def _sections(profile: Profile) -> Iterator[Markup]:
         ),
         shares(profile.shares(), whole),
     )
-    if profile.failures:
+    if profile.failures and not failed:
         yield _section("failures", "Failures", failures(profile.failures, whole))
     yield _section(
         "places",
@@ -135,7 +142,15 @@ def _subtitle(profile: Profile, *, several: bool) -> Markup:
     slowest, events = profile.runs[0], counted(profile.counts.events, "event")
     which = f"the slowest is run {slowest.run_id}" if several else f"run {slowest.run_id}"
     by = "" if slowest.exit is None or several else f", by exit {slowest.exit}"
-    return tag("p", f"{slowest.flow}, {which}{by}; {events}", class_="quiet")
+    began = "" if slowest.wall_time is None else f", begun {_moment(slowest.wall_time)}"
+    seed = "" if slowest.seed is None else f", seed {slowest.seed}"
+    return tag("p", f"{slowest.flow}, {which}{by}{began}{seed}; {events}", class_="quiet")
+
+
+def _moment(wall_time: float) -> str:
+    """A time of the day to the second, as a service in any place has it."""
+    day, _, hour = iso(wall_time).partition("T")
+    return f"{day} {hour[:8]} UTC" if hour else day
 
 
 def _warnings(profile: Profile) -> Iterator[Markup]:
@@ -173,8 +188,16 @@ def _sums(profile: Profile, *, several: bool) -> Markup:
         _sum("retries", "retries", counts.retries),
         _sum("rejections", "rejections", counts.rejections),
     ]
-    if counts.timeouts:
-        tiles.append(_sum("timeouts", "timeouts", counts.timeouts))
+    rare = {
+        "timeouts": counts.timeouts,
+        "hedges": counts.hedges,
+        "fallbacks": counts.fallbacks,
+        "cache hits": counts.hits,
+        "faults injected": counts.injected,
+    }
+    tiles += [
+        _sum(label.replace(" ", "-"), label, many) for label, many in rare.items() if many
+    ]
     if counts.blocked:
         text = time(counts.blocked, slowest.duration)
         tiles.append(_tile("blocked", "loop blocked", text, repr(counts.blocked), "bad"))

@@ -47,7 +47,7 @@ section {
   padding: 1.1rem clamp(.75rem, 2vw, 1.4rem); margin-top: 1.1rem;
 }
 dl.sums {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: .7rem;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(9.6rem, 1fr)); gap: .7rem;
   margin: 1.1rem 0 0;
 }
 dl.sums > div {
@@ -55,8 +55,14 @@ dl.sums > div {
   background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .6rem .9rem;
 }
 dt { font-size: .82rem }
-dd { margin: 0; font-size: 1.4rem; font-weight: 600; font-variant-numeric: tabular-nums }
+dd { margin: 0; font-variant-numeric: tabular-nums }
+dl.sums dd { font-size: 1.3rem; font-weight: 600; white-space: nowrap }
 dd.good { color: var(--good) } dd.bad { color: var(--bad) } dd.cut { color: var(--cut) }
+dl.brief { margin: 1.1rem 0 0; display: grid; gap: .7rem }
+dl.brief > div { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--around-line); border-radius: 4px; padding: .5rem .9rem }
+dl.brief > .bad { border-left-color: var(--bad) } dl.brief > .cut { border-left-color: var(--cut) }
+dl.brief dd { overflow-wrap: anywhere; unicode-bidi: isolate }
+code { font: .93em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; unicode-bidi: isolate }
 .wide { overflow-x: auto }
 .wide:focus-visible { outline: 2px solid var(--visit-line); outline-offset: 2px }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; font-variant-numeric: tabular-nums }
@@ -64,7 +70,7 @@ caption { text-align: left; padding-bottom: .4rem }
 th, td { padding: .32rem .6rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--line) }
 th:first-child { padding-left: 0 }
 thead th { color: var(--quiet); font-weight: 600; white-space: nowrap }
-tbody th { font: .95em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; min-width: 9rem; unicode-bidi: isolate }
+tbody th { font-weight: 400; min-width: 9rem }
 td { unicode-bidi: isolate }
 th.number, td.number { text-align: right; white-space: nowrap }
 td.message { overflow-wrap: anywhere; min-width: 12rem }
@@ -78,6 +84,7 @@ tbody tr:last-child > * { border-bottom: 0 }
 svg.timeline { display: block; width: 100%; min-width: 860px; height: auto }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: var(--text) }
 .tick { text-anchor: middle; fill: var(--quiet) }
+svg .quiet { fill: var(--quiet) }
 .grid { stroke: var(--line) }
 .name { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-linejoin: round; stroke-opacity: .8 }
 .body { stroke-width: 1 }
@@ -86,6 +93,7 @@ svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans
 .item, .many { fill: var(--item); stroke: var(--item-line) }
 .crowd { fill: var(--crowd) }
 .body.error { fill: var(--error); stroke: var(--error-line); stroke-width: 1.5 }
+.body.around.error { fill: var(--around) }
 .body.cancelled, .body.unfinished { fill: var(--cancelled); stroke: var(--cancelled-line); stroke-dasharray: 4 2 }
 .waiting { fill: url(#waiting); stroke: var(--wait-line) }
 .pausing { fill: url(#pausing); stroke: var(--wait-line) }
@@ -95,7 +103,10 @@ svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans
 .hatch-error-ground { fill: var(--error) } .hatch-error { stroke: var(--error-line); stroke-width: 2 }
 .hatch-cancelled-ground { fill: var(--cancelled) } .hatch-cancelled { stroke: var(--cancelled-line); stroke-width: 2 }
 .failed-attempt { fill: var(--error-line); stroke: var(--card) }
-.critical { fill: none; stroke: var(--critical); stroke-width: 2 }
+.critical { fill: var(--critical) }
+.link { fill: var(--around); stroke: var(--critical); stroke-width: 2 }
+.took { fill: var(--quiet) }
+.crowd ~ text > .took { fill: var(--text) }
 .none { color: var(--quiet) }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; margin: .8rem 0 0; font-size: .85rem }
 .legend li { display: flex; align-items: center; gap: .4rem }

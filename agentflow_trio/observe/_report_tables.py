@@ -6,15 +6,27 @@ long says how many rows it leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias, final
+
+import attrs
 
 from .._markup import Markup, joined, tag
 from ._guard_use_core import GuardProfile
 from ._profile_records_core import FailureProfile, PathShare, PlaceProfile, RunProfile
 from ._profile_table_core import counted, unit_of
 
-__all__ = ["failures", "guards", "legend", "places", "runs", "shares", "time"]
+__all__ = [
+    "brief_text",
+    "failures",
+    "guards",
+    "legend",
+    "path_text",
+    "places",
+    "runs",
+    "shares",
+    "time",
+]
 
 _ROWS: Final = 200
 _TEXT: Final = 300  # characters of a message
@@ -34,10 +46,9 @@ def shares(rows: Sequence[PathShare], whole: float) -> Markup:
         "What the slowest run's duration consists of, the largest share first",
         ("place", "waits for", "share", "time", "stretches"),
         [
-            tag(
-                "tr",
+            _row(
                 _name(row.place),
-                tag("td", row.reason or ""),
+                tag("td", row.reason) if row.reason else None,
                 tag("td", _gauge(row.share), _percent(row.share), class_="number"),
                 _number(time(row.seconds, whole)),
                 _number(f"{row.times:,}"),
@@ -58,12 +69,11 @@ def failures(rows: Sequence[FailureProfile], whole: float) -> Markup:
         "Visits and items that failed, with what became of that",
         ("where", "when", "error", "message", "attempts", "handled"),
         [
-            tag(
-                "tr",
+            _row(
                 _name(row.path),
                 _number(time(row.when, whole)),
                 tag("td", row.error),
-                tag("td", _brief(row.message), class_="message"),
+                tag("td", brief_text(row.message), class_="message"),
                 _number(f"{row.tries:,}"),
                 tag("td", row.handled or "no: it failed what is around it"),
                 data_path=row.path,
@@ -93,23 +103,17 @@ def places(rows: Sequence[PlaceProfile], whole: float) -> Markup:
             "waits for",
         ),
         [
-            tag(
-                "tr",
+            _row(
                 _name(row.place),
                 _number(f"{row.visits:,}"),
                 _number(time(row.total, whole)),
                 _number(time(row.own, whole)),
-                _number(time(row.waited, whole)),
+                _number(time(row.waited, whole)) if row.waiting else None,
                 _number(f"{row.attempts:,}"),
                 _number(f"{row.failed:,}"),
                 _number(time(row.p50, whole)),
                 _number(time(row.p95, whole)),
-                tag(
-                    "td",
-                    ", ".join(
-                        f"{why} {time(long, whole)}" for why, long in row.waiting.items()
-                    ),
-                ),
+                _reasons(row.waiting, whole) if row.waiting else None,
                 data_place=row.place,
                 data_visits=row.visits,
                 data_total=row.total,
@@ -129,7 +133,7 @@ def places(rows: Sequence[PlaceProfile], whole: float) -> Markup:
 def guards(rows: Sequence[GuardProfile], whole: float) -> Markup:
     """How guards were used."""
     return _table(
-        "Guards, and the retries and timeouts of steps",
+        "Guards, and the retries, timeouts, hedges, fallbacks, caches and chaos of steps",
         (
             "guard",
             "waits",
@@ -140,19 +144,30 @@ def guards(rows: Sequence[GuardProfile], whole: float) -> Markup:
             "retries",
             "gave up",
             "opened",
+            "hedged",
+            "won late",
+            "stood in",
+            "hits",
+            "loads",
+            "injected",
         ),
         [
-            tag(
-                "tr",
+            _row(
                 _name(row.guard),
-                _number(f"{row.waits:,}"),
-                _number(time(row.waited, whole)),
-                _number(time(row.longest, whole)),
-                _number(f"{row.rejections:,}"),
-                _number(f"{row.timeouts:,}"),
-                _number(f"{row.retries:,}"),
-                _number(f"{row.gave_up:,}"),
-                _number(f"{row.opened:,}"),
+                _count(row.waits),
+                _number(time(row.waited, whole)) if row.waits else None,
+                _number(time(row.longest, whole)) if row.waits else None,
+                _count(row.rejections),
+                _count(row.timeouts),
+                _count(row.retries),
+                _count(row.gave_up),
+                _count(row.opened),
+                _count(row.hedges),
+                _count(row.won_late),
+                _count(row.fallbacks),
+                _count(row.hits),
+                _count(row.loads),
+                _count(row.injected),
                 data_guard=row.guard,
                 data_waits=row.waits,
                 data_waited=row.waited,
@@ -172,14 +187,13 @@ def runs(rows: Sequence[RunProfile], whole: float) -> Markup:
         "The slowest run stands first",
         ("run", "flow", "outcome", "exit", "duration", "error"),
         [
-            tag(
-                "tr",
+            _row(
                 _name(row.run_id),
                 tag("td", row.flow),
                 tag("td", row.outcome),
-                tag("td", row.exit or ""),
+                tag("td", row.exit) if row.exit else None,
                 _number(time(row.duration, whole)),
-                tag("td", _brief(row.error or ""), class_="message"),
+                tag("td", brief_text(row.error), class_="message") if row.error else None,
                 data_run=row.run_id,
                 data_outcome=row.outcome,
                 data_duration=row.duration,
@@ -190,23 +204,36 @@ def runs(rows: Sequence[RunProfile], whole: float) -> Markup:
     )
 
 
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Markup], many: int) -> Markup:
-    words = {
-        "place",
-        "where",
-        "guard",
-        "run",
-        "flow",
-        "outcome",
-        "exit",
-        "error",
-        "message",
-        "handled",
-        "waits for",
-    }
+_WORDS: Final = frozenset({
+    "place", "where", "guard", "run", "flow", "outcome", "exit", "error", "message", "handled", "waits for",
+})  # fmt: skip
+"""Columns of words; all others are of numbers."""
+
+Cell: TypeAlias = Markup | None
+"""None: there is nothing to say."""
+
+
+@final
+@attrs.frozen
+class _Row:
+    cells: tuple[Cell, ...]
+    data: Mapping[str, str | float | None]
+
+
+def _row(*cells: Cell, **data: str | float | None) -> _Row:
+    return _Row(cells, data)
+
+
+def _table(caption: str, heads: Sequence[str], rows: Sequence[_Row], many: int) -> Markup:
+    """A table without those columns that have nothing to say in any row."""
+    told = [at for at in range(len(heads)) if any(row.cells[at] is not None for row in rows)]
     head = [
-        tag("th", name, scope="col", class_=None if name in words else "number")
-        for name in heads
+        tag("th", heads[at], scope="col", class_=None if heads[at] in _WORDS else "number")
+        for at in told
+    ]
+    body = [
+        tag("tr", *(row.cells[at] or _nothing(heads[at]) for at in told), **row.data)
+        for row in rows
     ]
     left = many - len(rows)
     more = (
@@ -216,7 +243,7 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Markup], many: int
         "table",
         tag("caption", caption),
         tag("thead", tag("tr", *head)),
-        tag("tbody", *rows),
+        tag("tbody", *body),
     )
     # a wide table scrolls by itself, also by keyboard
     return joined(
@@ -224,8 +251,26 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Markup], many: int
     )
 
 
+def _nothing(head: str) -> Markup:
+    return tag("td") if head in _WORDS else _number("0")
+
+
+def _count(number: int) -> Cell:
+    return _number(f"{number:,}") if number else None
+
+
+def _reasons(waiting: Mapping[str, float], whole: float) -> Markup:
+    return tag("td", ", ".join(f"{why} {time(long, whole)}" for why, long in waiting.items()))
+
+
+def path_text(path: str) -> Markup:
+    """Return *path* as code, which is broken after a slash if it must be."""
+    first, *others = path.split("/")
+    return tag("code", first, *(joined("/", tag("wbr"), name) for name in others))
+
+
 def _name(text: str) -> Markup:
-    return tag("th", text, scope="row")
+    return tag("th", path_text(text), scope="row")
 
 
 def _number(text: str) -> Markup:
@@ -243,7 +288,8 @@ def _gauge(share: float) -> Markup:
     )
 
 
-def _brief(text: str) -> str:
+def brief_text(text: str) -> str:
+    """Return the beginning of *text*, if it is long."""
     return text if len(text) <= _TEXT else f"{text[:_TEXT]}\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -256,7 +302,6 @@ def legend() -> Markup:
         ("cut-off", "cancelled, or unfinished"),
         ("waiting", "waits for a guard"),
         ("pausing", "pauses before a retry"),
-        ("critical", "on the critical path"),
     )
     drawn = [
         tag(
@@ -272,11 +317,22 @@ def legend() -> Markup:
         )
         for class_, meaning in entries
     ]
-    failed = tag(
-        "svg",
-        tag("path", d="M11,4 h8 l-4,7 z", class_="failed-attempt"),
-        viewBox="0 0 30 16",
-        class_="key",
-        aria_hidden="true",
+    marks = (
+        (tag("path", d="M11,4 h8 l-4,7 z", class_="failed-attempt"), "an attempt failed here"),
+        (
+            joined(
+                tag("rect", x=2, y=2, width=26, height=10, rx=2, class_="body visit success"),
+                tag("rect", x=2, y=11, width=26, height=4, class_="critical"),
+            ),
+            "on the critical path, which the strip on top shows as a whole",
+        ),
     )
-    return tag("ul", *drawn, tag("li", failed, "an attempt failed here"), class_="legend")
+    drawn += [
+        tag(
+            "li",
+            tag("svg", mark, viewBox="0 0 30 16", class_="key", aria_hidden="true"),
+            meaning,
+        )
+        for mark, meaning in marks
+    ]
+    return tag("ul", *drawn, class_="legend")

@@ -19,6 +19,7 @@ from ..events import (
     Caught,
     ExecutionEvent,
     FallbackUsed,
+    GaveUp,
     HedgeStarted,
     HedgeWon,
     ItemFailed,
@@ -91,7 +92,8 @@ class _OpenRun:
         self._run_id = first.run_id
         self._last = first.timestamp
         self._next, self._missing = 0, 0
-        self._whole = isinstance(first, RunStarted)
+        self._first = first if isinstance(first, RunStarted) else None
+        self._whole = self._first is not None
         name = first.path.partition("/")[0]
         # no name: an attempt is one of a visit or an item, also where a step has the name of its flow
         self._root = OpenSpan("run", name, "", _beginning(first), None, told=self._whole)
@@ -130,7 +132,7 @@ class _OpenRun:
                 self._at(event).wait_started(event)
             case WaitEnded():
                 self._at(event).wait_ended(event)
-            case RetryScheduled() | HedgeStarted() | HedgeWon() | AttemptFailed():
+            case RetryScheduled() | HedgeStarted() | HedgeWon() | AttemptFailed() | GaveUp():
                 self._tried(self._at(event), event)
             case _:
                 pass  # says nothing of how long anything took
@@ -138,21 +140,21 @@ class _OpenRun:
     def _tried(
         self,
         span: OpenSpan,
-        event: RetryScheduled | HedgeStarted | HedgeWon | AttemptFailed,
+        event: RetryScheduled | HedgeStarted | HedgeWon | AttemptFailed | GaveUp,
     ) -> None:
         """Take an event of attempts into account."""
         match event:
             case RetryScheduled():
                 span.retry_scheduled(event)
             case HedgeStarted():
-                span.hedged = True
+                span.hedge_started(event)
             case HedgeWon():
-                span.hedge_won()
+                span.hedge_won(event)
+            case GaveUp():
+                span.gave_up(event)
             case AttemptFailed():
-                if event.guard == span.name:  # or it is of a retry in the node's own code
-                    if not span.hedged:
-                        self._cut_inside(span, event.timestamp)
-                    span.attempt_failed(event)
+                if span.attempt_failed(event):
+                    self._cut_inside(span, event.timestamp)
             case _:
                 assert_never(event)
 
@@ -164,12 +166,20 @@ class _OpenRun:
         root = self._root.end(
             event.timestamp, event.outcome, exit_=event.exit, error=event.error
         )
-        return RunSpans(run_id=self._run_id, root=root, missing=self._missing)
+        return self._told(root)
 
     def cut(self) -> RunSpans:
         """The run as far as it came; what has not ended is unfinished. It may go on after this."""
-        root = self._unfinished(self._root)
-        return RunSpans(run_id=self._run_id, root=root, missing=self._missing)
+        return self._told(self._unfinished(self._root))
+
+    def _told(self, root: Span) -> RunSpans:
+        return RunSpans(
+            run_id=self._run_id,
+            root=root,
+            missing=self._missing,
+            wall_time=self._first and self._first.wall_time,
+            seed=self._first and self._first.seed,
+        )
 
     def _unfinished(self, span: OpenSpan) -> Span:
         ended = span.children

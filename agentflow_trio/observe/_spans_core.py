@@ -12,10 +12,13 @@ from typing import Final, Literal, TypeAlias, final
 
 import attrs
 
-__all__ = ["Attempt", "Outcome", "RunSpans", "Span", "Wait", "measure", "place_of"]
+__all__ = ["RETRY", "Attempt", "Outcome", "RunSpans", "Span", "Wait", "measure", "place_of"]
 
 Outcome: TypeAlias = Literal["success", "error", "cancelled", "unfinished"]
 """How a span ended; ``unfinished``: the events stop before it did."""
+
+RETRY: Final = "a retry"
+"""What is waited for in the pause before one."""
 
 _ALL_NUMBERS: Final = re.compile(r"[#@]\d+|\[\d+\]")
 _LAST_ITEM: Final = re.compile(r"\[\d+\]$")
@@ -47,13 +50,13 @@ class Wait:
     @property
     def reason(self) -> str:
         """What was waited for, in words."""
-        return "a retry" if self.retry else f"guard {self.guard!r}"
+        return RETRY if self.retry else f"guard {self.guard!r}"
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One try of a visit or an item that was tried more than once.
+    """One try of a visit or an item that was tried more than once, one after the other or side by side.
 
     Attributes:
         number: from 1.
@@ -87,6 +90,7 @@ class Span:
         handled: what became of a failure: ``caught by rescue``, ``tolerated``, ``tried again``, ``another attempt won``,
             ``a fallback stood in``; empty if nothing did.
         attempts: each try, in order; empty if the only one was not followed by anything.
+        hedges: the tries that a hedge made, where it made more than one; those that another one left behind are cancelled.
         waits: in the order in which they ended.
         children: the visits and items inside, in the order in which they ended.
     """
@@ -101,6 +105,7 @@ class Span:
     message: str | None = None
     handled: str = ""
     attempts: tuple[Attempt, ...] = ()
+    hedges: tuple[Attempt, ...] = ()
     waits: tuple[Wait, ...] = ()
     children: tuple[Span, ...] = ()
 
@@ -123,8 +128,9 @@ class Span:
 
     @property
     def tries(self) -> int:
-        """How many attempts there were."""
-        return max(1, len(self.attempts))
+        """How many attempts there were, those of hedges included."""
+        beside = sum(1 for one in self.hedges if one.number > 1)
+        return max(1, len(self.attempts)) + beside
 
     @property
     def own(self) -> float:
@@ -154,11 +160,15 @@ class RunSpans:
         run_id: which one.
         root: the span of the run, with everything inside.
         missing: how many of its events, by their numbers, were not among those that were read.
+        wall_time: when it began, in seconds since the epoch; None if its first event was not read.
+        seed: of its dice; None as well.
     """
 
     run_id: str
     root: Span
     missing: int = 0
+    wall_time: float | None = None
+    seed: int | None = None
 
 
 def _start(span: Span) -> float:

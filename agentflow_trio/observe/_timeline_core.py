@@ -16,13 +16,13 @@ import attrs
 
 from ._spans_core import Outcome, Span, place_of
 
-__all__ = ["MAX_BARS", "Bar", "bars_of", "occupancy"]
+__all__ = ["MAX_BARS", "SLACK", "Bar", "bars_of", "occupancy"]
 
 MAX_BARS: Final = 200
 _ALIKE: Final = 8
 """So many visits or items at one place are drawn one by one in a large run."""
 
-_SLACK: Final = 1e-9
+SLACK: Final = 1e-9
 """Seconds; see `critical_path`."""
 
 
@@ -37,6 +37,7 @@ class Bar:
         path: the path, or the common place.
         spans: what it stands for; one, unless they are alike.
         inside: how many spans inside of these have no bar of their own.
+        tried: it is one of the attempts of a hedge, as if that were a visit of its own.
     """
 
     lane: int
@@ -44,6 +45,7 @@ class Bar:
     path: str
     spans: tuple[Span, ...]
     inside: int = 0
+    tried: bool = False
 
     @property
     def start(self) -> float:
@@ -80,6 +82,7 @@ class _Node:
     path: str
     children: list[_Node] = attrs.field(factory=list["_Node"])
     inside: int = 0
+    tried: bool = False
 
     @property
     def start(self) -> float:
@@ -131,17 +134,39 @@ def _chosen(root: Span) -> _Node:
         around = waiting.popleft()
         (span,) = around.spans
         nodes = _grouped(span.children, alike)
+        tries = _tries(span)
+        if len(nodes) + len(tries) <= room:
+            nodes += tries
         if len(nodes) > room:
             nodes = _longest(nodes, room)
         if span.children and not nodes:
             around.inside = _size(span) - 1
         room -= len(nodes)
-        around.children = sorted(nodes, key=lambda each: round(each.start, 9))  # see _SLACK
+        around.children = sorted(nodes, key=lambda each: round(each.start, 9))  # see SLACK
         waiting += (each for each in around.children if len(each.spans) == 1)
         for each in nodes:
             if len(each.spans) > 1:
                 each.inside = sum(_size(one) - 1 for one in each.spans)
     return node
+
+
+def _tries(span: Span) -> list[_Node]:
+    """The attempts of hedges in *span*, beside each other."""
+    spans = [
+        Span(
+            kind=span.kind,
+            path=span.path,
+            start=one.start,
+            end=one.end,
+            outcome=one.outcome,
+            error=one.error,
+        )
+        for one in span.hedges
+    ]
+    return [
+        _Node((each,), f"try {one.number}", f"{span.path}, try {one.number}", tried=True)
+        for each, one in zip(spans, span.hedges, strict=True)
+    ]
 
 
 def _size(span: Span) -> int:
@@ -190,7 +215,14 @@ def _longest(nodes: list[_Node], room: int) -> list[_Node]:
 def _place(node: _Node, lane: int, bars: list[Bar]) -> int:
     """Give *node* and what is inside their lanes, *lane* and those below; return how many they take."""
     bars.append(
-        Bar(lane=lane, label=node.label, path=node.path, spans=node.spans, inside=node.inside)
+        Bar(
+            lane=lane,
+            label=node.label,
+            path=node.path,
+            spans=node.spans,
+            inside=node.inside,
+            tried=node.tried,
+        )
     )
     free: list[float] = []  # from when on each lane below is
     for child in node.children:
@@ -205,6 +237,6 @@ def _place(node: _Node, lane: int, bars: list[Bar]) -> int:
 
 def _lane_for(node: _Node, height: int, free: Sequence[float]) -> int:
     """The first lane from which on so many are free when *node* begins."""
-    start = node.start + _SLACK
+    start = node.start + SLACK
     lanes = itertools.count()
     return next(at for at in lanes if all(until <= start for until in free[at : at + height]))

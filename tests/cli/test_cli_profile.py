@@ -97,6 +97,8 @@ def test_json_has_everything(project: Project, events: Path) -> None:
             "start": 0.0,
             "duration": 4.0,
             "missing": 0,
+            "wall_time": 0.0,
+            "seed": 0,
         }
     ]
     assert data["counts"]["steps"] == 2

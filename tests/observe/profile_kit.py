@@ -274,7 +274,7 @@ def visited(path: str, *, run_id: str = "r", at: float, seq: int) -> NodeStarted
 
 
 def lines(run: RunSpans) -> list[str]:
-    """The spans of a run: path, from and to, outcome, what became of a failure, attempts, waits."""
+    """The spans of a run: path, from and to, outcome, what became of a failure, attempts, those of hedges, waits."""
     found: list[str] = []
     for span in run.root.walk():
         words = [span.path, f"{span.start:g}-{span.end:g}", span.outcome]
@@ -282,6 +282,9 @@ def lines(run: RunSpans) -> list[str]:
         words += [f"({span.handled})"] if span.handled else []
         words += [
             f"@{one.number}:{one.start:g}-{one.end:g}:{one.outcome}" for one in span.attempts
+        ]
+        words += [
+            f"~{one.number}:{one.start:g}-{one.end:g}:{one.outcome}" for one in span.hedges
         ]
         words += [f"<{one.reason} {one.start:g}-{one.end:g}>" for one in span.waits]
         found.append(" ".join(words))

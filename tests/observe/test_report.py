@@ -10,10 +10,17 @@ import attrs
 import pytest
 from typing_extensions import override
 
+from agentflow_trio import Bulkhead, BulkheadPolicy, Step, parallel
 from agentflow_trio._markup import joined, tag
 from agentflow_trio.events import (
+    CacheHit,
     CallTimedOut,
     ExecutionEvent,
+    FallbackUsed,
+    FaultInjected,
+    HedgeStarted,
+    HedgeWon,
+    LoadEnded,
     LoopBlocked,
     NodeFailed,
     NodeSucceeded,
@@ -256,12 +263,14 @@ def test_texts_and_lines_can_be_told_from_what_is_behind_them(scheme: dict[str, 
     grounds = ["visit", "around", "item", "crowd", "error", "cancelled", "wait", "card", "page"]
     for ground in grounds:
         assert contrast(scheme["text"], scheme[ground]) >= 4.5, ground
+        assert contrast(scheme["quiet"], scheme[ground]) >= 4.5 or ground == "crowd", ground
+    assert ".crowd ~ text > .took { fill: var(--text) }" in STYLE
     for text in ("quiet", "good", "bad", "cut"):
         for ground in ("card", "page"):
             assert contrast(scheme[text], scheme[ground]) >= 4.5, (text, ground)
     for ground in ("visit", "around", "item", "error", "cancelled", "wait"):
         assert contrast(scheme[f"{ground}-line"], scheme["card"]) >= 3.0, ground
-    for ground in ("visit", "around", "item", "card"):
+    for ground in ("visit", "around", "item", "error", "card"):
         assert contrast(scheme["critical"], scheme[ground]) >= 3.0, ground
 
 
@@ -320,8 +329,8 @@ def test_many_waits_and_attempts_are_drawn_as_those_that_can_be_told_apart() -> 
     page = Page(report_html([begun(), visited("f/a", at=0.0, seq=1), *waits]))
     drawn = [one for one in page.having("class") if one["class"] == "waiting" and "y" in one]
     (visit,) = [one for one in page.having("x") if one.get("class") == "body visit unfinished"]
-    share = sum(float(one["width"]) for one in drawn[:-1]) / float(visit["width"])
-    assert len(drawn) == 41, "with that of the legend"
+    share = sum(float(one["width"]) for one in drawn[40:-1]) / float(visit["width"])
+    assert len(drawn) == 81, "in the bar and on the critical path, with that of the legend"
     assert share == pytest.approx(0.25, rel=0.01)
 
 
@@ -387,13 +396,177 @@ def test_timeouts_a_blocked_loop_and_an_exit_are_said_if_there_are_any() -> None
     end = attrs.evolve(ended(at=1.0, seq=3), exit="done")
     page = Page(report_html([begun(), limit, blocked, end]))
     assert (page.sums["timeouts"], page.sums["blocked"]) == ("1", "0.5")
-    assert "f, run r, by exit done; 4 events" in page.texts
+    assert (
+        "f, run r, by exit done, begun 1970-01-01 00:00:00 UTC, seed 0; 4 events" in page.texts
+    )
 
 
 def test_nothing_at_all_is_a_page_too() -> None:
     page = Page(report_html([]))
     assert "The events tell of no run." in page.texts
     assert "No runs" in page.texts
+
+
+# ---------------------------------------------------------------- what is read first
+
+
+def test_who_opens_the_page_of_a_failed_run_is_told_first_what_failed_and_why() -> None:
+    branches = [failing(9, name) for name in ("b1", "b2", "b3", "b4")]
+    text = report_html(
+        recorded(row("f", taking(2.0, "a"), Step(parallel(*branches), name="all")))
+    )
+    page = Page(text)
+    where = [
+        text.index(mark)
+        for mark in ('class="sums"', 'class="brief"', 'id="failures"', 'id="timeline"')
+    ]
+    assert where == sorted(where)
+    assert "What failed" in page.texts
+    assert len({one for one in page.texts if re.fullmatch("b[0-9]", one)}) == 4
+    assert [one for one in page.texts if one.startswith(", after")] == [", after 3.000 s"] * 3
+    assert ": b1, time 1" in page.texts
+    assert "and 1 more" in page.texts
+    assert "failures-heading" in text
+
+
+def test_a_failure_that_was_handled_is_no_reason_to_look_there_first() -> None:
+    text = report_html(SHAPES)
+    assert "What failed" not in text
+    assert text.index('id="timeline"') < text.index('id="failures"')
+
+
+def test_who_opens_the_page_of_a_run_that_was_ended_is_told_what_it_was_about() -> None:
+    lock = Bulkhead("lock", BulkheadPolicy(limit=1))
+    branches = [taking(9.0, name).with_(guards=(lock,)) for name in ("b1", "b2")]
+    events = recorded(row("f", Step(parallel(*branches), name="both")), at=4.0)
+    page = Page(report_html(events))
+    assert "What was cut off" in page.texts
+    assert [one for one in page.texts if one.startswith(", after")] == [
+        ", after 4.000 s",
+        ", after 4.000 s, waiting for guard 'lock'",
+    ]
+    killed = Page(report_html(events[:-5]))
+    assert "What had not ended" in killed.texts
+
+
+def test_what_took_the_time_and_what_was_waited_for_are_said_with_the_larger_one_first() -> (
+    None
+):
+    def events(waited: float) -> list[ExecutionEvent]:
+        wait = WaitEnded(
+            run_id="r",
+            seq=2,
+            path="f/a",
+            timestamp=waited,
+            guard="g",
+            outcome="admitted",
+            waited=waited,
+        )
+        return [begun(), visited("f/a", at=0.0, seq=1), wait, ended(at=10.0, seq=3)]
+
+    mostly, little, hardly = (
+        Page(report_html(events(many))).texts for many in (8.0, 2.0, 0.05)
+    )
+    assert mostly.index("What it waited for") < mostly.index("What took the time")
+    assert "guard 'g': 8.000 s, 80.0% of the critical path, at " in mostly
+    assert little.index("What it waited for") > little.index("What took the time")
+    assert ": 8.000 s, 80.0% of the critical path" in little
+    assert "What it waited for" not in hardly
+    assert "What took the time" not in Page(report_html(events(10.0))).texts
+
+
+def test_where_no_place_stands_out_that_is_said() -> None:
+    page = Page(report_html(recorded(row("f", *(taking(1.0, f"s{at}") for at in range(20))))))
+    assert ": 1.000 s, 5.0% of the critical path; of 20 shares the largest" in page.texts
+
+
+def test_of_several_runs_a_failure_says_of_which() -> None:
+    page = Page(report_html(recorded(row("f", taking(2.0, "a")), row("f", failing(9, "b")))))
+    assert ", after 1.000 s of run sim-1-2" in page.texts
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    heads = [
+        [
+            text
+            for text in Page(report_html(recorded(each))).texts
+            if text in {"waits for", "waits", "retries", "opened"}
+        ]
+        for each in (row("f", taking(1.0, "a")), every_shape())
+    ]
+    assert heads == [
+        ["retries"],
+        ["retries", "waits for", "waits", "waits for", "waits", "retries"],
+    ]
+
+
+def test_hedges_fallbacks_caches_and_chaos_are_counted_and_told() -> None:
+    kinds: list[ExecutionEvent] = [
+        HedgeStarted(
+            run_id="r", seq=2, path="f/a", timestamp=1.0, guard="h", attempt=2, reason="delay"
+        ),
+        HedgeWon(
+            run_id="r",
+            seq=3,
+            path="f/a",
+            timestamp=3.0,
+            duration_ms=3000.0,
+            guard="h",
+            attempt=2,
+            attempts=2,
+        ),
+        FallbackUsed(
+            run_id="r", seq=4, path="f/a", timestamp=3.0, guard="fb", error="E", message=""
+        ),
+        CacheHit(run_id="r", seq=5, path="f/a", timestamp=3.0, guard="c", source="stored"),
+        LoadEnded(
+            run_id="r", seq=6, path="f/a", timestamp=3.0, guard="c", outcome="loaded", callers=1
+        ),
+        FaultInjected(
+            run_id="r",
+            seq=7,
+            path="f/a",
+            timestamp=3.0,
+            guard="m",
+            fault="error",
+            delay=0.0,
+            error="E",
+        ),
+    ]
+    made = Profile.of([begun(), visited("f/a", at=0.0, seq=1), *kinds, ended(at=4.0, seq=8)])
+    used = {
+        one.guard: (one.hedges, one.won_late, one.fallbacks, one.hits, one.loads, one.injected)
+        for one in made.guards
+    }
+    assert used == {
+        "h": (1, 1, 0, 0, 0, 0),
+        "fb": (0, 0, 1, 0, 0, 0),
+        "c": (0, 0, 0, 1, 1, 0),
+        "m": (0, 0, 0, 0, 0, 1),
+    }
+    page = Page(report_html(made))
+    told = {
+        name: page.sums[name]
+        for name in ("hedges", "fallbacks", "cache-hits", "faults-injected")
+    }
+    assert set(told.values()) == {"1"}
+    assert "chaos 'm' 1" in page.texts
+    bars = {one["data-path"]: one["data-outcome"] for one in page.having("data-count")}
+    assert bars["f/a, try 1"] == "cancelled"
+    assert bars["f/a, try 2"] == "success"
+    assert "try 2: first to end" in page.texts
+
+
+def test_the_critical_path_is_drawn_as_one_strip_that_names_its_steps() -> None:
+    steps = [taking(0.001, "tiny"), taking(40.0, "long"), taking(4.0, "short")]
+    page = Page(report_html(recorded(row("f", *steps))))
+    strip = [one for one in page.texts if one.startswith("critical path: f")]
+    assert strip == ["critical path: f/long, 40 s", "critical path: f/short, 4 s"]
+    assert "long 40 s" in page.texts
+    inner = Page(report_html(recorded(row("f", Step(row("g", *steps[1:]), name="g")))))
+    assert "critical path: f/g/long, 40 s" in inner.texts
+    nothing = Page(report_html([begun(), ended(at=0.0, seq=1)]))
+    assert not [one for one in nothing.texts if one.startswith("critical path: f")]
 
 
 def test_a_title_may_be_given() -> None:
@@ -403,7 +576,9 @@ def test_a_title_may_be_given() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.003, 0.7, 1.0, 9.99, 34.0, 86400.0])
 def test_the_axis_has_a_handful_of_round_numbers(seconds: float) -> None:
     text = report_html([begun(), ended(at=seconds, seq=1)])
-    ticks = [float(one) for one in re.findall(r'class="tick">([\d.e-]+) s<', text)]
+    ticks = [float(one) for one in re.findall(r'class="tick">([\d.e-]+) m?s<', text)]
+    assert f"{'s' if seconds >= 1.0 else 'ms'}<" in text
+    seconds *= 1.0 if seconds >= 1.0 else 1000.0
     assert ticks[0] == 0.0
     assert len(ticks) == len(set(ticks)) <= 12
     assert ticks[-1] <= seconds
@@ -418,10 +593,11 @@ def test_labels_are_in_their_bar_or_beside_it_or_shortened_or_left_out() -> None
     steps = [taking(length, name) for name, length in zip(names, lengths, strict=True)]
     page = Page(report_html(recorded(row("f", *steps, taking(50.0, "rest")))))
     assert "b" in page.texts
+    assert " 40 s" in page.texts
     assert "c_a_\N{HORIZONTAL ELLIPSIS}" in page.texts
-    assert names[0] not in page.texts
+    assert page.texts.count(names[0]) == 2, "in two tables"
     last = Page(report_html(recorded(row("f", taking(80.0, "b"), taking(1.0, "last_of_all")))))
-    assert "last_of_all" not in last.texts
+    assert last.texts.count("last_of_all") == 2
 
 
 def test_markup_is_escaped_unless_it_is_markup() -> None:

@@ -12,7 +12,9 @@ from agentflow_trio import (
     Bulkhead,
     BulkheadPolicy,
     Hedge,
+    HedgePolicy,
     Retry,
+    RetryPolicy,
     Step,
     current_step,
     each,
@@ -24,6 +26,9 @@ from agentflow_trio.events import (
     BatchDone,
     Caught,
     ExecutionEvent,
+    GaveUp,
+    HedgeStarted,
+    HedgeWon,
     NodeCancelled,
     NodeFailed,
     NodeStarted,
@@ -290,14 +295,124 @@ def test_attempts_beside_each_other_have_spans_beside_each_other_whatever_the_he
 
     inner = row("inner", taking(1.0, "a"), once_slow_and_bad)
     (run,) = spans_of(recorded(row("f", Step(inner, hedge=Hedge(after=1.0, name=name)))))
-    told = " @1:0-2.5:error" if name == "inner" else ""
     assert lines(run) == [
         "f 0-5 success",
-        f"f/inner 0-5 success{told}",
+        "f/inner 0-5 success ~1:0-2.5:error ~2:1-5:success",
         "f/inner/a 0-1 success",
         "f/inner@2/a 1-2 success",
         "f/inner/b 1-2.5 error (another attempt won)",
         "f/inner@2/b 2-5 success",
+    ]
+
+
+def hedged(*behaviours: tuple[float, bool], retry: RetryPolicy | None = None) -> list[str]:
+    """The spans of a step whose attempts take so many seconds each and fail or not; the hedge waits one second."""
+    count = 0
+
+    @step(name="a", hedge=Hedge(HedgePolicy(after=1.0, max_attempts=3)), retry=retry)
+    async def asks(notes: Notes) -> None:
+        nonlocal count
+        seconds, bad = behaviours[count]
+        count += 1
+        await trio.sleep(seconds)
+        if bad:
+            raise OSError("down")
+
+    (run,) = spans_of(recorded(row("f", asks)))
+    return lines(run)[1:]
+
+
+def test_attempts_of_a_hedge_have_their_own_beginning_and_end() -> None:
+    assert hedged((9.0, False), (0.5, False)) == [
+        "f/a 0-1.5 success ~1:0-1.5:cancelled ~2:1-1.5:success"
+    ]
+    assert hedged((0.5, True), (2.0, False), (9.0, False)) == [
+        "f/a 0-2.5 success ~1:0-0.5:error ~2:0.5-2.5:success ~3:1.5-2.5:cancelled"
+    ]
+    assert hedged((0.5, False)) == ["f/a 0-0.5 success"]
+
+
+def test_a_hedge_in_each_attempt_of_a_retry_begins_with_it() -> None:
+    again = RetryPolicy(max_attempts=2, base_delay=1.0, jitter=0.0)
+    assert hedged(
+        (2.0, True), (2.0, True), (2.0, True), (9.0, False), (1.0, False), retry=again
+    ) == [
+        (
+            "f/a 0-7 success @1:0-4:error @2:5-7:success ~1:0-2:error ~2:1-3:error ~3:2-4:error"
+            " ~1:5-7:cancelled ~2:6-7:success <a retry 4-5>"
+        )
+    ]
+
+
+def test_attempts_of_a_hedge_that_goes_on_end_with_their_step() -> None:
+    events = recorded(row("f", taking(9.0, "a").with_(hedge=Hedge(after=1.0))), at=4.0)
+    (run,) = spans_of(events)
+    assert lines(run)[1:] == ["f/a 0-4 cancelled ~1:0-4:cancelled ~2:1-4:cancelled"]
+    (killed,) = spans_of(
+        event
+        for event in events
+        if event.event_type in {"run_start", "node_start", "hedge_start"}
+    )
+    assert lines(killed)[1:] == ["f/a 0-1 unfinished ~1:0-1:unfinished ~2:1-1:unfinished"]
+    (visit,) = run.root.children
+    assert visit.tries == 2
+
+
+def test_what_a_hedge_is_told_of_that_nobody_saw_begin_is_passed_over() -> None:
+    events = recorded(row("f", taking(9.0, "a").with_(hedge=Hedge(after=1.0))))
+    (run,) = spans_of(event for event in events if event.event_type != "hedge_start")
+    assert lines(run)[1:] == ["f/a 0-9 success"]
+
+
+def test_hedges_in_a_nodes_own_code_are_told_apart_by_their_names_and_numbers() -> None:
+    """What fits none of them, as it is of a retry, changes nothing."""
+
+    def begins(seq: int, guard: str) -> HedgeStarted:
+        return HedgeStarted(
+            run_id="r",
+            path="f/a",
+            seq=seq,
+            timestamp=1.0,
+            guard=guard,
+            attempt=2,
+            reason="delay",
+        )
+
+    (run,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        begins(2, "g"),
+        begins(3, "h"),
+        HedgeWon(
+            run_id="r", path="f/a", seq=4, timestamp=2.0, guard="other", attempt=1, attempts=2
+        ),
+        GaveUp(
+            run_id="r",
+            path="f/a",
+            seq=5,
+            timestamp=2.0,
+            guard="h",
+            attempts=3,
+            elapsed=2.0,
+            reason="x",
+        ),
+        AttemptFailed(
+            run_id="r",
+            path="f/a",
+            seq=6,
+            timestamp=3.0,
+            guard="h",
+            attempt=1,
+            error="E",
+            message="",
+        ),
+        HedgeWon(
+            run_id="r", path="f/a", seq=7, timestamp=4.0, guard="h", attempt=2, attempts=2
+        ),
+        succeeded("f/a", at=9.0, seq=8, took=9.0),
+    ])
+    assert lines(run)[1:] == [
+        "f/a 0-9 success ~1:0-3:error ~2:1-4:success ~1:0-9:cancelled ~2:1-9:cancelled"
     ]
 
 
