@@ -76,9 +76,11 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         turns: what is to be done from outside, in order of time.
     """
 
-    def __init__(self, order: Order, idle: Idle) -> None:
+    def __init__(self, order: Order, idle: Idle, *, services: bool) -> None:
+        """*services*: whether there may be tasks whose timers keep nothing alive."""
         super().__init__()
         self._order = order
+        self._services = services
         self.idle: Idle = idle
         self._loop: Loop | None = None
         self._error: BaseException | None = None
@@ -128,27 +130,41 @@ class SimulatedClock(trio.abc.Clock, Simulated):
             Real seconds to wait for the operating system: none, but for what comes from threads and from outside.
         """
         loop = self._loop
+        if loop is None or not loop.is_alone():
+            patience = self._look_outside(loop)
+            if patience is not None:
+                return patience
+        if self.turns and self._turned(deadline):
+            return 0.0
+        if deadline >= self.until:
+            return self._stop(deadline)
+        # until any other time, the caller may yet wake somebody
+        if self._services and self.until == math.inf and self.idle.only_services():
+            self.idle.deadlocked()
+            return 0.0
+        if self.leaving is not None:
+            self.leaving()
+        self.time = max(self.time, deadline)
+        if self._slack and loop is not None:
+            self._meet_later_ones(deadline, loop)
+        return 0.0
+
+    def _look_outside(self, loop: Loop | None) -> float | None:
+        """How long to wait for what may come from outside; None if nothing will."""
         if self._looked_at != self._order.steps and (loop is None or loop.may_arrive()):
             self._looked_at = self._order.steps
             return 0.0
         if (loop is None or loop.may_wait()) and (waits_for_calm() or threads_at_work()):
             self._looked_at = -1
             return math.inf
-        if self.turns and self._turned(deadline):
-            return 0.0
-        if self.until < math.inf and deadline >= self.until:
-            self.time, self.paused = max(self.time, float(self.until)), True
-            self.due = deadline
-            return 0.0
-        if deadline == math.inf:
+        return None
+
+    def _stop(self, deadline: float) -> float:
+        """No timer is due before the time to stop at."""
+        if self.until == math.inf:
             return self._nothing_left()
-        forever = (
-            self.until == math.inf
-        )  # until any other time, the caller may yet wake somebody
-        if forever and self.idle.only_services():
-            self.idle.deadlocked()
-        else:
-            self._jump(deadline)
+        self.time, self.paused = max(self.time, float(self.until)), True
+        self.due = deadline
         return 0.0
 
     def go_on(self, until: float) -> None:
@@ -176,15 +192,12 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         turn, *self.turns = self.turns
         return turn
 
-    def _jump(self, deadline: float) -> None:
-        if self.leaving is not None:
-            self.leaving()
-        self.time = max(self.time, deadline)
-        if self._slack and self._loop is not None:
-            later = self._loop.near(deadline, self._slack)
-            choice = self._order.tie(len(later) + 1) if later else 0
-            if choice:
-                self.time = later[choice - 1]
+    def _meet_later_ones(self, deadline: float, loop: Loop) -> None:
+        """Let timers that are almost due together fire together, or not."""
+        later = loop.near(deadline, self._slack)
+        choice = self._order.tie(len(later) + 1) if later else 0
+        if choice:
+            self.time = later[choice - 1]
 
     def _nothing_left(self) -> float:
         """No timer is set either; only the world outside could still wake somebody, and it gets a while to do so."""

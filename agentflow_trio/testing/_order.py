@@ -36,6 +36,7 @@ class Order:
         deviations: choices that were not the usual one, by point.
         widths: how many options there were at each point.
         preempted: is told of every task that could have gone on and must wait for another instead.
+        trace: writes down who makes a step, if anybody does.
     """
 
     __slots__ = (
@@ -48,19 +49,19 @@ class Order:
         "_last",
         "_loop",
         "_ran",
-        "_trace",
         "_turn",
         "_whole_passes",
         "deviations",
         "look",
         "preempted",
         "steps",
+        "trace",
         "widths",
     )
 
-    def __init__(self, attend: Callable[[], None], trace: Trace | None = None) -> None:
+    def __init__(self, attend: Callable[[], None]) -> None:
         self._attend = attend
-        self._trace = trace
+        self.trace: Trace | None = None
         self._loop: Loop | None = None
         self._callbacks: Task | None = None
         self.preempted: Callable[[Task], None] | None = None
@@ -105,20 +106,24 @@ class Order:
             return
         elif batch[0] is self._callbacks:
             self._gather()
-        self.steps += len(batch)
+        count, trace = len(batch), self.trace
+        steps = self.steps = self.steps + count
         if not self._whole_passes:
-            self._ran[batch[0]] = self.steps
+            self._ran[batch[0]] = steps
             self._last = batch[0]
-        if self._trace is not None:
-            self._trace.steps(batch if len(batch) == 1 else reversed(batch))
-        if self.steps >= self.look:
+        if trace is not None:
+            if count == 1:
+                trace.step(batch[0])
+            else:
+                trace.steps(reversed(batch))
+        if steps >= self.look:
             self._attend()
 
     def stepped(self, task: Task) -> None:
         """Count a step of a run whose order is Trio's own."""
         self.steps += 1
-        if self._trace is not None:
-            self._trace.steps([task])
+        if self.trace is not None:
+            self.trace.step(task)
         if self.steps >= self.look:
             self._attend()
 

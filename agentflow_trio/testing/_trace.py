@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias, final
+from typing import Protocol, TypeAlias, final
 
 from trio.lowlevel import Task
 
@@ -19,19 +19,25 @@ __all__ = ["Trace"]
 _Entry: TypeAlias = tuple[float, Task | None, str]
 
 
+class _Timed(Protocol):
+    """A clock that is read often: an attribute costs less than a call."""
+
+    time: float
+
+
 @final
 class Trace:
     """Writes down who makes a step when; and what was noted.
 
     Args:
-        time: tells the time.
+        clock: tells the time.
         places: whether to write down where, too, which costs some microseconds a step.
     """
 
-    __slots__ = ("_entries", "_places", "_time", "_write")
+    __slots__ = ("_clock", "_entries", "_places", "_write")
 
-    def __init__(self, time: Callable[[], float], *, places: bool = False) -> None:
-        self._time: Callable[[], float] = time
+    def __init__(self, clock: _Timed, *, places: bool = False) -> None:
+        self._clock = clock
         self._places = places
         self._entries: list[_Entry] = []
         self._write: Callable[[_Entry], None] = self._entries.append
@@ -45,20 +51,18 @@ class Trace:
         """Write no more."""
         self._write = _forget
 
+    def step(self, task: Task) -> None:
+        """Write that *task* makes a step now."""
+        self._write((self._clock.time, task, place_of(task) if self._places else ""))
+
     def steps(self, tasks: Iterable[Task]) -> None:
         """Write that each of *tasks* makes a step now, in this order."""
-        time, write = self._time, self._write  # called as attributes, they would take longer
-        now = time()
-        if self._places:
-            for task in tasks:
-                write((now, task, place_of(task)))
-        else:
-            for task in tasks:
-                write((now, task, ""))
+        for task in tasks:
+            self.step(task)
 
     def note(self, text: str) -> None:
         """Write a line of one's own."""
-        self._write((self._time(), None, text))
+        self._write((self._clock.time, None, text))
 
     def lines(self) -> Iterator[str]:
         """``0.5 worker#2`` for a step, ``0.5 | text`` for a note. Tasks are numbered as they first appear."""

@@ -104,14 +104,12 @@ class World:
             require(control)
         self._control: Control = control
         self._watch = Watch(services, max_steps)
-        self.trace: Trace | None = Trace(self._time, places=places) if trace else None
         self.looking_on: list[trio.abc.Instrument] = []
+        self.order: Order = Order(self._attend)
+        self.clock: SimulatedClock = SimulatedClock(self.order, self, services=bool(services))
+        self.trace: Trace | None = Trace(self.clock, places=places) if trace else None
+        self.order.trace = self.trace
         self.note: Callable[[str], None] = self.trace.note if self.trace else _forget
-        self.order: Order = Order(self._attend, self.trace)
-        self.clock: SimulatedClock = SimulatedClock(self.order, self)
-
-    def _time(self) -> float:
-        return self.clock.time
 
     # ---------------------------------------------------------------- around Trio
 

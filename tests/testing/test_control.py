@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import textwrap
@@ -397,6 +398,27 @@ async def test_where_trio_does_not_tell_of_threads_they_are_looked_for_each_time
     assert not loop.may_wait()
     loop._locals = None
     assert loop.may_wait()
+
+
+async def test_where_trio_tells_nothing_of_the_outside_it_is_asked_in_every_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert private.Loop().is_alone()
+    monkeypatch.setattr(private, "_part", lambda *_: None)
+    assert not private.Loop().is_alone()
+
+
+async def test_the_operating_system_is_asked_only_if_something_may_have_come() -> None:
+    loop = private.Loop()
+    one, other = socket.socketpair()
+    with one, other:
+        other.send(b"!")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.lowlevel.wait_readable, one)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not nursery.child_tasks
+            assert loop.is_alone()
+    assert await trio.to_thread.run_sync(lambda: trio.from_thread.run_sync(one.fileno)) == -1
 
 
 def test_what_works_is_tried_out_once() -> None:

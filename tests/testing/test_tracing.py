@@ -60,7 +60,9 @@ def test_a_world_without_a_trace_has_no_lines() -> None:
 
 
 def test_notes_stand_between_the_steps() -> None:
-    trace = Trace(lambda: 1.5)
+    world = World()
+    world.clock.time = 1.5
+    trace = Trace(world.clock)
     trace.begin()
     trace.note("something happened")
     assert list(trace.lines()) == ["1.5 | something happened"]
