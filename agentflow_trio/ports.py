@@ -153,6 +153,9 @@ class BackgroundObserver(Observer, Protocol):
 
     What it tells belongs to no run. One that raises is reported once, by an `ObserverFailed` without a run, and stays an
     observer. One that fails over what is told here is told no more of that; runs are told to it as ever.
+
+    In a simulation its timers hide no deadlock: when nobody else has made a step for an hour, nobody is expected to. One
+    that knows better tells its clock (`Simulated.serve`).
     """
 
     async def watch(self, tell: Callable[[ExecutionEvent], None], /) -> None:
@@ -200,10 +203,12 @@ class Simulated(WallClock, Ids):
 
     Attributes:
         met: the guards and pools that were used in this execution, in the order of their first use.
+        serving: tasks that only look at the others now and then, and for how long that may have consequences; see `serve`.
     """
 
     def __init__(self) -> None:
         self._leaving: list[Callable[[], None]] = []
+        self.serving: dict[object, float] = {}
         self.begin_simulation(0)
 
     def begin_simulation(self, seed: int) -> None:
@@ -212,6 +217,7 @@ class Simulated(WallClock, Ids):
         self.execution: object = object()
         self.met: list[Met] = []
         self._runs = 0
+        self.serving.clear()
         leaving, self._leaving = self._leaving, []
         for leave in leaving:
             leave()
@@ -219,6 +225,13 @@ class Simulated(WallClock, Ids):
     def when_over(self, leave: Callable[[], None]) -> None:
         """Have *leave* called when the next execution begins."""
         self._leaving.append(leave)
+
+    def serve(self, task: object, seconds: float) -> None:
+        """Take note that *task* ticks for ever, and so keeps nothing alive: a deadlock is one although it has timers.
+
+        What it starts counts as it does. For *seconds* after the last step of any other task it may yet have somebody go on.
+        """
+        self.serving[task] = seconds
 
     @override
     def run_id(self) -> str:

@@ -7,17 +7,20 @@ One that raises is reported once, and harms nobody. Shielded: however the engine
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Final, final
 
 import attrs
 import trio
 
 from ..events import ExecutionEvent, ObserverFailed
-from ..ports import BackgroundObserver
+from ..ports import BackgroundObserver, Simulated
 from ._folds import Folds, said
 from ._seats import Seat
 
 __all__ = ["Background"]
+
+_MATTERS: Final = 3600.0
+"""In a simulation, for how many seconds what an observer sees may have it do something, unless it says otherwise itself."""
 
 
 @final
@@ -49,6 +52,9 @@ class Background:
             )
 
     async def _watch(self, observer: BackgroundObserver, scope: trio.CancelScope) -> None:
+        clock = trio.lowlevel.current_clock()
+        if isinstance(clock, Simulated):
+            clock.serve(trio.lowlevel.current_task(), _MATTERS)
         try:
             with scope:
                 await observer.watch(self.tell)

@@ -91,6 +91,15 @@ class Watchers:
         self._fired: dict[str, AlertFired] = {}
         self._last = 0.0
 
+    @property
+    def memory(self) -> float:
+        """For how many seconds what alerts do may change although no metric does: windows end, and what holds has held."""
+        spans = (
+            rule.for_ + max(term.window for term in condition.terms)
+            for rule, condition in self._rules
+        )
+        return max(spans, default=0.0)
+
     def look(self, now: float) -> list[tuple[AlertRule, AlertEvent]]:
         """Compute all conditions at *now*, no earlier than the time before; return what became of alerts, in the order of rules."""
         told: list[tuple[AlertRule, AlertEvent]] = []

@@ -15,6 +15,7 @@ import trio
 from .._typing import override
 from ..errors import AgentFlowError
 from ..events import AlertEvent, AlertFired, ExecutionEvent, ObserverFailed
+from ..ports import Simulated
 from ._alert_core import Watchers
 from ._alert_rule import AlertRule, AlertRulesError, RuleProblem
 from ._samples_core import MetricsReader
@@ -132,6 +133,8 @@ class Alerts:
             begin, clock = trio.current_time(), trio.lowlevel.current_clock()
             self._core.resume(begin, same_clock=clock is self._clock)
             self._clock = clock
+            if isinstance(clock, Simulated):
+                clock.serve(trio.lowlevel.current_task(), self._core.memory + 2 * self._every)
             ticks = 0.0
             while True:
                 now = trio.current_time()

@@ -74,7 +74,7 @@ def cancel_everywhere(
         check: is told how it ended, every time, the undisturbed time included.
         seeds: under how many orders of its tasks; the first is the usual one.
         faults: what fails besides.
-        services: names of tasks that tick for ever; their timers hide no deadlock.
+        services: names of tasks that tick for ever; their timers hide no deadlock, nor do those of an engine's observers.
         max_steps: how many steps are too many.
         control: how much of Trio's order to choose, for a Trio that does not obey.
         replay: the code of a failure; that is run and nothing else.

@@ -101,7 +101,8 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         self.due: float = math.inf
         self.turns = ()
         self._slack = slack
-        self._looked_at = self._waited_at = -1
+        self._looked_at = self._waited_at = self._others = -1
+        self._quiet_since = 0.0
 
     @override
     def start_clock(self) -> None:
@@ -139,9 +140,8 @@ class SimulatedClock(trio.abc.Clock, Simulated):
         if deadline >= self.until:
             return self._stop(deadline)
         # until any other time, the caller may yet wake somebody
-        if self._services and self.until == math.inf and self.idle.only_services():
-            self.idle.deadlocked()
-            return 0.0
+        if (self._services or self.serving) and self.until == math.inf and self._only_ticks():
+            return self._nothing_left()
         if self.leaving is not None:
             self.leaving()
         self.time = max(self.time, deadline)
@@ -158,6 +158,14 @@ class SimulatedClock(trio.abc.Clock, Simulated):
             self._looked_at = -1
             return math.inf
         return None
+
+    def _only_ticks(self) -> bool:
+        """Whether all timers belong to services, which have nobody go on any more, and nothing is to be done later."""
+        if any(turn.wakes for turn in self.turns) or not self.idle.only_services():
+            return False
+        if self._others != self._order.others:
+            self._others, self._quiet_since = self._order.others, self.time
+        return self.time - self._quiet_since >= max(self.serving.values(), default=0.0)
 
     def _stop(self, deadline: float) -> float:
         """No timer is due before the time to stop at."""

@@ -92,7 +92,7 @@ def explore(  # noqa: PLR0913 - settings, all with a default
         policy: how to search; ``portfolio`` finds most.
         check: looks at what the program returned, and raises if that is wrong.
         faults: what goes wrong besides. What a failure does not need of it is left out of its schedule.
-        services: names of tasks that tick for ever; their timers hide no deadlock.
+        services: names of tasks that tick for ever; their timers hide no deadlock, nor do those of an engine's observers.
         max_steps: steps after which an execution counts as stuck.
         control: how much of Trio's order to choose, for a Trio that does not obey.
         replay: a code; that schedule is run and no other, and is not made shorter.

@@ -5,12 +5,13 @@ Layer: testing. Called by Trio's scheduler once per pass, between steps; it must
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, final
 
 from trio.lowlevel import Task
 
 from ._choice_core import TURN, Chooser, Fixed, index_of
+from ._picture import is_serving
 from ._private import Loop
 from ._search_core import Trial
 from ._trace import Trace
@@ -35,6 +36,8 @@ class Order:
         look: at that number of steps, `attend` is called.
         deviations: choices that were not the usual one, by point.
         widths: how many options there were at each point.
+        serving: tasks whose steps are no news, with what they start.
+        others: how many steps had been made when another one last made one; kept while there are such.
         preempted: is told of every task that could have gone on and must wait for another instead.
         trace: writes down who makes a step, if anybody does.
     """
@@ -53,7 +56,9 @@ class Order:
         "_whole_passes",
         "deviations",
         "look",
+        "others",
         "preempted",
+        "serving",
         "steps",
         "trace",
         "widths",
@@ -65,6 +70,7 @@ class Order:
         self._loop: Loop | None = None
         self._callbacks: Task | None = None
         self.preempted: Callable[[Task], None] | None = None
+        self.serving: Collection[object] = ()
         self.begin(_USUAL)
 
     def attach(self, loop: Loop | None, callbacks: Task | None) -> None:
@@ -83,6 +89,7 @@ class Order:
         self._held_back = 0
         self._given_up: list[Task] = []
         self.steps: int = 0
+        self.others: int = 0
         self.look: int = NEVER
         self.deviations: dict[int, int] = {}
         self.widths: list[int] = []
@@ -111,6 +118,8 @@ class Order:
         if not self._whole_passes:
             self._ran[batch[0]] = steps
             self._last = batch[0]
+        if self.serving:
+            self._note_others(batch)
         if trace is not None:
             if count == 1:
                 trace.step(batch[0])
@@ -122,10 +131,16 @@ class Order:
     def stepped(self, task: Task) -> None:
         """Count a step of a run whose order is Trio's own."""
         self.steps += 1
+        if self.serving:
+            self._note_others([task])
         if self.trace is not None:
             self.trace.step(task)
         if self.steps >= self.look:
             self._attend()
+
+    def _note_others(self, batch: Sequence[Task]) -> None:
+        if not all(is_serving(task, self.serving) for task in batch):
+            self.others = self.steps
 
     def tie(self, options: int) -> int:
         """Choose among *options* of how many timers fire together."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import linecache
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, final
 
 import trio
 from trio.lowlevel import Task
@@ -20,7 +20,16 @@ from ..engine import Run
 from ._errors import TaskPicture
 from ._private import Frames, can_go_on, is_shielded, limit_of, made_before
 
-__all__ = ["is_service", "name_of", "names", "pictures", "place_of", "tasks_below", "wait_of"]
+__all__ = [
+    "Services",
+    "is_serving",
+    "name_of",
+    "names",
+    "pictures",
+    "place_of",
+    "tasks_below",
+    "wait_of",
+]
 
 _TRIO: Final = str(Path(trio.__file__).parent) + os.sep
 _HERE: Final = str(Path(__file__).parent.parent) + os.sep
@@ -66,19 +75,52 @@ def place_of(task: Task) -> str:
     return place
 
 
-def is_service(task: Task, services: Sequence[str]) -> bool:
-    """Whether *task* was named a service, by its whole name or the last part of it."""
-    return task.name in services or name_of(task) in services
+@final
+class Services:
+    """The tasks whose timers keep nothing alive.
+
+    Args:
+        names: whole names of some, or the last parts of these.
+        serving: others, which have said so themselves; what these start counts as they do.
+    """
+
+    def __init__(self, names: Sequence[str], serving: Collection[object] = ()) -> None:
+        self._names = names
+        self._serving = serving
+
+    def __contains__(self, task: Task) -> bool:
+        return (
+            task.name in self._names
+            or name_of(task) in self._names
+            or is_serving(task, self._serving)
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._names or self._serving)
 
 
-def pictures(root: Task, services: Sequence[str] = ()) -> tuple[TaskPicture, ...]:
+def is_serving(task: Task, serving: Collection[object]) -> bool:
+    """Whether *task* or one that it is a child of is among them."""
+    above: Task | None = task
+    while above is not None:
+        if above in serving:
+            return True
+        nursery = above.parent_nursery
+        above = None if nursery is None else nursery.parent_task
+    return False
+
+
+_NONE: Final = Services(())
+
+
+def pictures(root: Task, services: Services = _NONE) -> tuple[TaskPicture, ...]:
     """What *root* and all tasks below it are doing."""
     tasks = tasks_below(root)
     known = names(tasks)
     return tuple(_picture(task, known, services) for task in tasks)
 
 
-def _picture(task: Task, known: dict[Task, str], services: Sequence[str]) -> TaskPicture:
+def _picture(task: Task, known: dict[Task, str], services: Services) -> TaskPicture:
     frames = list(task.iter_await_frames())
     own = [item for item in frames if not _is_ours(item[0])]
     return TaskPicture(
@@ -87,7 +129,7 @@ def _picture(task: Task, known: dict[Task, str], services: Sequence[str]) -> Tas
         stack=tuple(_line(frame, number) for frame, number in own),
         limit=limit_of(task),
         shielded=is_shielded(task),
-        service=is_service(task, services),
+        service=task in services,
     )
 
 

@@ -368,7 +368,7 @@ def simulate(
         state: for a flow, which works on a fork of it.
         seed: of everything that is left to chance.
         faults: what fails besides.
-        services: names of tasks that tick for ever; their timers hide no deadlock.
+        services: names of tasks that tick for ever; their timers hide no deadlock, nor do those of an engine's observers.
         max_steps: steps after which the program counts as stuck.
         control: how much of Trio's order to choose, for a Trio that does not obey.
         replay: the code of a schedule that `explore` found; *seed* is the code's then.

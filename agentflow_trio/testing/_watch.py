@@ -16,7 +16,7 @@ from trio.lowlevel import Task
 
 from ._choice_core import TURN
 from ._errors import DeadlockError, LivelockError, StepBudgetError, StuckError, TaskPicture
-from ._picture import is_service, pictures, tasks_below
+from ._picture import Services, pictures, tasks_below
 from ._private import limit_of, threads_at_work, unshield
 from ._sign import sign_of
 
@@ -47,7 +47,7 @@ class Watch:
     """Ends executions that do not end.
 
     Args:
-        services: names of tasks whose timers keep nothing alive.
+        services: the tasks whose timers keep nothing alive.
         max_steps: what an execution may use.
 
     Attributes:
@@ -56,7 +56,7 @@ class Watch:
         look: at how many steps `attend` wants to be called next.
     """
 
-    def __init__(self, services: Sequence[str], max_steps: int) -> None:
+    def __init__(self, services: Services, max_steps: int) -> None:
         self._services = services
         self._max_steps = max_steps
         self._at_step: int | None = None
@@ -131,7 +131,7 @@ class Watch:
         """Whether all timers that are set belong to services."""
         if not self._services or self._root is None:
             return False
-        others = [t for t in tasks_below(self._root) if not is_service(t, self._services)]
+        others = [t for t in tasks_below(self._root) if t not in self._services]
         return all(limit_of(task) == math.inf for task in others)
 
     def deadlocked(self, steps: int, time: float) -> None:

@@ -21,6 +21,7 @@ from ._clock import SLACK, SimulatedClock
 from ._errors import NestedSimulationError, StuckError, TaskPicture
 from ._faults import Body
 from ._order import Order
+from ._picture import Services
 from ._private import Control, Loop, callbacks_task, controlled, require
 from ._search_core import Trial
 from ._trace import Trace
@@ -103,12 +104,13 @@ class World:
         if control != "time":
             require(control)
         self._control: Control = control
-        self._watch = Watch(services, max_steps)
         self.looking_on: list[trio.abc.Instrument] = []
         self.order: Order = Order(self._attend)
         self.clock: SimulatedClock = SimulatedClock(self.order, self, services=bool(services))
         self.trace: Trace | None = Trace(self.clock, places=places) if trace else None
         self.order.trace = self.trace
+        self.order.serving = self.clock.serving
+        self._watch = Watch(Services(services, self.clock.serving), max_steps)
         self.note: Callable[[str], None] = self.trace.note if self.trace else _forget
 
     # ---------------------------------------------------------------- around Trio
