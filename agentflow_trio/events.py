@@ -56,7 +56,8 @@ __all__ = [
     "WaitStarted",
 ]
 
-_HEAD = ("run_id", "seq", "path", "timestamp", "duration_ms", "node_id")
+# ``own`` says how to count attempts, to folds; it is no text for people
+_HEAD = ("run_id", "seq", "path", "timestamp", "duration_ms", "node_id", "own")
 
 
 @attrs.frozen(kw_only=True)
@@ -392,22 +393,29 @@ class CircuitChanged(_GuardEvent):
 @final
 @attrs.frozen(kw_only=True)
 class AttemptFailed(_GuardEvent):
-    """An attempt of a retry or a hedge failed. ``duration_ms``: how long it took. ``attempt``: which, from 1. ``error``: its class. ``message``: its text."""
+    """An attempt of a retry or a hedge failed.
+
+    ``duration_ms``: how long it took. ``attempt``: which, from 1; of a retry around a hedge, the last of the round.
+    ``error``: its class. ``message``: its text. ``own``: of the step's ``retry=`` or ``hedge=``, so that ``attempt`` is
+    the visit's; otherwise of a guard in the node's code, which counts for itself.
+    """
 
     event_type: ClassVar[Literal["attempt_failed"]] = "attempt_failed"
     attempt: int
     error: str
     message: str
+    own: bool = False
 
 
 @final
 @attrs.frozen(kw_only=True)
 class RetryScheduled(_GuardEvent):
-    """A retry is about to sleep. ``attempt``: the one that comes next. ``delay``: seconds."""
+    """A retry is about to sleep. ``attempt``: the one that comes next. ``delay``: seconds. ``own``: as in `AttemptFailed`."""
 
     event_type: ClassVar[Literal["retry_scheduled"]] = "retry_scheduled"
     attempt: int
     delay: float
+    own: bool = False
 
 
 @final
@@ -478,11 +486,13 @@ class HedgeStarted(_GuardEvent):
     """A hedge begins another attempt beside those that go on.
 
     ``attempt``: which, from 2. ``reason``: ``delay``, those that go on take too long; ``failure``, one has failed.
+    ``own``: as in `AttemptFailed`.
     """
 
     event_type: ClassVar[Literal["hedge_start"]] = "hedge_start"
     attempt: int
     reason: Literal["delay", "failure"]
+    own: bool = False
 
 
 @final
@@ -491,11 +501,13 @@ class HedgeWon(_GuardEvent):
     """Of several attempts of a hedge one was first to end well; those that went on were cut off.
 
     ``duration_ms``: since the first attempt began. ``attempt``: which won, from 1. ``attempts``: how many were begun.
+    ``own``: as in `AttemptFailed`.
     """
 
     event_type: ClassVar[Literal["hedge_won"]] = "hedge_won"
     attempt: int
     attempts: int
+    own: bool = False
 
 
 @final

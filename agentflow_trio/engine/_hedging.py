@@ -46,7 +46,7 @@ async def hedged(
     beside = _Beside(strand, work)
     strand.wait_for_others()
     try:
-        number, result = await hedge.attempts(beside.attempt)
+        number, result = await hedge.attempts_of_step(beside.attempt, strand.attempt - 1)
     except BaseException as error:  # noqa: ASYNC103, BLE001 - raised below, outside the handler
         failure = error
     else:
@@ -64,7 +64,7 @@ class _Lost(NamedTuple):
     """An attempt that raised something besides cancellation.
 
     Attributes:
-        number: which of the round.
+        number: which of the visit.
         told: what the hedge was told of it.
         error: what it raised.
         mark: where that arose; None for a group that the engine made.
@@ -100,7 +100,6 @@ class _Beside(Generic[Value]):
 
     __slots__ = (
         "_all_stopped",
-        "_before",
         "_cut",
         "_expired",
         "_going",
@@ -114,7 +113,6 @@ class _Beside(Generic[Value]):
         self._strand = strand
         self._work = work
         self._place = strand.trail.here()
-        self._before = strand.attempt - 1
         self._going = 0
         self._all_stopped = trio.Event()
         self._lost: list[_Lost] = []
@@ -122,12 +120,12 @@ class _Beside(Generic[Value]):
         self._expired: tuple[tuple[float, str], ...] = ()
 
     async def attempt(self, number: int) -> tuple[int, Value]:
-        """Make the attempt of that *number* of this round; return its number in the visit, and what it gave."""
+        """Make the visit's attempt of that *number*; return the number, and what it gave."""
         strand = self._begin(number)
         CURRENT.set(strand)
         self._going += 1
         try:
-            return strand.attempt, await self._work(strand)
+            return number, await self._work(strand)
         # kept for whoever waits for all of them
         except BaseException as error:  # noqa: ASYNC103, BLE001
             if not has_stopped(strand, error):
@@ -160,12 +158,12 @@ class _Beside(Generic[Value]):
         trail.at, trail.item = place, place.item
         strand = Strand(around.run, around, trail)
         strand.steps, strand.phase, strand.started = 1, "exec", around.started
-        strand.attempt = self._before + number
-        around.attempt = max(around.attempt, strand.attempt)
+        strand.attempt = number
+        around.attempt = max(around.attempt, number)
         if around.trouble.caught_at == around.steps:
             strand.trouble.caught, strand.trouble.caught_at = around.trouble.caught, 1
-        if strand.attempt > 1:  # the first has the dice that it would have without a hedge
-            dice = Dice(f"{around.where(place)}@{strand.attempt}")
+        if number > 1:  # the first has the dice that it would have without a hedge
+            dice = Dice(f"{around.where(place)}@{number}")
             strand.trouble.dealt = strand.steps, place.item, dice
         return strand
 

@@ -123,7 +123,9 @@ class Trying:
                 elif body_error is not None:
                     error.__cause__ = body_error
                 owed, failure = trouble.owed, _with_owed(trouble.owed, error)
-                again = None if failure is None else trial.failed(failure)
+                # attempts of a hedge have numbers, too
+                last = None if self.hedge is None else strand.attempt
+                again = None if failure is None else trial.failed(failure, last)
                 if again is None or failure is None:
                     pass_notes(failure, error)
                     raise error
@@ -132,8 +134,7 @@ class Trying:
                     trouble.owed = owed
                     pass_notes(failure, error)
                     raise error
-                hedged = self.hedge is not None  # whose attempts have numbers, too
-                strand.attempt = strand.attempt + 1 if hedged else again.attempt
+                strand.attempt = again.attempt if last is None else last + 1
                 try:
                     result = await self._round(strand, work)
                 except Exception as another:

@@ -119,7 +119,8 @@ COMMON: Final = ("run_id", "seq", "flow", "path", "node_id", "duration_ms")
 
 # ``stack`` is taken in structlog, for text
 _OTHERWISE: Final = {"stack": "frames"}
-_HEAD: Final = frozenset({"run_id", "seq", "path", "timestamp", "duration_ms"})
+# ``own`` is for folds that count attempts
+_HEAD: Final = frozenset({"run_id", "seq", "path", "timestamp", "duration_ms", "own"})
 
 
 def _own(kind: type[ExecutionEvent]) -> tuple[tuple[str, str], ...]:

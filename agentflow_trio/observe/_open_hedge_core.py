@@ -1,7 +1,7 @@
 """The attempts of hedges in one span, side by side.
 
-Layer: observe. Rule: events of a hedge say by which hedge, not in which of several calls at once; of these the one that fits
-is taken, the oldest first.
+Layer: observe. Rules: events of a hedge say by which hedge, not in which of several calls at once; of these the one that fits
+is taken, the oldest first. Those of the step's own hedge have the numbers of the visit, which go on in each round of a retry.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = ["OpenHedges"]
 @attrs.define(eq=False)
 class _Try:
     number: int
+    own: bool
     start: float
     end: float | None = None
     outcome: Outcome = "cancelled"
@@ -44,13 +45,15 @@ class OpenHedges:
         self, event: HedgeStarted, begun: float, first: AttemptFailed | None = None
     ) -> None:
         """A hedge began an attempt beside others; the first of them *begun* when it is not said better, or has failed."""
-        tries = self._with(event.guard, event.attempt - 1)
+        before = event.attempt - 1
+        fits = (tries for name, tries in self._going if name == event.guard)
+        tries = next((tries for tries in fits if tries[-1].number == before), None)
         if tries is None:
-            tries = [_Try(1, begun)]
+            tries = [_Try(before, event.own, begun)]
             self._going.append((event.guard, tries))
             if first is not None:
                 self.failed(first)
-        tries.append(_Try(event.attempt, event.timestamp))
+        tries.append(_Try(event.attempt, event.own, event.timestamp))
 
     def failed(self, event: AttemptFailed) -> bool:
         """An attempt failed; return whether it is one of these."""
@@ -71,7 +74,9 @@ class OpenHedges:
             return
         if event.duration_ms is not None:
             tries[0].start = event.timestamp - event.duration_ms / 1000.0
-        tries[event.attempt - 1].stop(event.timestamp, "success")
+        for one in tries:
+            if one.number == event.attempt:
+                one.stop(event.timestamp, "success")
         self._end(tries, event.timestamp, "cancelled")
 
     def gave_up(self, event: GaveUp) -> None:
@@ -87,6 +92,7 @@ class OpenHedges:
         return tuple(
             Attempt(
                 number=one.number,
+                own=one.own,
                 start=min(one.start, end),
                 end=end if one.end is None else min(one.end, end),
                 outcome=outcome if one.end is None else one.outcome,

@@ -81,7 +81,8 @@ class OpenSpan:
         self._failures: list[
             tuple[float, float | None, str]
         ] = []  # when, its length, its class
-        self._pauses: list[float] = []  # when those of its own retry are over
+        # of its own retry: which attempt comes after it, and when it is over
+        self._pauses: list[tuple[int, float]] = []
 
     def wait_started(self, event: WaitStarted) -> None:
         """It began to wait."""
@@ -99,15 +100,17 @@ class OpenSpan:
         """It pauses before an attempt, its own or one of a retry in the node's code."""
         start, end = event.timestamp, event.timestamp + event.delay
         self._waits.append(Wait(guard=event.guard, retry=True, start=start, end=end))
-        if event.guard == self.name:
-            self._pauses.append(end)
+        if (
+            event.own and self.name
+        ):  # a run is not tried again: a step that runs alone has its path
+            self._pauses.append((event.attempt, end))
             self._handle("tried again")
 
     def hedge_started(self, event: HedgeStarted) -> None:
         """An attempt begins beside others; which may be one of a hedge in the node's code."""
         if self._hedges is None:
             self._hedges = OpenHedges()
-        begun = self._pauses[-1] if self._pauses else self.start
+        begun = self._pauses[-1][1] if self._pauses else self.start
         failed = self._alone
         if event.reason == "failure" and failed is not None and failed.guard == event.guard:
             self._alone = None
@@ -133,7 +136,7 @@ class OpenSpan:
         """An attempt failed; return whether nothing inside goes on after it: it was one of its own retry."""
         if self._hedges is not None and self._hedges.failed(event):
             return False
-        if event.guard != self.name:
+        if event.guard != self.name or not event.own:
             self._alone = event  # of a retry in the node's own code, or of a hedge before it begins another
             return False
         length = None if event.duration_ms is None else event.duration_ms / 1000.0
@@ -168,11 +171,11 @@ class OpenSpan:
         )
 
     def _attempts(self, end: float, outcome: Outcome, error: str | None) -> tuple[Attempt, ...]:
-        starts = [self.start, *self._pauses]
+        begun = [(1, self.start), *self._pauses]
         attempts: list[Attempt] = []
-        for number, (when, length, failed) in enumerate(self._failures, start=1):
-            start = (
-                starts[number - 1] if number <= len(starts) else when
+        for at, (when, length, failed) in enumerate(self._failures):
+            number, start = (
+                begun[at] if at < len(begun) else (at + 1, when)
             )  # a pause was not told
             attempts.append(
                 Attempt(
@@ -183,10 +186,10 @@ class OpenSpan:
                     error=failed,
                 )
             )
-        number = len(attempts) + 1
-        if number == len(starts) and starts[-1] <= end:
+        number, start = begun[-1]
+        if len(attempts) + 1 == len(begun) and start <= end:
             attempts.append(
-                Attempt(number=number, start=starts[-1], end=end, outcome=outcome, error=error)
+                Attempt(number=number, start=start, end=end, outcome=outcome, error=error)
             )
         return tuple(attempts)
 

@@ -59,7 +59,8 @@ class Attempt:
     """One try of a visit or an item that was tried more than once, one after the other or side by side.
 
     Attributes:
-        number: from 1.
+        number: from 1; of attempts beside each other, which go on through all rounds of a retry, that of a round is its first's.
+        own: it is one of the step's ``retry=`` or ``hedge=``, whose numbers are the visit's; not of a hedge in the node's code.
         start: when it began; that of the first is its visit's, if its event does not say better.
         end: when it ended.
         outcome: how.
@@ -67,6 +68,7 @@ class Attempt:
     """
 
     number: int
+    own: bool = True
     start: float
     end: float
     outcome: Outcome
@@ -128,9 +130,9 @@ class Span:
 
     @property
     def tries(self) -> int:
-        """How many attempts there were, those of hedges included."""
-        beside = sum(1 for one in self.hedges if one.number > 1)
-        return max(1, len(self.attempts)) + beside
+        """How many attempts there were, those beside each other included; not those of hedges in the node's code."""
+        found = (*self.attempts, *self.hedges)
+        return max((one.number for one in found if one.own), default=1)
 
     @property
     def own(self) -> float:

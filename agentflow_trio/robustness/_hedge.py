@@ -116,9 +116,23 @@ class Hedge(Member[Never]):
 
     async def attempts(self, work: Callable[[int], Awaitable[Value]], /) -> Value:
         """As `call`, of ``await work(number)``, where *number* says which attempt it is, from 1."""
+        return await self._decide(work, None)
+
+    async def attempts_of_step(
+        self, work: Callable[[int], Awaitable[Value]], before: int, /
+    ) -> Value:
+        """As `attempts`, for the engine: a round of a visit that has made so many attempts *before*; numbers go on from there.
+
+        Events say that the attempts are the step's own.
+        """
+        return await self._decide(work, before)
+
+    async def _decide(
+        self, work: Callable[[int], Awaitable[Value]], before: int | None
+    ) -> Value:
         await checkpoint_if_cancelled()
         state = self._state
-        course = state.enter()
+        course = state.enter(before)
         bout = Bout(state, course, work)
         try:
             async with trio.open_nursery() as nursery:

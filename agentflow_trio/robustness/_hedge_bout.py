@@ -85,7 +85,7 @@ class Bout(Generic[Value]):
         for number, error, at, cut in ended:
             course.ended(number, error, at if now is None else now, cut=cut)
         if len(course.failures) > told:
-            self._state.attempts_failed(course.failures[told:])
+            self._state.attempts_failed(course.failures[told:], own=course.own)
 
     # ------------------------------------------------------------ attempts
 
@@ -96,7 +96,7 @@ class Bout(Generic[Value]):
             if not course.may(now, deadline=deadline, budget=state.budget):
                 return
             number = self._begin(nursery, now)
-            state.hedged(number, reason, now)
+            state.hedged(number, reason, now, own=course.own)
 
     def _begin(self, nursery: trio.Nursery, now: float) -> int:
         number = self._course.begin(now)

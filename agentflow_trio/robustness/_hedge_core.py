@@ -51,7 +51,7 @@ class Failed:
     """An attempt that ended with an error.
 
     Attributes:
-        attempt: its number, from 1.
+        attempt: its number.
         error: what it raised.
         begun: when it began.
         at: when it ended.
@@ -70,6 +70,8 @@ class Course:
     """One call and its attempts.
 
     Attributes:
+        first: the number of the first attempt.
+        own: it is a round of a step's own hedge, whose attempts have the numbers of the visit's.
         begun: when each attempt began, in order.
         due: when the next attempt is to begin if none ends before; ``inf`` if none is.
         running: how many attempts go on.
@@ -93,13 +95,26 @@ class Course:
         "decided",
         "due",
         "failures",
+        "first",
+        "own",
         "running",
         "winner",
         "won_at",
     )
 
-    def __init__(self, policy: HedgePolicy, judge: Judge, after: float) -> None:
-        """*after*: seconds from the beginning of one attempt to that of the next."""
+    def __init__(
+        self, policy: HedgePolicy, judge: Judge, after: float, before: int | None = None
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            policy: when attempts are begun.
+            judge: tells what begins another attempt.
+            after: seconds from the beginning of one attempt to that of the next.
+            before: of a step's own hedge, how many attempts of the visit there were before.
+        """
+        self.first = 1 + (before or 0)
+        self.own = before is not None
         self._policy = policy
         self._judge = judge
         self._after = after
@@ -124,10 +139,9 @@ class Course:
         self.running += 1
         if self._owed:
             self._owed -= 1
-        number = len(self.begun)
-        self._closed = number >= self._policy.max_attempts
+        self._closed = len(self.begun) >= self._policy.max_attempts
         self.due = math.inf if self._closed else now + self._after
-        return number
+        return self.first + len(self.begun) - 1
 
     def wants(self, now: float) -> EarlyReason | None:
         """Why another attempt is to begin now, if it may; None: it is not."""
@@ -203,7 +217,8 @@ class Course:
             self.winner, self.won_at = number, at
 
     def _failed(self, number: int, error: BaseException, at: float, kind: Kind) -> None:
-        self.failures.append(Failed(number, error, self.begun[number - 1], at, kind))
+        begun = self.begun[number - self.first]
+        self.failures.append(Failed(number, error, begun, at, kind))
         if kind == "handled":
             self._owed += 1
         elif kind == "unhandled":

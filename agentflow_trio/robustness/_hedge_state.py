@@ -116,8 +116,8 @@ class HedgeState:
         self.refused: int = 0
         self.failed_late: int = 0
 
-    def enter(self) -> Course:
-        """Count a call that begins now. Not a checkpoint.
+    def enter(self, before: int | None = None) -> Course:
+        """Count a call that begins now; of a step's own hedge, *before* so many attempts. Not a checkpoint.
 
         Raises:
             GuardInUseError: the hedge is in use under another run of Trio.
@@ -129,7 +129,7 @@ class HedgeState:
             self.budget.deposit(trio.current_time())
         self.calls += 1
         self.inside += 1
-        return Course(self.policy, self._judge, self.delay.seconds())
+        return Course(self.policy, self._judge, self.delay.seconds(), before)
 
     def _move_in(self) -> None:
         if self._home.move_in(self._owner):
@@ -159,14 +159,16 @@ class HedgeState:
 
     # ------------------------------------------------------------ while a call goes on
 
-    def hedged(self, attempt: int, reason: EarlyReason, now: float) -> None:
+    def hedged(self, attempt: int, reason: EarlyReason, now: float, *, own: bool) -> None:
         """Take note that another attempt begins."""
         self.hedges[reason] = self.hedges.get(reason, 0) + 1
         if self._listener.on:
-            told = HedgeStarted(guard=self.name, timestamp=now, attempt=attempt, reason=reason)
+            told = HedgeStarted(
+                guard=self.name, timestamp=now, attempt=attempt, reason=reason, own=own
+            )
             self._listener.tell(told)
 
-    def attempts_failed(self, failures: Sequence[Failed]) -> None:
+    def attempts_failed(self, failures: Sequence[Failed], *, own: bool) -> None:
         """Take note of attempts that failed."""
         now = trio.current_time()
         for failed in failures:
@@ -180,6 +182,7 @@ class HedgeState:
                     attempt=failed.attempt,
                     error=kind,
                     message=text,
+                    own=own,
                 )
                 self._listener.tell(told)
 
@@ -203,7 +206,7 @@ class HedgeState:
         self.delay.learn(seconds)
         if attempts == 1:
             return
-        self.won += course.winner > 1
+        self.won += course.winner > course.first
         if self._listener.on:
             told = HedgeWon(
                 guard=self.name,
@@ -211,6 +214,7 @@ class HedgeState:
                 duration_ms=seconds * 1000.0,
                 attempt=course.winner,
                 attempts=attempts,
+                own=course.own,
             )
             self._listener.tell(told)
 

@@ -148,10 +148,11 @@ class RetryState:
 class Trial:
     """One body, from its first failure on."""
 
-    __slots__ = ("_course", "_random", "_since", "_state")
+    __slots__ = ("_course", "_own", "_random", "_since", "_state")
 
-    def __init__(self, state: RetryState, begun: float) -> None:
+    def __init__(self, state: RetryState, begun: float, *, own: bool = False) -> None:
         self._state = state
+        self._own = own
         self._course = Course(state.policy, state.judge, begun)
         self._random: Random | None = None
         self._since = begun  # when the attempt began that runs, or ran last
@@ -168,17 +169,20 @@ class Trial:
 
     @classmethod
     def alone(cls, name: str, policy: RetryPolicy, begun: float) -> Trial:
-        """The trial of a body that began then and has failed, with nothing shared but the policy and its budget.
+        """The trial of a step's own body that began then and has failed, with nothing shared but the policy and its budget.
 
         A `Retry` belongs to one run of Trio at a time; a policy, and so whatever has one, to none. Not a checkpoint.
         """
         state = RetryState(name, policy, None, None)
         if policy.budget is not None:
             state.budget = budget_of(policy.budget)
-        return cls(state, begun)
+        return cls(state, begun, own=True)
 
-    def failed(self, error: Exception) -> Again | None:
-        """When to try again after *error*; None: not at all, and *error* says why in a note. Not a checkpoint."""
+    def failed(self, error: Exception, last: int | None = None) -> Again | None:
+        """When to try again after *error*; None: not at all, and *error* says why in a note. Not a checkpoint.
+
+        *last*: the number of the visit's attempt that was made last, if this counts rounds of several; events tell it.
+        """
         state, now = self._state, trio.current_time()
         decision = self._course.failed(
             error,
@@ -187,7 +191,7 @@ class Trial:
             draw=self._draw,
             budget=state.budget,
         )
-        return self._record(decision, error, now)
+        return self._record(decision, error, now, last)
 
     def unwanted(self) -> Again | None:
         """When to try again after a result that is not wanted; None: not at all. Not a checkpoint."""
@@ -240,7 +244,9 @@ class Trial:
         self._random = self._random or self._state.random()
         return self._random.random()
 
-    def _record(self, decision: Decision, error: Exception | None, now: float) -> Again | None:
+    def _record(
+        self, decision: Decision, error: Exception | None, now: float, last: int | None = None
+    ) -> Again | None:
         name, listener = self._state.name, self._state.listener
         if listener.on:
             kind, text = _UNWANTED if error is None else _brief(error)
@@ -249,18 +255,25 @@ class Trial:
                     guard=name,
                     timestamp=now,
                     duration_ms=(now - self._since) * 1000.0,
-                    attempt=self._course.attempt,
+                    attempt=last or self._course.attempt,
                     error=kind,
                     message=text,
+                    own=self._own,
                 )
             )
         if isinstance(decision, Stop):
             self._give_up(decision, error, now)
             return None
         if listener.on:
-            attempt, delay = decision.attempt, decision.delay
+            attempt = decision.attempt if last is None else last + 1
             listener.tell(
-                RetryScheduled(guard=name, timestamp=now, attempt=attempt, delay=delay)
+                RetryScheduled(
+                    guard=name,
+                    timestamp=now,
+                    attempt=attempt,
+                    delay=decision.delay,
+                    own=self._own,
+                )
             )
         return decision
 

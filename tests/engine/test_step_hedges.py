@@ -561,10 +561,10 @@ async def test_a_retry_begins_another_round_and_numbers_go_on(autojump_clock: ob
         "0 hedge_start f/play guard=h attempt=2 reason=failure",
         "0 attempt_failed f/play guard=h attempt=2 error=OSError",
         "0 gave_up f/play guard=h attempts=2 elapsed=0.0 reason=attempts",
-        "0 attempt_failed f/play guard=play attempt=1 error=OSError",
-        "0 retry_scheduled f/play guard=play attempt=2 delay=1.0",
-        "2 hedge_start f/play guard=h attempt=2 reason=delay",
-        "3 hedge_won f/play guard=h attempt=2 attempts=2",
+        "0 attempt_failed f/play guard=play attempt=2 error=OSError",
+        "0 retry_scheduled f/play guard=play attempt=3 delay=1.0",
+        "2 hedge_start f/play guard=h attempt=4 reason=delay",
+        "3 hedge_won f/play guard=h attempt=4 attempts=2",
     ]
 
 

@@ -29,6 +29,7 @@ from agentflow_trio import (
     Hedge,
     HedgePolicy,
     Next,
+    Retry,
     RetryPolicy,
     Step,
     Wiring,
@@ -216,6 +217,46 @@ def test_attempts_beside_each_other_are_spans_beside_each_other() -> None:
     assert [event.name for event in found.named("step a").events] == [
         *("hedge_start", "hedge_start", "hedge_won"),
     ]
+
+
+def test_what_is_told_inside_a_span_of_the_nodes_own_belongs_to_the_attempt_around_it() -> None:
+    """A guard in the node's code counts its attempts for itself; it fails while an attempt of that number is told of."""
+
+    async def flaky(number: int, tries: list[None]) -> None:
+        tries.append(None)
+        if len(tries) == 1:
+            await trio.sleep(2.0 - number + 1.0)
+            raise ConnectionError(f"inside {number}")
+        await trio.sleep(0.5 * number)
+        if number == 1:
+            raise OSError("down")
+
+    async def work() -> None:
+        number = current_step().attempt
+        with tracer.start_as_current_span("http"):
+            policy = RetryPolicy(max_attempts=2, base_delay=0.0, jitter=0.0, on=ConnectionError)
+            await Retry(policy, name="inner").call(flaky, number, [])
+
+    spans = Spans()
+    tracer = spans.provider.get_tracer("mine")
+    hedge = Hedge(HedgePolicy(after=1.0, max_attempts=2), name="h")
+    found = spans_of(chain("f", doing(work, hedge=hedge)), spans)
+    attempts = [span for span in found.all if span.name == "attempt a"]
+    told = [
+        [
+            (event.name, (event.attributes or {}).get("agentflow.message"))
+            for event in span.events
+        ]
+        for span in attempts
+    ]
+    assert told == [
+        [
+            *(("attempt_failed", "inside 1"), ("retry_scheduled", None)),
+            *(("attempt_failed", "down"), ("gave_up", None)),
+        ],
+        [("attempt_failed", "inside 2"), ("retry_scheduled", None)],
+    ]
+    assert [span.status.description for span in attempts] == ["OSError: down", None]
 
 
 def test_a_failure_in_a_later_round_is_not_taken_for_an_attempt_that_goes_on() -> None:

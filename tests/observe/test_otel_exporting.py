@@ -116,7 +116,7 @@ async def test_credentials_of_the_url_are_sent_as_a_header_and_told_to_nobody(
         (told,) = await run_with(url, timeout=0.5)
     host = received.url.removeprefix("http://")
     assert told.startswith(f"12 spans could not be sent to http://{host}/v1/traces: ")
-    assert "Bad Request" in told
+    assert "400" in told
     assert "hunter" not in told
     assert "hunter" not in caplog.text
 
@@ -142,7 +142,7 @@ async def test_what_the_exporter_tried_again_is_told_as_well() -> None:
     with receiver(status=503) as received:
         (told,) = await run_with(received.url)
     assert "Service Unavailable" in told
-    assert told.endswith("due to timeout, max retries or shutdown.")
+    assert ". Failed to export " in told  # after it had tried again
 
 
 async def test_by_default_the_log_is_told_and_the_exporter_does_not_speak_as_well(

@@ -230,7 +230,7 @@ def test_a_pause_that_is_cut_off_is_followed_by_no_attempt() -> None:
         visited("f/a", at=0.0, seq=1),
         failed_once("f/a", at=1.0, seq=2),
         pause("f/a", at=1.0, seq=3, attempt=2),
-        failed_once("f/a", at=3.0, seq=4),
+        failed_once("f/a", at=3.0, seq=4, attempt=2),
         pause("f/a", at=3.0, seq=5, attempt=3),
         cancelled("f/a", at=3.5, seq=6),
     ])
@@ -338,10 +338,29 @@ def test_a_hedge_in_each_attempt_of_a_retry_begins_with_it() -> None:
         (2.0, True), (2.0, True), (2.0, True), (9.0, False), (1.0, False), retry=again
     ) == [
         (
-            "f/a 0-7 success @1:0-4:error @2:5-7:success ~1:0-2:error ~2:1-3:error ~3:2-4:error"
-            " ~1:5-7:cancelled ~2:6-7:success <a retry 4-5>"
+            "f/a 0-7 success @1:0-4:error @4:5-7:success ~1:0-2:error ~2:1-3:error ~3:2-4:error"
+            " ~4:5-7:cancelled ~5:6-7:success <a retry 4-5>"
         )
     ]
+
+
+def test_a_profile_counts_each_attempt_once_beside_others_or_after_them() -> None:
+    """Two beside each other fail, one alone ends well; what hedges in the node's code do is not the visit's."""
+    again = RetryPolicy(max_attempts=2, base_delay=1.0, jitter=0.0)
+    inner = Hedge(after=0.1)
+
+    @step(name="a", hedge=Hedge(after=1.0), retry=again)
+    async def asks(notes: Notes) -> None:
+        await inner.call(trio.sleep, 0.2)
+        if current_step().attempt < 3:
+            await trio.sleep(2.0)
+            raise OSError("down")
+
+    (run,) = spans_of(recorded(row("f", asks)))
+    (visit,) = run.root.children
+    assert visit.tries == 3
+    assert [one.number for one in visit.attempts] == [1, 3]
+    assert sorted(one.number for one in visit.hedges if one.own) == [1, 2]
 
 
 def test_attempts_of_a_hedge_that_goes_on_end_with_their_step() -> None:
@@ -430,15 +449,16 @@ def succeeded(path: str, *, at: float, seq: int, took: float | None) -> NodeSucc
     )
 
 
-def failed_once(path: str, *, at: float, seq: int) -> AttemptFailed:
-    """The first attempt of *path*, of the retry of a step ``a``."""
+def failed_once(path: str, *, at: float, seq: int, attempt: int = 1) -> AttemptFailed:
+    """An attempt of *path*, of the retry of a step ``a``."""
     return AttemptFailed(
         run_id="r",
         seq=seq,
         path=path,
         timestamp=at,
         guard="a",
-        attempt=1,
+        own=True,
+        attempt=attempt,
         error="E",
         message="",
     )
@@ -465,6 +485,7 @@ def pause(path: str, *, at: float, seq: int, attempt: int) -> RetryScheduled:
         path=path,
         timestamp=at,
         guard="a",
+        own=True,
         attempt=attempt,
         delay=1.0,
     )
@@ -698,6 +719,7 @@ def test_an_attempt_lasts_as_long_as_its_event_says_also_if_its_pause_was_not_re
             timestamp=at,
             duration_ms=length,
             guard="a",
+            own=True,
             attempt=number,
             error="E",
             message="",

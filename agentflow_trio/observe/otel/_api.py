@@ -23,7 +23,6 @@ try:
         StatusCode,
         Tracer,
         TracerProvider,
-        get_current_span,
         get_tracer,
         set_span_in_context,
     )
@@ -49,7 +48,6 @@ __all__ = [
     "TracerProvider",
     "attach",
     "detach",
-    "get_current_span",
     "get_tracer",
     "set_span_in_context",
 ]

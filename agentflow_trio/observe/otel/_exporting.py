@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import trio
 
 from ..._typing import override
-from ...errors import ExtraMissingError
+from ...errors import ExtraMissingError, text_of
 from ._api import (
     SERVICE_NAME,
     BatchSpanProcessor,
@@ -164,6 +164,9 @@ class _Sending(SpanExporter):
         token = _SENDING.set(self)
         try:
             result = self._exporter.export(spans)
+        except Exception as error:  # noqa: BLE001 - the processor would log it with its whole traceback
+            self._said[logging.ERROR] = f"{type(error).__name__}: {text_of(error)}"
+            result = SpanExportResult.FAILURE
         finally:
             _SENDING.reset(token)
         self._failed = result is not SpanExportResult.SUCCESS

@@ -6,7 +6,9 @@ when the span around it is left; of a failure only what the event says gets in, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Final, Literal, NamedTuple, TypeAlias, final
 
 import trio
@@ -25,7 +27,16 @@ from ...events import (
 from ...ports import Where
 from ._api import Span, StatusCode
 
-__all__ = ["News", "OpenSpan", "Outcome", "Spans", "Verdict", "news_of", "verdict_of"]
+__all__ = [
+    "ATTEMPT",
+    "News",
+    "OpenSpan",
+    "Outcome",
+    "Spans",
+    "Verdict",
+    "news_of",
+    "verdict_of",
+]
 
 Kind: TypeAlias = Literal["run", "step", "item", "attempt"]
 """What a span is of."""
@@ -74,6 +85,8 @@ _KINDS: Final[Mapping[type[ExecutionEvent], Kind]] = {
 def news_of(event: ExecutionEvent) -> News | None:
     """What *event* says of how something came out; None if it is about something else."""
     match event:
+        case AttemptFailed(own=False):
+            return None  # of a guard in the node's own code
         case NodeFailed() | ItemFailed() | AttemptFailed():
             verdict = Verdict("error", None, event.error, event.message)
         case NodeCancelled():
@@ -108,6 +121,10 @@ def _is_cancelled(exc: BaseException) -> bool:
 
 def _is_group(exc: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:
     return isinstance(exc, BaseExceptionGroup)
+
+
+_ENTRY: Final = re.compile(r"@\d+$")
+"""The number of an attempt at the end of a path: what is inside of it has it, and not the visit itself."""
 
 
 @final
@@ -146,6 +163,12 @@ class OpenSpan:
         return kind != "step" and self.verdict.outcome != "error"
 
 
+ATTEMPT: Final[ContextVar[OpenSpan | None]] = ContextVar(
+    "agentflow_trio.observe.otel.attempt", default=None
+)
+"""The innermost attempt that the caller is in, also in a span of the node's own; kept apart since most steps make but one."""
+
+
 @final
 class Spans:
     """All open spans, by run and path; at one path those of a visit or an item, and of an attempt at it."""
@@ -156,8 +179,6 @@ class Spans:
     def enter(self, span: Span, where: Where) -> OpenSpan:
         """A stretch begins."""
         around = None if where.kind == "run" else self.at(where.run_id, where.path)
-        if around is not None and where.kind == around.where.kind == "attempt":
-            around = around.around  # a hedge made both, beside each other
         one = OpenSpan(span, where, around)
         self._open.setdefault((where.run_id, where.path), []).append(one)
         return one
@@ -174,25 +195,27 @@ class Spans:
         else:
             one.around.waiting[id(one)] = one
 
-    def tell(self, run_id: str, path: str, news: News) -> None:
-        """An event says how a stretch came out, perhaps after it is over."""
+    def tell(self, run_id: str, path: str, news: News) -> bool:
+        """An event says how a stretch came out, perhaps after it is over; return whether there is such a stretch."""
         for one in self._open.get((run_id, path), ()):
-            if news.attempt is not None and one.end is None:
-                continue  # an attempt is told of when it is over; a hedge counts anew in each round of a retry
             if one.where.kind == news.kind and news.attempt in {None, one.where.attempt}:
+                if news.attempt is not None and one.end is None:
+                    continue  # of attempts beside each other the last, whose number the retry around them tells
                 one.verdict, one.told = news.verdict, True
                 if one.end is not None:
                     self._finish(one)
-                return
+                return True
+        return False
 
-    def at(self, run_id: str, path: str, current: Span | None = None) -> OpenSpan | None:
-        """The innermost open span at *path*, or around it; None if there is none. Of several attempts the *current* one."""
+    def at(self, run_id: str, path: str) -> OpenSpan | None:
+        """The open span at *path*, or around it; None if there is none. Of an attempt only where that is the current one."""
+        current = ATTEMPT.get()
         while path:
             found = self._open.get((run_id, path))
             if found is not None:
-                return next((one for one in found if one.span is current), found[-1])
+                return current if current in found else _last_but_attempts(found)
             cut = path.rindex("[") if path.endswith("]") else max(path.rfind("/"), 0)
-            path = path[:cut]
+            path = _ENTRY.sub("", path[:cut])
         return None
 
     def _finish(self, one: OpenSpan) -> None:
@@ -206,6 +229,10 @@ class Spans:
         if one.span.is_recording():
             _write(one)
         one.span.end(one.end)
+
+
+def _last_but_attempts(found: list[OpenSpan]) -> OpenSpan:
+    return next(one for one in reversed(found) if one.where.kind != "attempt")
 
 
 def _write(one: OpenSpan) -> None:

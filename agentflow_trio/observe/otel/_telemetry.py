@@ -29,11 +29,10 @@ from ._api import (
     TracerProvider,
     attach,
     detach,
-    get_current_span,
     get_tracer,
     set_span_in_context,
 )
-from ._open import OpenSpan, Spans, news_of, verdict_of
+from ._open import ATTEMPT, OpenSpan, Spans, news_of, verdict_of
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -80,10 +79,8 @@ class OpenTelemetry:
             self._begin(event)
             return
         news = news_of(event)
-        if news is None:
+        if news is None or not self._spans.tell(event.run_id, event.path, news):
             self._note(event)
-        else:
-            self._spans.tell(event.run_id, event.path, news)
         if isinstance(event, RunEnded):
             self._times.forget(event.run_id)
 
@@ -95,7 +92,7 @@ class OpenTelemetry:
             one.span.set_attribute("agentflow.seed", event.seed)
 
     def _note(self, event: ExecutionEvent) -> None:
-        one = self._spans.at(event.run_id, event.path, get_current_span())
+        one = self._spans.at(event.run_id, event.path)
         if one is None or not one.span.is_recording():
             return
         if isinstance(event, Routed):
@@ -113,7 +110,7 @@ class OpenTelemetry:
 class _Stretch:
     """One stretch of a run, while its span is the current one."""
 
-    __slots__ = ("_one", "_spans", "_time", "_token", "_tracer", "_where")
+    __slots__ = ("_attempt", "_one", "_spans", "_time", "_token", "_tracer", "_where")
 
     def __init__(self, tracer: Tracer, spans: Spans, where: Where, time: RunTime) -> None:
         self._tracer = tracer
@@ -132,6 +129,8 @@ class _Stretch:
         )
         self._one: OpenSpan = self._spans.enter(span, where)
         self._token: Token[Context] = attach(set_span_in_context(span))
+        if where.kind == "attempt":
+            self._attempt: Token[OpenSpan | None] = ATTEMPT.set(self._one)
 
     def __exit__(
         self,
@@ -141,6 +140,8 @@ class _Stretch:
         /,
     ) -> None:
         detach(self._token)
+        if self._where.kind == "attempt":
+            ATTEMPT.reset(self._attempt)
         self._spans.leave(self._one, _nanoseconds(self._time.now()), verdict_of(exc))
 
 
