@@ -51,7 +51,7 @@ def load_rules(
         AlertRulesError: there are mistakes, with all of them; or the file cannot be read.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         tables: Mapping[str, Any] = tomllib.loads(text)
     except OSError as error:
         raise _unread(

@@ -66,7 +66,8 @@ class Alerts:
     """Looks at rules and tells when one holds: ``Engine(observers=[metrics, Alerts(rules, metrics)])``.
 
     While an engine is open it looks once a second, on Trio's clock: an alert fires no later than that after its condition
-    has held for ``for_`` seconds. `AlertFired` and `AlertResolved` go to all observers of the engine, once each, and then
+    has held for ``for_`` seconds. It looks a last time when the engine closes, so that the end of its last run, too, is seen.
+    `AlertFired` and `AlertResolved` go to all observers of the engine, once each, and then
     the rule's action is called.
 
     What fires when the engine closes keeps firing, without an event. If these alerts are then given to another engine,
@@ -143,6 +144,9 @@ class Alerts:
                 # however the difference is rounded: (2.3 - 1.3) // 1.0 is 0.0.
                 ticks = max(ticks, (now - begin) // self._every) + 1
                 await trio.sleep_until(begin + ticks * self._every)
+        except trio.Cancelled:
+            self._look(trio.current_time(), tell)  # how the last run ended
+            raise
         finally:
             self._is_watched = False
 

@@ -167,6 +167,12 @@ def _meaning(metric: str, column: int) -> tuple[Selection, ...]:
     found = next(selections(metric), None)
     if found is not None:
         return found
+    if metric[0].isdigit():
+        remedy = "leave numbers to the rule's threshold"
+        raise ConditionError(column, f"{metric!r} is a number, not a metric", remedy)
+    if metric.startswith("agentflow_") or "{" in metric:
+        problem = f"{metric!r} is what Prometheus calls it"
+        raise ConditionError(column, problem, "write whose it is and what: editing.error_count")
     owner, dot, suffix = metric.rpartition(".")
     if not dot:
         problem = f"{metric!r} does not say whose metric it is"
@@ -174,13 +180,19 @@ def _meaning(metric: str, column: int) -> tuple[Selection, ...]:
             column, problem, f"write the flow or step before it: editing.{metric}"
         )
     known = [name for entry in METRICS for name in entry.seed]
-    near = get_close_matches(suffix, known)
+    near = get_close_matches(suffix, known) or _alike(suffix, known)
     remedy = (
         f"did you mean {owner}.{near[0]}?"
         if near
         else "as editing.error_count: see the table of metrics"
     )
     raise ConditionError(column, f"there is no metric {suffix!r}", remedy)
+
+
+def _alike(suffix: str, known: Sequence[str]) -> list[str]:
+    """Those that say the same thing in other words: ``hedges`` for ``hedge_count``."""
+    stem = suffix.partition("_")[0].rstrip("s")
+    return [name for name in known if stem and name.partition("_")[0] == stem]
 
 
 def _counts(meaning: Sequence[Selection]) -> bool:

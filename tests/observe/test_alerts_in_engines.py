@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -64,6 +65,23 @@ async def test_failing_runs_fire_an_alert_that_every_observer_hears_of(
     assert told == paged
     assert [event.event_type for event in told] == ["alert_fired", "alert_resolved"]
     assert metrics.get_metric("errors.fired_count") == 1.0
+
+
+async def test_how_the_last_run_ended_is_looked_at_when_the_engine_closes(
+    autojump_clock: MockClock,
+) -> None:
+    """A command that runs one flow has no second after it."""
+    metrics, notes = MetricsCollector(), Notes()
+    paged: list[AlertEvent] = []
+    failed = AlertRule("failed", "editing.error_count", 0.0, "page")
+    waits = AlertRule("waits", "editing.error_count", 0.0, "page", for_=0.5)
+    alerts = Alerts([failed, waits], metrics, actions={"page": paged.append})
+    async with Engine(observers=[metrics, alerts, notes]) as engine:
+        with pytest.raises(FlowFailedError):
+            await engine.run(editing, Draft())
+        assert paged == []
+    assert [event.alert for event in paged] == ["failed"]
+    assert [event for event in notes.events if isinstance(event, AlertFired)] == paged
 
 
 async def test_an_engine_closes_while_an_alert_fires_and_another_goes_on(

@@ -154,6 +154,26 @@ MISTAKES: Final = [
 
 NONSENSE: Final = [
     (
+        "a.error_count / 60",
+        17,
+        "'60' is a number, not a metric",
+        "leave numbers to the rule's threshold",
+    ),
+    (
+        'rate(agentflow_retries_total{guard="db"}[5m])',
+        6,
+        "'agentflow_retries_total{guard' is what Prometheus calls it",
+        "write whose it is and what: editing.error_count",
+    ),
+    (
+        'retries{guard="db"}',
+        1,
+        "'retries{guard' is what Prometheus calls it",
+        "write whose it is and what: editing.error_count",
+    ),
+    ("db.hedges", 1, "there is no metric 'hedges'", "did you mean db.hedge_count?"),
+    ("db._", 1, "there is no metric '_'", "as editing.error_count: see the table of metrics"),
+    (
         "error_count",
         1,
         "'error_count' does not say whose metric it is",
