@@ -93,7 +93,7 @@ class Scale:
     ) -> None:
         self.right: float = left + width
         if endless:
-            width = round(width * (1 - _ENDLESS), 2)
+            width *= 1 - _ENDLESS
         self._instants = instants
         self._times = [instant.time for instant in instants]
         gaps = [later - earlier for earlier, later in pairwise(self._times)]

@@ -39,6 +39,7 @@ def test_time_is_to_scale() -> None:
         1100,
     ]
     assert made.breaks == []
+    assert scale(0, 10, width=777.77).x((11, 0)) == 877.77
     assert words(made) == [
         "0 s",
         "1 s",
@@ -99,7 +100,8 @@ def test_what_lasts_for_ever_has_a_share_of_its_own() -> None:
     made = scale(0, 1, endless=True)
     assert made.x((1, 0)) == 820
     assert (made.right, made.end) == (1100, 1100)
-    assert [each.seconds for each in made.breaks] == [math.inf]
+    (only,) = made.breaks
+    assert (only.left, only.right, only.seconds) == (1054, 1100, math.inf)
 
 
 @pytest.mark.parametrize(
