@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._drain import DrainReport
     from ._engine import Engine, EngineStatistics
     from ._handle import CancelReport, Run
+    from ._reach import stop_from_inside
     from ._snapshot import (
         Blocked,
         Live,
@@ -63,6 +64,7 @@ else:  # 5 ms; a program that only runs flows needs none of them
             "Trying": "._trying",
             "VisitSnapshot": "._snapshot",
             "abandoned_threads": "._threads",
+            "stop_from_inside": "._reach",
         },
     )
 
@@ -94,5 +96,6 @@ __all__ = [
     "current_step",
     "execute",
     "link",
+    "stop_from_inside",
     "way_out",
 ]

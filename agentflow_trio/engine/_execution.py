@@ -70,8 +70,6 @@ class Execution(Generic[State]):
         streams: Streams | None,
     ) -> None:
         self.live: LiveRun = live
-        self.reach: Reach = Reach(streams)
-        live.reach = self.reach
         self.reason: str | None = None
         self.requested: float = 0.0
         self.ended: float = 0.0
@@ -81,6 +79,8 @@ class Execution(Generic[State]):
         self._timeout = timeout
         self._over = over
         self._scope = trio.CancelScope()
+        self.reach: Reach = Reach(streams, self._scope)
+        live.reach = self.reach
         self._manner: Manner = "by itself"
         self._result: RunResult[State] | None = None
         self._asked = False
@@ -150,7 +150,8 @@ class Execution(Generic[State]):
 
     def _cancelled(self, failure: Exception | None) -> Exception:
         """What a cancelled run raises: alone, or together with what failed while it unwound."""
-        cancelled = RunCancelledError(reason=self.reason or "", cut_off=self.live.cut_off)
+        reason = self.reason or self.reach.reason or ""
+        cancelled = RunCancelledError(reason=reason, cut_off=self.live.cut_off)
         if failure is None:
             return cancelled
         path = self.live.path

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._bus import Bus
     from ._streams import Streams
 
-__all__ = ["Ending", "Part", "Reach", "apart"]
+__all__ = ["Ending", "Part", "Reach", "apart", "stop_from_inside"]
 
 Value = TypeVar("Value")
 
@@ -42,16 +42,20 @@ class Reach:
         streams: what its handle reads, if somebody has one.
         parts: those of its branches and workers that can be ended alone.
         ended: the logs of branches that have ended while others go on, if steps are limited.
+        scope: around all of it.
+        reason: why what goes on in it had it stop, if that did.
     """
 
-    __slots__ = ("ended", "leave", "parts", "streams", "task")
+    __slots__ = ("ended", "leave", "parts", "reason", "scope", "streams", "task")
 
-    def __init__(self, streams: Streams | None) -> None:
+    def __init__(self, streams: Streams | None, scope: trio.CancelScope) -> None:
         self.task: trio.lowlevel.Task | None = None
         self.leave: Callable[[], object] | None = None
         self.streams: Streams | None = streams
         self.parts: dict[Strand, Part] = {}
         self.ended: dict[Trail, None] = {}
+        self.scope: trio.CancelScope = scope
+        self.reason: str | None = None
 
     def strands(self, run: LiveRun) -> Iterator[Strand]:
         """The strands of *run* that go on, in whatever order."""
@@ -109,6 +113,38 @@ def _unknown(path: str, live: Sequence[str]) -> NoReturn:
 
     near = get_close_matches(path, sorted(live)[:1000], n=3, cutoff=0.5)
     raise UnknownBranchError(path=path, near=tuple(near), live=len(live))
+
+
+# ---------------------------------------------------------------- from inside
+
+
+def stop_from_inside(reason: str, *, part: bool) -> bool:
+    """Have the run stop in which this is called, or the innermost branch or item around; whether an engine has such.
+
+    Not a checkpoint: the next one learns of it.
+    """
+    strand = CURRENT.get()
+    while strand is not None:
+        reach = strand.run.reach
+        if reach is not None and not part:
+            if not reach.scope.cancel_called:
+                reach.reason = reason
+                reach.scope.cancel()
+            return True
+        if reach is not None and _ended_part(strand, reach, reason):
+            return True
+        strand = strand.run.outer
+    return False
+
+
+def _ended_part(strand: Strand | None, reach: Reach, reason: str) -> bool:
+    while strand is not None:
+        part, path = reach.parts.get(strand), strand.trail.part
+        if part is not None and path is not None:
+            part.end(path, reason, strand.run.clock())
+            return True
+        strand = strand.parent
+    return False
 
 
 # ---------------------------------------------------------------- ending one part

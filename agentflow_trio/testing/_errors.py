@@ -5,7 +5,7 @@ Layer: testing. Fields for code, a picture of every task for people.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, final
 
 import attrs
@@ -256,17 +256,33 @@ class UnusedFaultError(SimulationError):
 
     Attributes:
         names: of those places.
+        entered: those of them that are guards which were entered with ``async with`` only.
+        near: names that were asked for and are almost the same, by the name that was not.
     """
 
     names: Sequence[str]
+    entered: Sequence[str] = ()
+    near: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     @override
     def __str__(self) -> str:
-        names = ", ".join(repr(name) for name in self.names)
-        return (
-            f"nothing asked for the faults planned at {names}: "
-            "no step that ran, item, guard of a step or of call() and no fault_point() has such a name"
-        )
+        return "; ".join(self._told())
+
+    def _told(self) -> Iterator[str]:
+        lost = [name for name in self.names if name not in self.entered]
+        if lost:
+            names = ", ".join(map(repr, lost))
+            yield (
+                f"nothing asked for the faults planned at {names}: "
+                "no step that ran, item, guard of a step or of call() and no fault_point() has such a name"
+            )
+        for name, known in self.near.items():
+            yield f"did you mean {known!r} by {name!r}?"
+        for name in self.entered:
+            yield (
+                f"the guard {name!r} is entered with `async with`, and nobody knows its body as a call that could fail: "
+                f'write `await guard.call(fn)`, or put `await fault_point("{name}")` into the body'
+            )
 
 
 @final

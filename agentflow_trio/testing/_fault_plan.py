@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Final, TypeAlias, TypeVar, final
 
 import attrs
 import trio
 
+from ..engine import stop_from_inside
 from ..robustness import FAULTS
 from ._clock import SimulatedClock
 from ._code_core import Strikes
 from ._errors import UnusedFaultError
-from ._faults import Body, Cancel, Delay, Duplicate, Faults, LostReply, Wrong
+from ._faults import CALLER, Body, Cancel, Delay, Duplicate, Faults, LostReply, Wrong
 
 __all__ = ["Hit", "Turn", "Used"]
 
@@ -27,6 +29,7 @@ Hit: TypeAlias = tuple[str, int]
 """A call that was struck: its name, and its number, counted from 1."""
 
 _NONE: Final = Faults()
+_KNOWN: Final = 300
 
 
 @final
@@ -51,6 +54,7 @@ class _Plan:
 
     Attributes:
         calls: how often each name was asked for.
+        met: names that could have been asked for, some hundred at most.
         hits: the calls that were struck, in order.
     """
 
@@ -63,6 +67,7 @@ class _Plan:
         self._turns = [*turns]
         self._idle = not faults.names and not turns
         self.calls: Counter[str] = Counter()
+        self.met: dict[str, None] = {}
         self.hits: list[Hit] = []
 
     async def point(self, name: str, /) -> None:  # noqa: ASYNC910 - as it says: no checkpoint unless it is told to wait
@@ -88,6 +93,8 @@ class _Plan:
             self._turn(trio.current_time())
         found: Wrong | None = None
         for name in dict.fromkeys(names):  # a step that runs alone has its name as path
+            if len(self.met) < _KNOWN:
+                self.met[name] = None
             if name in self._faults:
                 self.calls[name] += 1
                 struck = self._at(name, self.calls[name])
@@ -123,7 +130,7 @@ async def _made(wrong: Wrong | None, work: Callable[[], Awaitable[T]]) -> T:
         case Duplicate():
             await work()
         case Cancel():
-            _cancel()
+            _cancel(wrong)
             await trio.lowlevel.checkpoint_if_cancelled()
         case None:
             pass
@@ -136,10 +143,23 @@ async def _nothing() -> None:
     """A fault point does nothing itself."""
 
 
-def _cancel() -> None:
+def _cancel(wrong: Cancel) -> None:
+    """Cancel that, or else what is next larger."""
     clock = trio.lowlevel.current_clock()
-    if isinstance(clock, SimulatedClock):
+    if not isinstance(clock, SimulatedClock):
+        return
+    if wrong.of == "branch" and stop_from_inside(_REASON, part=True):
+        return
+    if wrong.of in {"branch", "run"} and stop_from_inside(_REASON, part=False):
+        return
+    caller = None if wrong.of == "program" else CALLER.get()
+    if caller is None:
         clock.idle.cancel()
+    else:
+        caller.cancel()
+
+
+_REASON: Final = "a fault had it cancelled"
 
 
 @final
@@ -160,6 +180,8 @@ class Used:
         self._faults = faults
         self._turns = turns
         self._asked: Counter[str] = Counter()
+        self._met: dict[str, None] = {}
+        self._guards: dict[str, None] = {}
         self.only: frozenset[Hit] | None = None
         self.hits: Sequence[Hit] = ()
 
@@ -191,6 +213,8 @@ class Used:
             finally:
                 FAULTS.reset(token)
                 self._asked.update(plan.calls_at_the_end())
+                self._met.update(plan.met)
+                self._guards.update(_guards_of(trio.lowlevel.current_clock()))
                 self.hits = plan.hits
 
         return faulty
@@ -205,4 +229,17 @@ class Used:
         names = () if last is None or last.lenient else last.names
         unused = tuple(name for name in names if not self._asked[name])
         if unused:
-            raise UnusedFaultError(names=unused)
+            entered = tuple(name for name in unused if name in self._guards)
+            lost = [name for name in unused if name not in entered]
+            near = {name: get_close_matches(name, [*self._met], n=1) for name in lost}
+            raise UnusedFaultError(
+                names=unused,
+                entered=entered,
+                near={name: found[0] for name, found in near.items() if found},
+            )
+
+
+def _guards_of(clock: object) -> Mapping[str, None]:
+    """The names of the guards that were used."""
+    met = clock.met if isinstance(clock, SimulatedClock) else ()
+    return dict.fromkeys(guard.name for guard in met)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from random import Random
-from typing import TypeAlias, TypeVar, final
+from typing import Final, Literal, TypeAlias, TypeVar, final
 
 import attrs
+import trio
 from typing_extensions import override
 
 __all__ = [
+    "CALLER",
     "Body",
     "Cancel",
     "Delay",
@@ -36,6 +39,12 @@ T = TypeVar("T")
 
 Body: TypeAlias = Callable[[int], Awaitable[T]]
 """A program, given its seed."""
+
+
+CALLER: Final[ContextVar[trio.CancelScope | None]] = ContextVar(
+    "agentflow_trio.caller", default=None
+)
+"""What cancels the spawned task that a call is made in; None in the program itself."""
 
 
 class InjectedError(Exception):
@@ -100,7 +109,24 @@ class Duplicate:
 @final
 @attrs.frozen
 class Cancel:
-    """The whole program is cancelled, before the call does anything: whoever waited for it has gone."""
+    """Whoever waits for the call has gone: something around it is cancelled, before the call does anything.
+
+    Attributes:
+        of: what is cancelled. ``"program"``: all of it. ``"caller"``: the task of `Simulation.spawn` that makes the call.
+            ``"run"``: the run of a flow that it is made in, as `Run.request_cancel` does. ``"branch"``: the branch of a
+            `parallel` or `race`, or the item, as ``request_cancel(at=...)`` does. Where there is no such thing, it is the
+            next larger one: a branch, a run, a caller, the program. Runs and branches are those of an `Engine`, as
+            `record` and `simulate` have them.
+    """
+
+    of: Literal["program", "caller", "run", "branch"] = "program"
+
+    def __attrs_post_init__(self) -> None:
+        if self.of not in _SIZES:
+            raise ValueError(f"Cancel takes {', '.join(map(repr, _SIZES))}, not {self.of!r}")
+
+
+_SIZES: Final = ("program", "caller", "run", "branch")
 
 
 Effect: TypeAlias = Delay | LostReply | Duplicate | Cancel

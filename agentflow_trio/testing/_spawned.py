@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from ..errors import RunCancelledError
 from ._errors import NotEndedError
-from ._faults import Body
+from ._faults import CALLER, Body
 
 __all__ = ["Hall", "Spawned"]
 
@@ -90,6 +90,7 @@ class Spawned(Generic[T]):
         self, failed: Callable[[Exception], None]
     ) -> None:
         """Be the task; say what it *failed* with."""
+        CALLER.set(self._scope)
         try:
             with self._scope:
                 self._came = outcome.Value(await self._call())

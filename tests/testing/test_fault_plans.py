@@ -218,8 +218,24 @@ def test_a_name_that_nothing_asked_for_is_an_error_when_the_simulation_ends() ->
     assert caught.value.names == ("modle", "other")
     assert str(caught.value) == (
         "nothing asked for the faults planned at 'modle', 'other': "
-        "no step that ran, item, guard of a step or of call() and no fault_point() has such a name"
+        "no step that ran, item, guard of a step or of call() and no fault_point() has such a name; "
+        "did you mean 'model' by 'modle'?"
     )
+
+
+def test_of_a_guard_that_is_only_entered_it_is_said_that_its_body_is_no_call() -> None:
+    async def program() -> None:
+        async with CircuitBreaker("db"):
+            await trio.sleep(1)
+
+    with pytest.raises(UnusedFaultError) as caught:
+        record(program, faults=Faults(db=always()))
+    assert str(caught.value) == (
+        "the guard 'db' is entered with `async with`, and nobody knows its body as a call that could fail: "
+        'write `await guard.call(fn)`, or put `await fault_point("db")` into the body'
+    )
+    with pytest.raises(UnusedFaultError, match=r"planned at 'bd': .*; the guard 'db' is"):
+        record(program, faults=Faults(db=always(), bd=always()))
 
 
 def test_it_is_an_error_too_where_the_program_ended_on_the_way() -> None:
