@@ -1123,25 +1123,30 @@ def _marks(group: BaseExceptionGroup[BaseException]) -> tuple[Failure | None, ..
 
 def _report(group: BaseExceptionGroup[BaseException]) -> str:
     entries = list(_entries(group))
+    redact = group.redact if isinstance(group, _Tree) else str
     lines = [f"{group.message}: {len(entries)} failure{'s' if len(entries) > 1 else ''}"]
     for error, mark in entries:
         lines.append(f"  {mark}" if mark else "  (place unknown)")
-        lines.append(_told(error))
+        lines.append(_told(error, redact))
     swallowed = group.suppressed if isinstance(group, _Tree) else ()
     if swallowed:
         lines.append(f"swallowed before: {len(swallowed)}")
     for error in swallowed:
         notes: Sequence[str] = getattr(error, "__notes__", ())
-        lines += [f"  {note.removeprefix('in ')}" for note in notes]
-        lines.append(_told(error))
-    text = "\n".join(lines)
-    return group.redact(text) if isinstance(group, _Tree) else text
+        lines += [f"  {_whole(note, redact).removeprefix('in ')}" for note in notes]
+        lines.append(_told(error, redact))
+    return redact("\n".join(lines))
 
 
-def _told(error: BaseException) -> str:
-    first, _, rest = text_of(error).partition("\n")
+def _told(error: BaseException, redact: Callable[[str], str]) -> str:
+    first, _, rest = _whole(text_of(error), redact).partition("\n")
     text = "".join(f"\n      {line}" for line in rest.splitlines())
     return f"    {type(error).__name__}: {first}{text}"
+
+
+def _whole(text: str, redact: Callable[[str], str]) -> str:
+    """*text* redacted before its lines are moved, for a value may have several; of one line the whole report is."""
+    return redact(text) if "\n" in text else text
 
 
 @final

@@ -6,7 +6,7 @@ Layer: the lowest. Imports attrs only.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import (
     Any,
     ClassVar,
@@ -26,6 +26,7 @@ from ._typing import override
 
 __all__ = [
     "END",
+    "RUNS",
     "AttrsState",
     "Count",
     "Exit",
@@ -251,6 +252,8 @@ class Secret:
         object.__setattr__(self, "_value", value)
         key = id(self)
         _ALIVE[key] = weakref.ref(self, lambda _: _ALIVE.pop(key, None))
+        if RUNS.made is not None:
+            RUNS.made(value)
 
     def reveal(self) -> str:
         """The text. Whoever calls this says by it that here it may be seen."""
@@ -301,6 +304,25 @@ _ALIVE: Final[dict[int, weakref.ref[Secret]]] = {}
 """By id, not by value: of two equal secrets one may die before the other."""
 
 _ANY_TEXT: Final = ("utf-8", "surrogatepass")
+
+
+@final
+class Runs:
+    """What only who runs flows knows of a caller; set by them, so that nothing below need know of runs.
+
+    Attributes:
+        made: takes the text of each new `Secret`: a run hides what its nodes made to its end.
+        veil: gives what makes of a text what may be shown of it in the run that the caller is in; None outside.
+    """
+
+    __slots__ = ("made", "veil")
+
+    def __init__(self) -> None:
+        self.made: Callable[[str], object] | None = None
+        self.veil: Callable[[], Callable[[str], str] | None] | None = None
+
+
+RUNS: Final = Runs()
 
 
 def secrets_alive() -> tuple[str, ...]:

@@ -6,14 +6,27 @@ Layer: cli.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+import traceback
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from ..codec import to_data
+from ..engine import Hidden
 from ..redaction import SECRET_NAMES, Redactor
-from ..state import hidden_values, masked
+from ..state import NOTICE, hidden_values, masked
+from ..types import RUNS
 
-__all__ = ["REDACTOR", "shown", "shown_data", "shown_state", "state_as_data"]
+__all__ = [
+    "REDACTOR",
+    "remembering",
+    "shown",
+    "shown_data",
+    "shown_state",
+    "shown_traceback",
+    "state_as_data",
+]
 
 Data: TypeAlias = Any
 """What JSON holds."""
@@ -22,21 +35,69 @@ REDACTOR: Final = Redactor(environment=SECRET_NAMES)
 """A command runs with all the secrets of a shell or a CI job in its environment."""
 
 
+_SEEN: Final[list[Hidden]] = []
+"""What the runs of the command that goes on have hidden."""
+
+
+@contextmanager
+def remembering() -> Generator[None]:
+    """Hide in all that is printed within what any run hides that goes on meanwhile, and has ended since."""
+    hidden = Hidden()
+    see, made, veil = NOTICE.see, RUNS.made, RUNS.veil
+
+    def also_see(state: object) -> None:
+        hidden.see(state)
+        if see is not None:
+            see(state)
+
+    def also_made(text: str) -> None:
+        hidden.keep(text)
+        if made is not None:
+            made(text)
+
+    def or_all() -> Callable[[str], str]:
+        return (None if veil is None else veil()) or shown
+
+    NOTICE.see, RUNS.made, RUNS.veil = also_see, also_made, or_all
+    _SEEN.append(hidden)
+    try:
+        yield
+    finally:
+        _SEEN.pop()
+        NOTICE.see, RUNS.made, RUNS.veil = see, made, veil
+
+
 def shown(text: str) -> str:
     """*text* as it may be printed."""
-    return REDACTOR.text(text)
+    return REDACTOR.text(text, also=[value for hidden in _SEEN for value in hidden.values()])
 
 
-def shown_data(data: Data, text: Callable[[str], str] = shown) -> Data:
-    """*data* with all its texts, keys of objects included, as they may be printed."""
+def shown_traceback(error: BaseException) -> str:
+    """Where *error* was raised and what it says, as Python tells it, as it may be printed."""
+    return shown("".join(traceback.format_exception(error)))
+
+
+def shown_data(data: Data, text: Callable[[str], str] = shown, *, keys: bool = True) -> Data:
+    """*data* with all its texts as they may be printed; those that are *keys* of objects, too, if they may be anything."""
     kind: type[Any] = data.__class__
     if kind is str:
         return text(data)
     if issubclass(kind, Mapping):
-        return {text(key): shown_data(value, text) for key, value in data.items()}
+        named: dict[str, Data] = {}
+        for key, value in data.items():
+            name = _another(text(key), named) if keys else key
+            named[name] = shown_data(value, text, keys=keys)
+        return named
     if kind in {list, tuple}:
-        return [shown_data(part, text) for part in data]
+        return [shown_data(part, text, keys=keys) for part in data]
     return data
+
+
+def _another(name: str, named: Mapping[str, Data]) -> str:
+    """*name*, or if that is there already, as of two that are hidden, a name beside it: nothing is lost."""
+    if name not in named:
+        return name
+    return next(other for at in itertools.count(2) if (other := f"{name} ({at})") not in named)
 
 
 def _of(state: object) -> Callable[[str], str]:

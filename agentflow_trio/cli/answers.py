@@ -108,12 +108,12 @@ def write_file(path: Path, text: str) -> None:
 
 
 def write_json(answer: TextIO, data: Mapping[str, Any]) -> None:
-    """Write *data* as one JSON object, as it may be shown.
+    """Write *data* as one JSON object, as it may be shown; its keys are ours, or those of a state that was hidden already.
 
     Raises:
         UnwrittenError: it cannot be written.
     """
-    write_text(answer, json.dumps(shown_data(data), indent=2) + "\n")
+    write_text(answer, json.dumps(shown_data(data, keys=False), indent=2) + "\n")
 
 
 def tell(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:

@@ -34,7 +34,7 @@ from ._loading import find_flow
 from ._observing import Looks, Observing
 from ._results import checks_as_data, usage_as_data
 from ._running import View, carry_out
-from ._showing import shown
+from ._showing import remembering, shown, shown_traceback
 from .alerting import alerting
 from .answers import Page, answering, list_checks, tell, write_file, write_json, write_text
 from .profiling import profile
@@ -106,6 +106,11 @@ def dispatch(tokens: Sequence[str]) -> int:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:  # what the terminal cannot spell is escaped, as on stderr
         reconfigure(errors="backslashreplace")
+    with remembering():
+        return _told(tokens)
+
+
+def _told(tokens: Sequence[str]) -> int:
     try:
         return _carried_out(tokens, as_json="--json" in tokens)
     except UnwrittenError as error:
@@ -114,6 +119,14 @@ def dispatch(tokens: Sequence[str]) -> int:
     except KeyboardInterrupt:  # while a module was imported; a run has its own handler
         sys.stderr.write("Ctrl-C: nothing was run\n")
         return ExitCode.INTERRUPTED
+    except SystemExit as error:
+        if not isinstance(error.code, str):
+            raise
+        sys.stderr.write(shown(f"{error.code}\n"))  # what Python would print
+        return ExitCode.FAILED
+    except BaseException as error:  # noqa: BLE001 - Python would print it with all that is secret in it
+        sys.stderr.write(shown_traceback(error))
+        return ExitCode.FAILED
 
 
 def _complaint(error: CycloptsError) -> Panel:

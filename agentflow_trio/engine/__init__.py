@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._drain import DrainReport
     from ._engine import Engine, EngineStatistics
     from ._handle import CancelReport, Run
+    from ._hiding import Hidden
     from ._reach import stop_from_inside
     from ._snapshot import (
         Blocked,
@@ -53,6 +54,7 @@ else:  # 5 ms; a program that only runs flows needs none of them
             "DrainReport": "._drain",
             "Engine": "._engine",
             "EngineStatistics": "._engine",
+            "Hidden": "._hiding",
             "Live": "._snapshot",
             "Run": "._handle",
             "RunSnapshot": "._snapshot",
@@ -76,6 +78,7 @@ __all__ = [
     "DrainReport",
     "Engine",
     "EngineStatistics",
+    "Hidden",
     "Items",
     "Kind",
     "Live",

@@ -7,6 +7,7 @@ is made, so that later ones are known, too; a run and those that its nodes began
 from __future__ import annotations
 
 import contextlib
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, final
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Hidden", "Veil", "conceal"]
 
+_FIRST: Final = threading.RLock()
+"""Secrets may be made in threads, at once: what is hidden first must not be forgotten."""
 _VALUES: Final = 1_000
 _STATES: Final = 100
 """So many of the last states of a run are looked at for a text; of older ones is known what they held when made."""
@@ -31,9 +34,10 @@ _STATES: Final = 100
 class Hidden:
     """The values that a run, and those that its nodes began, must not show: the last thousand that there were."""
 
-    __slots__ = ("_states", "_values")
+    __slots__ = ("_lock", "_states", "_values")
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._values: dict[str, None] = {}
         self._states: dict[int, weakref.ref[object]] = {}
 
@@ -56,10 +60,15 @@ class Hidden:
             Exception
         ):  # a class of the user's may raise anything when it is looked into
             for value in hidden_values(state):
-                self._values.pop(value, None)
-                self._values[value] = None
-        while len(self._values) > _VALUES:
-            del self._values[next(iter(self._values))]
+                self.keep(value)
+
+    def keep(self, value: str) -> None:
+        """Hide *value* from now on. From any thread."""
+        with self._lock:
+            self._values.pop(value, None)
+            self._values[value] = None
+            if len(self._values) > _VALUES:
+                del self._values[next(iter(self._values))]
 
     def values(self) -> tuple[str, ...]:
         """All of them."""
@@ -100,9 +109,10 @@ class Veil:
 
     def share(self) -> Hidden:
         """What is hidden here and around, which may come to tell of what was raised inside; from now on there is some."""
-        if self._hidden is None:
-            self._hidden = Hidden() if self._around is None else self._around.share()
-        return self._hidden
+        with _FIRST:
+            if self._hidden is None:
+                self._hidden = Hidden() if self._around is None else self._around.share()
+            return self._hidden
 
     def __call__(self, text: str, /) -> str:
         """*text*, as it may be shown."""

@@ -20,7 +20,7 @@ from ..errors import CutOff, Failure
 from ..ports import Ids, Simulated, WallClock
 from ..robustness import AROUND, FAULTS, Dice, FaultPlan
 from ..state import NOTICE
-from ..types import Exit, Phase, Resource
+from ..types import RUNS, Exit, Phase, Resource
 from ._cleanup import Cleanup
 from ._hiding import Veil
 from ._plan import Plan, StateValue
@@ -518,7 +518,20 @@ def _see(state: object) -> None:
         strand.run.hide(state)
 
 
-NOTICE.see = _see
+def _see_secret(text: str) -> None:
+    """A node made a secret; what tells of it may be told when that is no more."""
+    strand = CURRENT.get()
+    if strand is not None:
+        strand.run.veil.share().keep(text)
+
+
+def _veil_here() -> Veil | None:
+    """What hides where the caller is."""
+    strand = CURRENT.get()
+    return None if strand is None else strand.run.veil
+
+
+NOTICE.see, RUNS.made, RUNS.veil = _see, _see_secret, _veil_here
 
 RunPlan: TypeAlias = Callable[
     [Strand, Plan[Any], StateValue], Awaitable[tuple[StateValue, Exit]]

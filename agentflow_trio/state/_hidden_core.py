@@ -50,7 +50,7 @@ NOTICE: Final = Notice()
 def hides(kind: type) -> bool:
     """Whether instances of the attrs class *kind* hold anything that must not be shown, as far as annotations tell.
 
-    A `Secret` is not meant: those are known wherever they are.
+    A `Secret`, too: it is known while it lives, and a run hides it to its end.
     """
     if kind not in HIDING and _reaches(kind, {kind}):
         HIDING.add(kind)
@@ -74,6 +74,8 @@ def _leads(hint: Part, seen: set[type]) -> bool:
         return any(_leads(part, seen) for part in (get_origin(hint), *inside))
     if not isinstance(hint, type):
         return False
+    if hint is Secret:
+        return True
     if hint in seen or not attrs.has(hint):
         return False
     seen.add(hint)
@@ -84,7 +86,7 @@ def _leads(hint: Part, seen: set[type]) -> bool:
 
 
 def hidden_values(state: object) -> Iterator[str]:
-    """The texts that must not be shown of *state* as it is now: of sensitive fields and keys, and of what they hold.
+    """The texts that must not be shown of *state* as it is now: of sensitive fields and keys, of what they hold, and of secrets.
 
     Numbers and bytes are given as they would be printed. Of very large states the first 10,000 parts are looked at.
     """
@@ -95,6 +97,9 @@ def hidden_values(state: object) -> Iterator[str]:
             return
         value, sensitive = todo.popleft()
         kind: type[Any] = value.__class__
+        if kind is Secret:
+            yield value.reveal()
+            continue
         if kind in _SILENT or (id(value), sensitive) in seen:
             continue
         if not issubclass(kind, (str, int, float, bytes, bytearray)):
@@ -105,7 +110,7 @@ def hidden_values(state: object) -> Iterator[str]:
             yield value.decode(errors="backslashreplace") if binary else str(value)
 
 
-_SILENT: Final = frozenset({bool, type(None), Secret})
+_SILENT: Final = frozenset({bool, type(None)})
 
 
 def _parts(value: Part, kind: type, *, sensitive: bool) -> Iterable[tuple[Part, bool]]:
@@ -182,13 +187,23 @@ class _Masking:
         if is_record(kind):
             return self._record(value, kind)
         if kind is dict:
-            return {self.of(key): self.of(one) for key, one in value.items()}
+            named: dict[Part, Part] = {}
+            for key, one in value.items():
+                name = self.of(key)
+                # two that are hidden are two entries still
+                again = f"{name!r} ({len(named) + 1})"
+                named[_Shown(again) if name in named else name] = self.of(one)
+            return named
         if kind in _ITEMS:
             return kind(map(self.of, value))
         return self._shown(value)
 
     def _shown(self, value: object) -> _Shown:
-        return _Shown(self._text(repr(value)))
+        try:
+            text = repr(value)
+        except Exception as error:  # noqa: BLE001 - a class of the user's may raise anything
+            text = f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
+        return _Shown(self._text(text))
 
     def _record(self, value: Part, kind: type[Any]) -> Part:
         new: Part = blank(kind)

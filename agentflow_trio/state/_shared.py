@@ -191,6 +191,7 @@ class SharedState:
         """
         checked = _checked(key, value)
         with self._lock:
+            self._see(key)
             self._values[key.name] = checked
             if key.rule is not None:
                 self._rules[key.name] = key.rule
@@ -217,8 +218,14 @@ class SharedState:
         """
         with self._lock:
             value = self.get(key)
+            self._see(key)
             self._values.pop(key.name, None)
             return value
+
+    def _see(self, key: StateKey[Any]) -> None:
+        """Have the value under *key* hidden still when it is no longer there."""
+        if key.name in SENSITIVE_KEYS and key.name in self._values and NOTICE.see is not None:
+            NOTICE.see(self)
 
     def contains_key(self, key: StateKey[Any], /) -> bool:
         """Whether there is a value under *key*."""

@@ -13,6 +13,7 @@ import attrs
 from typing_extensions import TypeIs, override
 
 from ._search_core import Policy
+from ._shown import shown_text
 
 __all__ = ["Exploration", "ScheduleFailure", "same_failure"]
 
@@ -119,7 +120,8 @@ def _told(error: Exception) -> str:
     """What failed: of a group, its leaves."""
     leaves = [part for part in _leaves_of(error) if part is not error]
     told = "; ".join(
-        f"{type(leaf).__name__}: {leaf}".removesuffix(": ") for leaf in leaves or [error]
+        f"{type(leaf).__name__}: {shown_text(leaf, error)}".removesuffix(": ")
+        for leaf in leaves or [error]
     )
     return f"{told} (in {type(error).__name__})" if leaves else told
 

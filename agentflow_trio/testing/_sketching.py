@@ -20,6 +20,7 @@ from ._choice_core import Chooser, index_of
 from ._errors import DeadlockError, StuckError
 from ._picture import name_of, place_of, wait_of
 from ._private import can_go_on, errors_in, is_being_cancelled
+from ._shown import shown_text
 from ._sketch_guards import Guards, was_cut_off
 from ._sketch_page import Page
 from ._time_scale_core import Spot
@@ -209,7 +210,7 @@ class Sketcher(trio.abc.Instrument):
         why = ""
         for error in raised:
             how = "cancelled" if isinstance(error, trio.Cancelled) else "error"
-            why = "" if how == "cancelled" else _said(error)
+            why = "" if how == "cancelled" else _said(error, self._ended.error or error)
         self._end_step(task)
         end = self._page.spot(1.0)
         if task in self._lane_of:
@@ -308,14 +309,15 @@ def told(ended: Ended[object]) -> str:
     """The same in a line."""
     if ended.outcome is None:
         return "cancelled"
-    return "ended well" if ended.error is None else _said(ended.error)
+    return "ended well" if ended.error is None else _said(ended.error, ended.error)
 
 
-def _said(error: BaseException) -> str:
-    """What it is, in a line; of a group, the first error in it."""
+def _said(error: BaseException, within: BaseException) -> str:
+    """What it is, in a line; of a group, the first error in it. *within*: how all ended."""
     while _is_group(error):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".removesuffix(": ")
+    text = shown_text(error, within)
+    return f"{type(error).__name__}: {text.partition(chr(10))[0]}".removesuffix(": ")
 
 
 def _is_group(error: BaseException) -> TypeIs[BaseExceptionGroup[BaseException]]:

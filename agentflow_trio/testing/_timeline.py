@@ -25,6 +25,7 @@ from ._looking import Recorder, Watcher, same_so_far, swept
 from ._moment import Moment
 from ._past import Live, Past
 from ._recipe import Change, Recipe
+from ._shown import shown_text
 from ._simulate import Simulating, Simulation
 from ._switch import Replacing
 from ._timeline_core import Instants, Series, check_time, matches
@@ -365,6 +366,7 @@ class Timeline(Generic[S]):
     def _end(self) -> str:
         if self.cancelled:
             return "was cancelled"
-        return (
-            "ended well" if self.error is None else f"{type(self.error).__name__}: {self.error}"
-        )
+        error = self.error
+        if error is None:
+            return "ended well"
+        return f"{type(error).__name__}: {shown_text(error, error)}"

@@ -203,3 +203,98 @@ def test_an_address_that_is_refused_is_named_without_its_password(project: Proje
     tokens = ("--set", "key=abcd", "--trace", url)
     answer = project.run("run", "login:fine", *tokens)
     assert CANARY not in answer.out + answer.err
+
+
+HARD = """
+    @define
+    class Held:
+        key: str = field(metadata=sensitive)
+        odd: object = None
+        by: dict[str, int] = field(factory=dict)
+
+    class Odd:
+        def __repr__(self):
+            raise ValueError("no repr")
+
+    @step
+    async def leave(held: Held) -> None:
+        raise SystemExit(held.key)
+
+    @step
+    async def end(held: Held) -> None:
+        raise BaseException(f"{held.key!r}")
+
+    @step
+    async def fail(held: Held) -> None:
+        raise KeyError(f"{held.key}")
+
+    @step
+    async def odd(held: Held) -> None:
+        held.odd = Odd()
+
+    @step
+    async def two(held: Held) -> None:
+        held.by = {held.key: 1, f"{held.key}": 2, f"'{held.key}'": 3, f"{held.key}{held.key}": 4}
+
+    @flow
+    def leaving() -> Wiring[Held]:
+        return [leave.then(END)]
+
+    @flow
+    def ending() -> Wiring[Held]:
+        return [end.then(END)]
+
+    @flow
+    def failing() -> Wiring[Held]:
+        return [fail.then(END)]
+
+    @flow
+    def oddly() -> Wiring[Held]:
+        return [odd.then(END)]
+
+    @flow
+    def twice() -> Wiring[Held]:
+        return [two.then(END)]
+"""
+
+
+@pytest.mark.parametrize("name", ["leaving", "ending", "failing"])
+def test_nor_has_what_only_python_would_print_nor_a_simulation_or_its_picture(
+    project: Project, name: str
+) -> None:
+    project.write("hard.py", HARD)
+    value = f'{CANARY}\\n"<{CANARY}>"'
+    (project.folder / "in.json").write_text(f'{{"key": {json.dumps(value)}}}')
+    for options in (
+        ("run",),
+        ("simulate", "--seeds", "1", "--svg", "s.svg"),
+        ("simulate", "--seed", "1", "--svg", "s.svg", "--json"),
+    ):
+        command, *more = options
+        answer = project.run(command, f"hard:{name}", "--input", "in.json", *more)
+        assert answer.code == 1
+        assert CANARY not in answer.out + answer.err
+        assert "***" in answer.out + answer.err or "--json" in options
+    svg = project.folder / "s.svg"
+    assert svg.exists() == (name == "failing")
+    assert not svg.exists() or ("***" in (text := svg.read_text()) and CANARY not in text)
+
+
+def test_a_value_that_cannot_be_printed_is_named_and_the_rest_is(project: Project) -> None:
+    project.write("hard.py", HARD)
+    answer = project.run("run", "hard:oddly", "--set", f"key={CANARY}")
+    assert answer.code == 0
+    assert "odd=<Odd: its repr raised ValueError>" in answer.out
+    assert "key=***" in answer.out
+
+
+def test_what_is_hidden_in_keys_loses_no_entry_and_our_own_keys_stay(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("hard.py", HARD)
+    monkeypatch.setenv("OTHER_PASSWORD", "run_id")
+    answer = project.run("run", "hard:twice", "--set", f"key={CANARY}", "--json")
+    assert answer.data["state"]["by"] == {"***": 2, "'***'": 3, "*** (2)": 4}
+    assert "run_id" in answer.data
+    answer = project.run("run", "hard:twice", "--set", f"key={CANARY}")
+    assert "by={'***': 2, \"'***'\": 3, '***' (3): 4}" in " ".join(answer.out.split())

@@ -35,6 +35,7 @@ from agentflow_trio import (
 )
 from agentflow_trio.engine._hiding import Hidden, Veil
 from agentflow_trio.events import ExecutionEvent, NodeFailed, Progress, RunEnded
+from agentflow_trio.redaction import hide
 from agentflow_trio.state import HIDING
 
 FIRST, SECOND, THIRD = "first canary", "second canary", "third canary"
@@ -346,6 +347,106 @@ async def test_a_state_that_cannot_be_looked_into_harms_no_run() -> None:
             await engine.run(flow(name="one")(lambda: [work.then(END)]), Held())
     assert shown(caught.value) == "ValueError: ***"
     assert collector.only(Progress).text == 7
+
+
+async def test_a_secret_that_a_node_made_is_hidden_to_the_end_of_the_run_though_it_is_gone() -> (
+    None
+):
+    def fetch() -> str:
+        token = Secret(SECOND)
+        return f"asked with {token.reveal()}"
+
+    @step
+    async def work(plain: Plain) -> None:
+        plain.text = fetch()
+        plain.text += await current_step().to_thread(fetch)
+
+    @step
+    async def refuse(plain: Plain) -> None:
+        raise ValueError(plain.text)
+
+    @flow
+    def fetching() -> Wiring[Plain]:
+        return [work.then(refuse), refuse.then(END)]
+
+    collector = Collector()
+    async with Engine(observers=[collector]) as engine:
+        with pytest.raises(FlowFailedError) as caught:
+            await engine.run(fetching, Plain())
+    assert shown(caught.value) == "ValueError: asked with ***asked with ***"
+    assert "canary" not in str(collector.events)
+    assert hide(f"of no run: {SECOND}") == f"of no run: {SECOND}"
+
+
+async def test_secrets_that_a_step_replaces_and_values_of_a_board_that_it_overwrites_are_hidden() -> (
+    None
+):
+    @attrs.define
+    class Held:
+        token: Secret
+
+    @step
+    async def work(held: Held) -> None:
+        held.token, old = Secret(THIRD), held.token.reveal()
+        gc.collect()
+        raise ValueError(f"{old}, {held.token.reveal()}")
+
+    with pytest.raises(FlowFailedError) as caught:
+        await work.run(Held(Secret(SECOND)))
+    assert shown(caught.value) == "ValueError: ***, ***"
+
+    @step
+    async def write(board: Board) -> None:
+        board.insert(Board.KEY, SECOND)
+        board.insert(Board.KEY, THIRD)
+        board.remove(Board.KEY)
+        raise ValueError(f"{FIRST}, {SECOND}, {THIRD}")
+
+    board = Board()
+    board.insert(KEY, FIRST)
+    with pytest.raises(FlowFailedError) as caught:
+        await write.run(board)
+    assert shown(caught.value) == "ValueError: ***, ***, ***"
+
+
+async def test_what_is_hidden_here_is_what_the_run_hides() -> None:
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(hide(text))
+
+    @step
+    async def work(login: Login) -> None:
+        text = f"case 4711 of {login.key}, password=abc"
+        tell(text)
+        await current_step().to_thread(tell, text)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, tell, text)
+
+    @flow
+    def working() -> Wiring[Login]:
+        return [work.then(END)]
+
+    redactor = Redactor(patterns=(r"\d{4}",), standard=False)
+    async with Engine(redactor=redactor) as engine:
+        await engine.run(working, Login())
+    assert told == ["case *** of ***, password=abc"] * 3
+    assert hide(f"case 4711 of {FIRST}, password=abc") == f"case 4711 of {FIRST}, password=***"
+
+
+def test_values_with_line_breaks_are_hidden_in_a_report_that_puts_something_before_each_line() -> (
+    None
+):
+    @step
+    async def work(login: Login) -> None:
+        raise ValueError(f"key:\n{login.key}!")
+
+    async def main() -> None:
+        await work.run(Login("-canary\n1\n<2>"))
+
+    with pytest.raises(FlowFailedError) as caught:
+        trio.run(main)
+    assert caught.value.report().splitlines()[-2:] == ["    ValueError: key:", "      ***!"]
 
 
 def test_a_veil_forgets_its_values_in_a_pickle() -> None:

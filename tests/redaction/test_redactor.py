@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import pickle
+import re
+import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -45,6 +48,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
         (f"key:\n{PEM}\nend", "key:\n***\nend"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE", "***"),
         (f"got {JWT}!", "got ***!"),
+        (f"of-{JWT}/{JWT}", "of-***/***"),
+        ("access-key=abc", "access-key=***"),
         ("key sk-proj-abcdefgh12345678 refused", "key *** refused"),
         ("rk_live_0123456789abcdef", "***"),
         ("ghp_0123456789abcdefghij", "***"),
@@ -106,6 +111,17 @@ def test_the_text_of_a_secret_is_hidden_in_whatever_way_it_is_written() -> None:
         assert "ss" not in shown
         assert "***" in shown
         assert len(shown) <= 9
+    for written in (
+        html.escape(value),
+        html.escape(value, quote=False),
+        html.escape(value).replace("&#x27;", "'"),
+        data.hex(),
+        data.hex().upper(),
+        re.sub("%..", lambda byte: byte[0].lower(), quote(value, safe="")),
+    ):
+        shown = PLAIN.text(f"<{written}>")
+        assert "ss" not in shown
+        assert "***" in shown
     for before in (b"", b"u:", b"us:", b"use:"):
         for code in (base64.b64encode, base64.urlsafe_b64encode):
             coded = code(before + data + b"!").decode()
@@ -113,6 +129,47 @@ def test_the_text_of_a_secret_is_hidden_in_whatever_way_it_is_written() -> None:
             assert shown.count("***") == 1
             assert len(shown) <= len(before) * 2 + 9
     assert secret.reveal() == value
+
+
+def test_lines_of_a_secret_are_hidden_whatever_is_put_before_them() -> None:
+    value = "first line of a key\nsecond line of it\n  short"
+    assert PLAIN.text("  | first line of a key\n  | second line of it", also=[value]) == (
+        "  | ***\n  | ***"
+    )
+    assert PLAIN.text("a short one", also=[value]) == "a short one"
+
+
+def test_a_quote_beside_quotes_of_both_kinds_is_written_otherwise() -> None:
+    assert PLAIN.text(repr("it's and \""), also=["it's and"]) == "'*** \"'"
+
+
+def test_of_many_secrets_each_is_found() -> None:
+    """By an index, once the same ones are asked for again."""
+    also = [f"secret {number}" for number in range(1000, 1400)]
+    text = "of secret 1000, secret 1399 and secret 999"
+    for _ in range(3):
+        assert PLAIN.text(text, also=also) == "of ***, *** and secret 999"
+    assert PLAIN.text("sec", also=also) == "sec"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("-eyJ", "eyJa.", "sk-", 'token="', "token='", "token=", "password= ", "://a:b"),
+        *("-----BEGIN X PRIVATE KEY-----", "-----BEGIN ", "a://b:c@", 'secret="\\', "bearer "),
+        *("authorization:bearer ", "***token", "\u0130token="),
+    ],
+)
+def test_no_text_from_outside_takes_longer_than_its_length(part: str) -> None:
+    """It may come from anybody, and is read in the loop: 100 KB of one of them once took 20 s."""
+    text = (part * 10_000)[:20_000]
+    begun = time.perf_counter()
+    Redactor().text(text)
+    assert time.perf_counter() - begun < 1.0
+
+
+def test_letters_that_become_two_when_small_hide_nothing_else() -> None:
+    assert Redactor().text("\u0130\u0130\u0130 token=abc") == "\u0130\u0130\u0130 token=***"
 
 
 def test_a_secret_is_looked_for_as_long_as_one_of_its_text_lives() -> None:
@@ -124,11 +181,14 @@ def test_a_secret_is_looked_for_as_long_as_one_of_its_text_lives() -> None:
     assert PLAIN.text("a correct horse!") == "a correct horse!"
 
 
-def test_what_is_too_short_is_not_looked_for() -> None:
-    short, long = Secret("abc"), Secret("abcd")
-    assert PLAIN.text("abc abcd") == "abc ***"
-    assert (short.reveal(), long.reveal()) == ("abc", "abcd")
-    assert PLAIN.text("xyz wxyz", also=["xyz", "wxyz"]) == "xyz ***"
+def test_what_is_too_short_is_looked_for_where_it_stands_alone_or_not_at_all() -> None:
+    code, long = Secret("042"), Secret("abcd")
+    assert PLAIN.text("cvc 042, cvc='042'; 1042 or 042x, xabcdx") == (
+        "cvc ***, cvc='***'; 1042 or 042x, x***x"
+    )
+    assert (code.reveal(), long.reveal()) == ("042", "abcd")
+    assert PLAIN.text("wx xyz wxyz a.z", also=["wx", "xyz", "wxyz", "a.z"]) == "wx *** *** ***"
+    assert PLAIN.text("a-z", also=["a.z"]) == "a-z"
 
 
 def test_what_overlaps_or_touches_is_hidden_as_one() -> None:

@@ -103,9 +103,9 @@ def test_values_are_found_at_any_depth() -> None:
         many=[Inner("one"), Inner("two")],
         by_name={"open": Inner("three")},
         rest=(deque([Inner("four")]), {"open": 1}, frozenset({Cold("five")}), Colour.RED, 7),
-        secret=Secret("known elsewhere"),
+        secret=Secret("six"),
     )
-    assert values(state) == ["inner", "one", "two", "three", "cold", "four", "five"]
+    assert values(state) == ["inner", "one", "two", "three", "cold", "four", "five", "six"]
     assert values(Around(([state], None))) == values(state)
     assert values("text") == values(7) == values(None) == []
 
@@ -117,8 +117,32 @@ def test_all_that_a_sensitive_field_holds_is_hidden() -> None:
     }
     assert values(State(anything=held)) == [
         *("inner", "cold"),
-        *("name", "more", "text", "4711", "0.25", "by\\xff", "tes", "deep", "Colour.RED"),
+        *(
+            "name",
+            "more",
+            "text",
+            "4711",
+            "0.25",
+            "by\\xff",
+            "tes",
+            "deep",
+            "Colour.RED",
+            "known",
+        ),
     ]
+
+
+def test_entries_whose_keys_are_hidden_are_entries_still_and_who_has_no_repr_is_named() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            raise ValueError("abcd")
+
+    def text(text: str) -> str:
+        return text.replace("abcd", "***")
+
+    shown = masked({"abcd": 1, "***": 2, "abcd ": 3, "*** ": 4}, text)
+    assert repr(shown) == "{'***': 1, '***' (2): 2, '*** ': 3, '*** ' (4): 4}"
+    assert repr(masked([Odd()], text)) == "[<Odd: its repr raised ValueError>]"
 
 
 def test_cycles_and_great_numbers_end() -> None:
@@ -178,6 +202,13 @@ def test_forks_of_what_hides_something_are_told_of() -> None:
     assert noticed(Nothing) == noticed(AroundNothing) == []
     assert {State, Inner, Cold, Around} <= HIDING
     assert Nothing not in HIDING
+
+    @attrs.define
+    class Holder:
+        key: Secret | None = None
+
+    assert fork(Holder()) == Holder()
+    assert Holder in HIDING
 
 
 def test_generic_classes_are_looked_into() -> None:
