@@ -204,5 +204,8 @@ def _holders(thing: object, known: dict[Task, str]) -> str:
     if isinstance(owner, Task):
         return f" held by {known.get(owner, name_of(owner))}"
     borrowers: Sequence[object] = getattr(told, "borrowers", ())
-    held = [known.get(one, name_of(one)) for one in borrowers if isinstance(one, Task)]
+    tasks = made_before(
+        one for one in borrowers if isinstance(one, Task)
+    )  # Trio has them in a set
+    held = [known.get(one, name_of(one)) for one in tasks]
     return f" borrowed by {', '.join(held)}" if held else ""

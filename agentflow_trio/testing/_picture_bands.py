@@ -19,7 +19,7 @@ from ._picture_layout_core import (
     profile,
     wide_enough,
 )
-from ._picture_text import cut, label
+from ._picture_text import cut_name, label
 from ._time_scale_core import Spot, spoken
 from ._timeline_picture_core import Band, Bar
 
@@ -68,7 +68,7 @@ def bands(canvas: Canvas) -> Iterator[Markup]:
         yield tag(
             "g",
             tag("title", band.title),
-            tag("text", cut(band.name, canvas.left - MARGIN - 8), x=MARGIN, y=top + 14),
+            tag("text", cut_name(band.name, canvas.left - MARGIN - 8), x=MARGIN, y=top + 14),
             *(_level(canvas, band, placed, top) for placed in _levels(canvas, band)),
             *_turned_away(canvas, band, top),
             class_="guard",

@@ -12,7 +12,7 @@ from typing import Final
 from .._markup import Markup, joined, tag
 from ._picture_layout_core import BAR, DEPTHS, MARGIN, Canvas, Placed, Row, few, wide_enough
 from ._picture_marks import cross, glyph
-from ._picture_text import beside, cut, label
+from ._picture_text import beside, cut_name, label
 from ._time_scale_core import spoken
 from ._timeline_picture_core import Lane, Mark
 
@@ -51,7 +51,7 @@ def _thread(canvas: Canvas, row: Row, rows: Sequence[Row]) -> Markup:
 def _lane(canvas: Canvas, row: Row) -> Markup:
     lane = row.lane
     indent = _INDENT * min(_generation(canvas, lane), _INDENTS)
-    name = cut(lane.name, canvas.left - MARGIN - indent - 8)
+    name = cut_name(lane.name, canvas.left - MARGIN - indent - 8)
     marks = _placed_marks(canvas, row)
     signs = [x for _, x in marks]
     signs += [canvas.scale.x(mark.spot) for mark in lane.marks if mark.kind == "preemption"]

@@ -137,12 +137,19 @@ class Scale:
 
     def ticks(self) -> Sequence[Tick]:
         """The labels: of the ends, of what is next to a break, of wide instants, then of round numbers; as there is room."""
-        found: list[Tick] = []
+        found: list[tuple[float, float, str]] = []
         for x, time in self._candidates():
             words = spoken(time)
-            if all(abs(tick.x - x) >= _apart(tick.words, words) for tick in found):
-                found.append(Tick(round(x, 2), words))
-        return sorted(found, key=lambda tick: tick.x)
+            if all(abs(left - x) >= _apart(said, words) for left, _, said in found):
+                found.append((x, time, words))
+        begun: dict[
+            str, float
+        ] = {}  # long times are not told to the second, so two may read the same
+        made: list[Tick] = []
+        for x, time, words in sorted(found):
+            since = time - begun.setdefault(words, time)
+            made.append(Tick(round(x, 2), f"+{spoken(since)}" if since else words))
+        return made
 
     def _candidates(self) -> Iterator[tuple[float, float]]:
         spots = [

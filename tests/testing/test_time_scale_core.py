@@ -136,6 +136,10 @@ def test_what_follows_a_break_is_labelled_first_wherever_on_the_page_it_is() -> 
     assert words(made) == ["0 s", "1 s", "1.1 s", "8 min 21.4 s", "25 min 2 s"]
 
 
+def test_of_two_times_that_read_the_same_the_later_says_by_how_much() -> None:
+    assert words(scale(0, 259_200.0, 259_200.001, steps=1)) == ["0 s", "3 d", "+0.001 s"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [

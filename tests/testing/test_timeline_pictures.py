@@ -547,6 +547,40 @@ def test_the_same_run_gives_the_same_bytes(program: Program[None]) -> None:
     assert one == two
 
 
+def test_who_holds_a_limiter_is_told_in_the_order_in_which_tasks_were_made() -> None:
+    async def crowd() -> None:
+        limiter = trio.CapacityLimiter(4)
+
+        async def enter(after: float) -> None:
+            await trio.sleep(after)
+            async with limiter:
+                await trio.sleep(5)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(enter, float(number))
+
+    words = "CapacityLimiter borrowed by enter, enter#2, enter#3, enter#4"
+    kept = [[object() for _ in range(1_000 * number)] for number in range(5)]  # other addresses
+    assert all(words in record(crowd).to_svg() for _ in kept)
+
+
+def test_names_keep_their_numbers_and_wide_letters_have_room() -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(
+                    trio.sleep, 1, name="a name for which there is no room at all"
+                )
+            nursery.start_soon(trio.sleep, 1, name="\N{CJK UNIFIED IDEOGRAPH-65E5}" * 40)
+
+    drawn = record(main).to_svg()
+    assert ">a name for which there is\N{HORIZONTAL ELLIPSIS}<" in drawn
+    assert ">a name for which there i\N{HORIZONTAL ELLIPSIS}#2<" in drawn
+    day = "\N{CJK UNIFIED IDEOGRAPH-65E5}"
+    assert f">{day * 13}\N{HORIZONTAL ELLIPSIS}<" in drawn
+
+
 def test_the_same_bytes_come_from_another_process(tmp_path: Path) -> None:
     code = "from newsdesk import *; from agentflow_trio.testing import record; print(record(newsdesk, Desk(), seed=3).to_svg(), end='')"
     path = [str(Path(__file__).parents[1] / "support"), *sys.path]
