@@ -136,7 +136,7 @@ class Scale:
         return round(left + (right - left) * (time - begin) / (end - begin), 2)
 
     def ticks(self) -> Sequence[Tick]:
-        """The labels: of the ends, of what is next to a break, of wide instants, then of round numbers; as there is room."""
+        """The labels: of the ends, of what follows a break or, without one, of round numbers, then of instants; as there is room."""
         found: list[tuple[float, float, str]] = []
         for x, time in self._candidates():
             words = spoken(time)
@@ -201,7 +201,7 @@ def _step_widths(
     if every and room / every >= _NARROWEST_STEP:
         return [min(_STEP, room / every)] * len(instants)
     shown = sum(instant.steps for instant in instants if instant.shown)
-    each = min(_STEP, room / shown) if shown else 0.0
+    each = min(_STEP, room / max(shown, 1))
     return [each if instant.shown else 0.0 for instant in instants]
 
 
@@ -256,9 +256,12 @@ _CLOCK: Final = (
 
 def _round_step(least: float) -> float:
     """The smallest step that is not below *least* and easy to count in: as on a clock from a second on."""
-    if 1 <= least <= _CLOCK[-1]:
+    if least < 1:
+        unit = 1
+    elif least > _CLOCK[-1]:
+        unit = _CLOCK[-1]
+    else:
         return next(float(step) for step in _CLOCK if step >= least)
-    unit = _CLOCK[-1] if least > 1 else 1
     power = 10.0 ** math.floor(math.log10(least / unit))
     return next(each * power * unit for each in (1, 2, 5, 10) if each * power * unit >= least)
 
@@ -278,7 +281,6 @@ def spoken(seconds: float) -> str:
         count, left = divmod(left, unit)
         if count:
             parts.append(f"{count:.0f} {name}")
-    left = round(left, 2)
     if left:
         parts.append(f"{left:g} s")
     return " ".join(parts[:2])

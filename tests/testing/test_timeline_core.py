@@ -26,6 +26,11 @@ def instants(*pairs: tuple[float, int]) -> Instants:
     return made
 
 
+def test_instants_are_counted_from_nothing() -> None:
+    made = Instants()
+    assert [made.add(time, 1) for time in (0.0, 0.0, 2.5)] == [0, 0, 1]
+
+
 def test_an_instant_that_goes_on_is_still_the_same() -> None:
     made = instants((0.0, 3), (0.0, 5), (2.5, 6), (2.5, 9))
     assert [*made.times] == [0.0, 2.5]
@@ -41,6 +46,7 @@ def test_two_runs_part_at_the_first_instant_that_is_not_in_both() -> None:
     assert one.parts(two, 1.0) is None
     assert one.parts(instants((0.0, 3), (1.0, 5))) == 2
     assert one.parts(one) is None
+    assert one.parts(instants((0.0, 3), (1.5, 5), (2.0, 6))) == 1
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(1, 40))
@@ -74,6 +80,34 @@ def test_a_value_put_twice_counts_once() -> None:
         kept.put(0, value, 6)
     kept.put(1, "d", 4)
     assert (kept.find(0), kept.find(1)) == ("c", "d")
+
+
+def test_all_that_fits_is_kept_and_then_every_second() -> None:
+    kept: Kept[int] = Kept(12)
+    for number in (BEFORE, 0, 1):
+        kept.put(number, number, 4)
+    kept.put(0, 0, 4)
+    assert [_has(kept, number) for number in (BEFORE, 0, 1)] == [True, True, True]
+    kept.put(2, 2, 4)
+    assert [_has(kept, number) for number in (BEFORE, 0, 1, 2)] == [True, True, False, True]
+    assert [kept.wants(number) for number in (BEFORE, 0, 1, 2, 3)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_what_holds_itself_or_has_a_field_that_was_never_set_has_a_weight() -> None:
+    @attrs.define
+    class Link:
+        following: object = None
+
+    loop = Link()
+    loop.following = loop
+    assert weight_of(loop) == 4
+    assert weight_of(object.__new__(Link)) == 2
 
 
 def test_a_state_weighs_about_as_much_as_its_fork_copies() -> None:
