@@ -25,6 +25,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from ..events import ExecutionEvent, RunEnded, RunStarted
 from ..ports import Where
+from ..redaction import hide_fields
 from ._log_core import BY_OUTCOME, LEVELS, NUMBERS, OWN, Level, fields_of
 from ._log_lines_core import console_line, iso, json_line, ordered
 from ._wall import RunTime, WallTimes
@@ -53,6 +54,18 @@ class EventLogger(Protocol):
 _NOTHING: Final = ...
 _NOWHERE: Final = dict.fromkeys(("visit", "attempt", "item"), _NOTHING)
 _NO_RUN: Final = {**_NOWHERE, **dict.fromkeys(("run_id", "flow", "path"), _NOTHING)}
+_TOLD: Final[ContextVar[bool]] = ContextVar("agentflow_trio.observe.logs.told", default=False)
+"""Whether a record is that of an event of a run, whose texts are redacted; others are here."""
+_PLAIN: Final = frozenset({
+    "timestamp",
+    "level",
+    "run_id",
+    "flow",
+    "path",
+    "visit",
+    "attempt",
+    "item",
+})
 _NOW: Final[ContextVar[RunTime | None]] = ContextVar(
     "agentflow_trio.observe.logs", default=None
 )
@@ -113,11 +126,13 @@ class Logs:
             fields = fields_of(event)
             # its own fields are all there is to say of where, for it may be told elsewhere
             hidden = bind_contextvars(**(_NOWHERE if event.run_id else _NO_RUN))
+            told = _TOLD.set(bool(event.run_id))
             try:
                 self._logger.log(
                     number, event.event_type, timestamp=iso(self._times.at(event)), **fields
                 )
             finally:
+                _TOLD.reset(told)
                 reset_contextvars(**hidden)
         if isinstance(event, RunEnded):
             self._times.forget(event.run_id)
@@ -188,7 +203,8 @@ def console_logger(file: TextIO) -> FilteringBoundLogger:
     """Make a logger that writes lines for people into *file*.
 
     A record is one line, and what does not print in it is escaped: text from outside can neither forge a line nor move the
-    cursor. Lines of a traceback begin with a bar. Nothing is raised if *file* cannot be written; the next line that can
+    cursor. Lines of a traceback begin with a bar. What a run hides, and secrets anywhere, are ``***`` in every line, also in
+    those that nodes log themselves: see `agentflow_trio.redaction.hide`. Nothing is raised if *file* cannot be written; the next line that can
     be says in ``lines_lost`` how many could not.
     """
     return _logger(file, console_line)
@@ -207,7 +223,9 @@ def _logger(
     def line(_: object, __: str, said: MutableMapping[str, Any]) -> str:
         if lines.lost:
             said["lines_lost"] = lines.lost
-        return render(ordered(said, get_contextvars(), {"timestamp": _stamp(said)}))
+        around = _hidden(get_contextvars())
+        record = said if _TOLD.get() else _hidden(said)
+        return render(ordered(record, around, {"timestamp": _stamp(said)}))
 
     processors: list[Processor] = [
         add_log_level,
@@ -223,6 +241,14 @@ def _logger(
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def _hidden(fields: Mapping[str, object]) -> Mapping[str, object]:
+    """*fields* as they may be shown; of those that are always there is nothing to hide."""
+    if _PLAIN.issuperset(fields):
+        return fields
+    more = {name: value for name, value in fields.items() if name not in _PLAIN}
+    return {**fields, **hide_fields(more)}
 
 
 def _stamp(said: Mapping[str, object]) -> object:

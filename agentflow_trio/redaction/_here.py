@@ -14,7 +14,7 @@ from .._typing import TypeIs
 from ..types import RUNS
 from ._redactor import Redactor
 
-__all__ = ["hide", "hide_deeply"]
+__all__ = ["hide", "hide_fields"]
 
 _DEEP: Final = 8
 """Containers within containers that are looked into; what is deeper is shown as its ``repr``."""
@@ -36,13 +36,13 @@ def _usual() -> Redactor:
     return Redactor()
 
 
-def hide_deeply(value: object, /) -> object:
-    """Return *value* as it may be shown: every text in it, and in its containers, as `hide` makes it.
+def hide_fields(fields: Mapping[str, object], /) -> dict[str, object]:
+    """Return *fields* as they may be shown: every text in them, and in their containers, as `hide` makes it.
 
-    A text under a key that says so (``{"password": ...}``) is hidden as a whole. What is neither text nor container is
+    A text under a name that says so (``password="..."``) is hidden as a whole. What is neither text nor container is
     itself if neither its ``str`` nor its ``repr`` hides anything, else what is left of it. Nothing is changed in place.
     """
-    return _hidden(value, _DEEP)
+    return {name: _entry(name, one, _DEEP) for name, one in fields.items()}
 
 
 def _hidden(value: object, deep: int) -> object:
@@ -50,12 +50,16 @@ def _hidden(value: object, deep: int) -> object:
         return hide(value)
     if value is None or isinstance(value, bool):
         return value
-    if deep and _is_mapping(value):
-        return {_hidden(key, 0): _entry(key, one, deep) for key, one in value.items()}
-    if deep and (_is_list(value) or _is_tuple(value)):
-        parts = [_hidden(one, deep - 1) for one in value]
-        return parts if isinstance(value, list) else tuple(parts)
-    for text in _texts(value):
+    if deep:
+        with contextlib.suppress(
+            Exception
+        ):  # one of somebody else's that cannot be read has a text, perhaps
+            if _is_mapping(value):
+                return {_hidden(key, 0): _entry(key, one, deep) for key, one in value.items()}
+            if _is_list(value) or _is_tuple(value):
+                parts = [_hidden(one, deep - 1) for one in value]
+                return parts if isinstance(value, list) else tuple(parts)
+    for text in dict.fromkeys(_texts(value)):
         shown = hide(text)
         if shown != text:
             return shown
@@ -71,7 +75,7 @@ def _entry(key: object, value: object, deep: int) -> object:
     return _hidden(value, deep - 1)
 
 
-_PROBE: Final = "'-'"
+_PROBE: Final = "-"
 """Stands for any text: whether it is hidden depends on the name before it."""
 
 
