@@ -163,6 +163,11 @@ def test_labels_are_round_numbers(end: float, said: str) -> None:
     assert words(scale(0, 500, 7700))[:3] == ["0 s", "15 min", "30 min"]
 
 
+def test_between_round_numbers_only_instants_that_have_a_width_are_labelled() -> None:
+    assert "4.5 s" not in words(scale(0, 4.5, 9))
+    assert "4.5 s" in words(scale(0, 4.5, 9, steps=1))
+
+
 @pytest.mark.parametrize(
     ("least", "step"),
     [
