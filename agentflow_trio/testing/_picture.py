@@ -9,6 +9,7 @@ import linecache
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Final, TypeAlias, final
@@ -29,6 +30,7 @@ __all__ = [
     "place_of",
     "tasks_below",
     "wait_of",
+    "waits_for",
 ]
 
 _TRIO: Final = str(Path(trio.__file__).parent) + os.sep
@@ -140,9 +142,19 @@ def wait_of(task: Task, known: dict[Task, str]) -> tuple[str, str]:
     return _waits_for(task, frames, known), _line(*own[-1]) if own else ""
 
 
+def waits_for(task: Task, known: dict[Task, str]) -> str:
+    """What *task* waits for; the same without the line, which takes half of the time."""
+    return _waits_for(task, list(task.iter_await_frames()), known)
+
+
 def _is_ours(frame: FrameType) -> bool:
     """Whether it is a frame of Trio or of this package, which say nothing about the program."""
-    return frame.f_code.co_filename.startswith((_TRIO, _HERE))
+    return _is_home(frame.f_code.co_filename)
+
+
+@cache  # asked for each frame of each task that waits
+def _is_home(file: str) -> bool:
+    return file.startswith((_TRIO, _HERE))
 
 
 def _line(frame: FrameType, number: int) -> str:

@@ -18,7 +18,7 @@ from typing_extensions import TypeIs, override
 from ..events import ExecutionEvent
 from ._choice_core import Chooser, index_of
 from ._errors import DeadlockError, StuckError
-from ._picture import name_of, place_of, wait_of
+from ._picture import name_of, place_of, waits_for
 from ._private import can_go_on, errors_in, is_being_cancelled
 from ._shown import shown_text
 from ._sketch_guards import Guards, was_cut_off
@@ -258,7 +258,7 @@ class Sketcher(trio.abc.Instrument):
     def _doing(self, task: Task) -> tuple[Doing, str]:
         if can_go_on(task):
             return "ready", "its turn"
-        words, _ = wait_of(task, self._known)
+        words = waits_for(task, self._known)
         if words.startswith("sleep"):
             return "sleep", "sleep for ever" if words == "sleep_forever" else "sleep"
         return "tasks" if words.startswith("its children") else "wait", words

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence, Sized
 from itertools import chain
@@ -85,15 +85,12 @@ class Instants:
         return f"{self.times[number]!r} s: {self.steps[number]} steps made"
 
 
-_FIRST: Final = 2
-"""Values that always stay: that of `BEFORE` and that of instant 0."""
-
-
 @final
 class Kept(Generic[Value]):
     """Values by number. When they weigh too much together, only those of every second number stay, then of every fourth.
 
-    So memory stays within bounds however long a run is, and a value that is not kept can be had by running again.
+    So memory stays within bounds however long a run is, and a value that is not kept can be had by running again. They are
+    put in the order of their numbers, all that are wanted; one object that is put again and again takes the room of one.
 
     Args:
         room: what they may weigh together.
@@ -102,8 +99,11 @@ class Kept(Generic[Value]):
     def __init__(self, room: int) -> None:
         self._room = room
         self._every = 1
-        self._values: dict[int, tuple[Value, int]] = {}
+        self._numbers: array[int] = array("q")  # from which on the value is another
+        self._values: list[Value] = []
+        self._weights: array[int] = array("q")
         self._weight = 0
+        self._last = BEFORE - 1
 
     def wants(self, number: int) -> bool:
         """Whether the value of that number would stay."""
@@ -111,13 +111,19 @@ class Kept(Generic[Value]):
 
     def put(self, number: int, value: Value, weight: int) -> None:
         """Keep *value*, instead of the one that has that number."""
-        _, before = self._values.get(number, (value, 0))
-        self._values[number] = value, weight
-        self._weight += weight - before
-        while self._weight > self._room and len(self._values) > _FIRST:
-            self._every *= 2
-            self._values = {n: kept for n, kept in self._values.items() if self.wants(n)}
-            self._weight = sum(weight for _, weight in self._values.values())
+        if self._numbers and self._numbers[-1] == number:
+            self._numbers.pop()
+            self._values.pop()
+            self._weight -= self._weights.pop()
+        self._last = number
+        if self._values and self._values[-1] is value:
+            return
+        self._numbers.append(number)
+        self._values.append(value)
+        self._weights.append(weight)
+        self._weight += weight
+        while self._weight > self._room and self._last >= self._every:
+            self._thin_out()
 
     def find(self, number: int) -> Value:
         """The value of that number.
@@ -125,7 +131,23 @@ class Kept(Generic[Value]):
         Raises:
             KeyError: it is not kept.
         """
-        return self._values[number][0]
+        if number > self._last or number < BEFORE or not self.wants(number):
+            raise KeyError(number)
+        return self._values[bisect_right(self._numbers, number) - 1]
+
+    def _thin_out(self) -> None:
+        """Keep those of every second number that is kept."""
+        self._every *= 2
+        ends = [*self._numbers[1:], self._last + 1]
+        old = zip(self._numbers, ends, self._values, self._weights, strict=True)
+        self._numbers, self._values, self._weights = array("q"), [], array("q")
+        for begin, end, value, weight in old:
+            first = begin if begin == BEFORE else -(-begin // self._every) * self._every
+            if first < end:  # it is that of a number that is wanted still
+                self._numbers.append(first)
+                self._values.append(value)
+                self._weights.append(weight)
+        self._weight = sum(self._weights)
 
 
 _SIZED: Final = (list, dict, set, deque, bytearray)

@@ -66,12 +66,30 @@ def test_what_is_kept_stays_within_bounds_and_is_what_was_put(
         assert len(found) == len(weights)
 
 
-def _has(kept: Kept[int], number: int) -> bool:
+def _has(kept: Kept[int] | Kept[str], number: int) -> bool:
     try:
         kept.find(number)
     except KeyError:
         return False
     return True
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 5)), min_size=1, max_size=60))
+def test_what_does_not_change_takes_the_room_of_one(changes: list[tuple[bool, int]]) -> None:
+    kept: Kept[str] = Kept(20)
+    put: dict[int, str] = {}
+    value, weighed = "begin", 0
+    for number, (new, weight) in enumerate(changes, BEFORE):
+        if new:
+            value, weighed = f"since {number}", weighed + weight
+        if kept.wants(number):
+            kept.put(number, value, weight)
+        put[number] = value
+    found = [number for number in put if _has(kept, number)]
+    assert all(kept.find(number) == put[number] for number in found)
+    assert {BEFORE, *([0] if len(put) > 1 else [])} <= {*found}
+    if weighed + 5 <= 20:
+        assert found == [*put]
 
 
 def test_a_value_put_twice_counts_once() -> None:
