@@ -58,7 +58,7 @@ Error: TypeAlias = Exception | type[Exception]
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Delay:
     """The call takes longer: it begins after so many seconds, and then does what it does, or fails.
 
@@ -79,6 +79,12 @@ class Delay:
                 f"Delay takes seconds >= 0, or two with the smaller one first, not {self.seconds!r}, {self.most!r}"
             )
 
+    @override
+    def __repr__(self) -> str:
+        most = "" if self.most is None else f", {self.most!r}"
+        then = "" if self.then is None else f", then={_said(self.then)}"
+        return f"Delay({self.seconds!r}{most}{then})"
+
     def drawn(self, dice: Random) -> Delay:
         """The same without a choice."""
         return (
@@ -89,7 +95,7 @@ class Delay:
 
 
 @final
-@attrs.frozen
+@attrs.frozen(repr=False)
 class LostReply:
     """The call does all it does, and then fails: the work is done, and nobody is told.
 
@@ -98,6 +104,10 @@ class LostReply:
     """
 
     error: Error = InjectedError
+
+    @override
+    def __repr__(self) -> str:
+        return f"LostReply({'' if self.error is InjectedError else _said(self.error)})"
 
 
 @final
@@ -297,8 +307,11 @@ class Faults:
 
     @override
     def __repr__(self) -> str:
-        told = f"Faults({', '.join(f'{name}={strike!r}' for name, strike in self._by_name.items())})"
-        return f"{told}.if_reached()" if self.lenient else told
+        words = {name: each for name, each in self._by_name.items() if name.isidentifier()}
+        others = {name: each for name, each in self._by_name.items() if name not in words}
+        told = [repr(others)] if others else []
+        told += [f"{name}={strike!r}" for name, strike in words.items()]
+        return f"Faults({', '.join(told)}){'.if_reached()' if self.lenient else ''}"
 
     def if_reached(self) -> Faults:
         """The same, but that it is no error if nothing asks for a name: for plans that are drawn by chance."""

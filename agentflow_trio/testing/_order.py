@@ -94,6 +94,10 @@ class Order:
         self.deviations: dict[int, int] = {}
         self.widths: list[int] = []
 
+    def go_on_as(self, trial: Trial) -> None:
+        """Choose as *trial* does from here on."""
+        self._chooser = trial.chooser
+
     def end(self) -> None:
         """End the execution: what Trio still has to do is done in the usual order."""
         self._chooser = _USUAL.chooser

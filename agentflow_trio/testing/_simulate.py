@@ -6,6 +6,7 @@ until time would pass the moment asked for. Between the pieces the caller may lo
 
 from __future__ import annotations
 
+import inspect
 import math
 import queue
 from collections.abc import Awaitable, Callable, Sequence
@@ -161,7 +162,14 @@ class Simulation(Generic[S, R]):
 
         Raises:
             SimulationOverError: the simulation has ended.
+            TypeError: it is given what a call has returned already.
         """
+        given: object = function
+        if inspect.iscoroutine(given):
+            given.close()
+            raise TypeError(
+                f"spawn takes an async function, and its arguments: spawn({given.__name__}), not spawn({given.__name__}())"
+            )
         if self.ended:
             raise SimulationOverError(time=self.time)
         spawned = Spawned(
@@ -248,6 +256,10 @@ class Simulation(Generic[S, R]):
             clock=self._world.clock,
             instruments=self._world.instruments,
         )
+
+    def reorder(self, trial_: Trial) -> None:
+        """From here on, order tasks as *trial_* does."""
+        self._world.order.go_on_as(trial_)
 
     def close(self, around: BaseException | None) -> None:
         """Cancel what still runs, and raise a failure that nobody was told of, or note it at *around*."""

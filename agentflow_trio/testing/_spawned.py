@@ -93,7 +93,11 @@ class Spawned(Generic[T]):
         CALLER.set(self._scope)
         try:
             with self._scope:
-                self._came = outcome.Value(await self._call())
+                call = self._call()
+                given: object = call
+                if not isinstance(given, Awaitable):
+                    raise TypeError(f"it is not async: it returned {call!r}")  # noqa: TRY301 - told as what it raises
+                self._came = outcome.Value(await call)
         except Exception as error:  # noqa: BLE001 - it is told when the simulation stands still
             self._came = outcome.Error(error)
             error.add_note(f"in {self.name!r}, spawned at {self.since:.9g} s")

@@ -290,7 +290,15 @@ def test_a_plan_shows_what_it_is_made_of() -> None:
     several = Faults(a=chance(0.5, Delay(1.0)), b=script([None, LostReply(OSError)]))
     assert (
         repr(several)
-        == "Faults(a=chance(0.5, Delay(seconds=1.0, most=None, then=None)), b=script([None, LostReply(error=<class 'OSError'>)]))"
+        == "Faults(a=chance(0.5, Delay(1.0)), b=script([None, LostReply(OSError)]))"
+    )
+    of_an_item = Faults({
+        "condense[17]": always(Delay(1.0, 2.0, then=OSError)),
+        "b": always(LostReply()),
+    })
+    assert (
+        repr(of_an_item)
+        == "Faults({'condense[17]': always(Delay(1.0, 2.0, then=OSError))}, b=always(LostReply()))"
     )
     assert issubclass(InjectedError, Exception)
 

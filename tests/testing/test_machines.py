@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -235,3 +235,65 @@ class Waking(Forgetful):
 
 def test_who_waits_for_a_rule_is_let_go_in_finish() -> None:
     run_state_machine_as_test(Waking, settings=FEW)
+
+
+# ---------------------------------------------------------------- mistakes, and the order of tasks
+
+
+def test_a_rule_that_is_async_is_refused_where_it_is_written() -> None:
+    any_rule: Any = rule  # type checkers refuse it, too
+
+    with pytest.raises(TypeError, match=r"Slow\.come is async; .* self\.spawn\(self\.caller\)"):
+
+        class Slow(SimulationMachine):
+            async def come(self) -> None:
+                await trio.sleep(1.0)
+
+            come = any_rule()(come)
+
+    with pytest.raises(TypeError, match=r"Wary\.holds is async"):
+
+        class Wary(SimulationMachine):
+            @invariant()
+            async def holds(self) -> None:
+                await trio.lowlevel.checkpoint()
+
+
+class Unready(SimulationMachine):
+    def __init__(self) -> None:  # without that of its base
+        self.free = 2
+
+    @rule()
+    def somebody_comes(self) -> None:
+        self.sim.settle()
+
+
+def test_who_forgets_to_set_up_the_machine_is_told() -> None:
+    error, _ = failure_of(Unready)
+    assert isinstance(error, TypeError)
+    assert str(error) == "Unready.__init__ must begin with super().__init__()"
+
+
+def order_of(seed: int | None, *, begun: bool, own: int | None = None) -> str:
+    """In which order callers go on whose machine begins before or after the seed is drawn."""
+    state, came = Forgetful(), list[str]()
+
+    async def come(name: str) -> None:
+        await trio.lowlevel.checkpoint()
+        came.append(name)
+
+    if begun:
+        state.start(seed=own)
+    if seed is not None:
+        state.order_is_drawn(seed)
+    for name in "abcd":
+        state.spawn(come, name)
+    state.teardown()
+    return "".join(came)
+
+
+def test_the_order_is_drawn_for_a_machine_that_has_begun_too() -> None:
+    assert len({order_of(seed, begun=False) for seed in range(8)}) > 3
+    assert len({order_of(seed, begun=True) for seed in range(8)}) > 3
+    of_its_own = order_of(None, begun=True, own=3)
+    assert {order_of(seed, begun=True, own=3) for seed in range(8)} == {of_its_own}

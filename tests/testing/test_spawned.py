@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
@@ -214,3 +216,26 @@ def test_a_task_that_is_left_alive_is_a_leak() -> None:
         sim.run()
     with pytest.raises(LeakError, match="a task is alive"):
         sim.assert_no_leaks()
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def test_what_is_spawned_is_a_function_and_no_call_of_it() -> None:
+    async def ask() -> None:
+        await trio.lowlevel.checkpoint()
+
+    nonsense: Any = ask()
+    with simulate(trio.sleep_forever) as sim:
+        with pytest.raises(TypeError, match=r"spawn\(ask\), not spawn\(ask\(\)\)"):
+            sim.spawn(nonsense)
+        assert sim.spawned == ()
+
+
+def test_what_is_spawned_is_async() -> None:
+    plain: Any = len
+    with simulate(trio.sleep_forever) as sim:
+        sim.spawn(plain, "abc", name="count")
+        with pytest.raises(TypeError, match="it is not async: it returned 3") as caught:
+            sim.settle()
+    assert "in 'count', spawned at 0 s" in caught.value.__notes__

@@ -15,6 +15,7 @@ import pytest
 import trio
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import pretty
 
 from agentflow_trio import (
     END,
@@ -270,6 +271,78 @@ def test_every_kind_of_setting_is_drawn() -> None:
     assert reaches(circuit_policies(), lambda policy: policy.jitter).jitter == 0.5
     assert len(reaches(window_policies(), lambda policy: len(policy.also) == 2).rates) == 3
     assert isinstance(reaches(timeouts(), lambda t: not isinstance(t, float)), AdaptiveTimeout)
+
+
+POLICIES: list[st.SearchStrategy[object]] = [
+    retry_budgets(),
+    retry_policies(),
+    circuit_policies(),
+    rates(),
+    window_policies(),
+    token_bucket_policies(),
+    bulkhead_policies(),
+    adaptive_limit_policies(),
+    pool_policies(),
+    cache_policies(),
+    timeouts(),
+    chaos_policies(),
+    hedge_policies(),
+]
+
+
+@given(policy=st.one_of(POLICIES))
+def test_policies_are_shown_as_code_that_makes_them_again(policy: object) -> None:
+    shown = pretty(policy)
+    assert eval(shown, {**POLICY_CLASSES, "math": math}) == policy  # noqa: S307 - what was drawn here
+    assert "\n" not in shown
+
+
+POLICY_CLASSES: dict[str, object] = {
+    kind.__name__: kind
+    for kind in (
+        AdaptiveDelay,
+        AdaptiveLimitPolicy,
+        AdaptiveTimeout,
+        BulkheadPolicy,
+        CachePolicy,
+        ChaosPolicy,
+        CircuitPolicy,
+        HedgePolicy,
+        PoolPolicy,
+        Rate,
+        RetryBudget,
+        RetryPolicy,
+        TokenBucketPolicy,
+        WindowPolicy,
+    )
+}
+
+
+def told_of(drawn: st.SearchStrategy[object]) -> str:
+    """What Hypothesis prints of the simplest value."""
+
+    @settings(ALL, print_blob=False, phases=[Phase.generate, Phase.shrink])
+    @given(it=drawn)
+    def fails(it: object) -> None:
+        raise AssertionError
+
+    with pytest.raises(AssertionError) as caught:
+        fails()
+    return "".join(line.strip() for line in "\n".join(caught.value.__notes__).splitlines())
+
+
+def test_what_hypothesis_prints_can_be_pasted() -> None:
+    assert "it=CachePolicy(ttl=math.inf, max_size=None)," in told_of(cache_policies())
+    shown = told_of(window_policies().filter(lambda policy: len(policy.also) == 1))
+    assert "it=WindowPolicy(limit=1, window=0.0625, also=(Rate(1, 0.125),))," in shown
+    assert "it=Secret('secret-0')," in told_of(secrets())
+    assert "it=LostReply()," in told_of(
+        wrongs().filter(lambda wrong: isinstance(wrong, LostReply))
+    )
+
+
+def test_a_secret_that_was_not_drawn_stays_hidden() -> None:
+    assert pretty(Secret("sk-7")) == "Secret('***')"
 
 
 @given(policy=retry_policies(exact=True, longest=3.0, max_attempts=2))

@@ -3,6 +3,7 @@
 Policies, states, flows and fault plans, all of them valid by construction, which shrink to the simplest.
 """
 
+from . import _printing as _printing  # registers how policies are shown
 from ._flows import flows, scripted_flows
 from ._machine import SimulationMachine
 from ._numbers import durations

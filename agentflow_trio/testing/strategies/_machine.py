@@ -5,16 +5,18 @@ Layer: testing. Hypothesis finds rules on the class, so this is one to inherit f
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from typing import ClassVar, TypeVar, TypeVarTuple, Unpack
+from typing import ClassVar, Final, TypeVar, TypeVarTuple, Unpack
 
 import trio
 from typing_extensions import override
 
 from .._faults import Faults
 from .._program import title_of
+from .._search_core import trial
 from .._simulate import Simulation, simulate
 from .._spawned import Spawned
 from ._hypothesis import (
@@ -28,6 +30,9 @@ from ._hypothesis import (
 from ._numbers import durations
 
 __all__ = ["SimulationMachine"]
+
+_MARK: Final = "hypothesis_stateful_"
+"""Rules and invariants have an attribute that begins so."""
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -43,6 +48,12 @@ def _callers(machine: SimulationMachine) -> SearchStrategy[str]:
 
 def _may_cancel(machine: SimulationMachine) -> bool:
     return machine.cancels and bool(machine.callers)
+
+
+def _is_async_rule(member: object) -> bool:
+    """Whether Hypothesis would call it, and nobody await what it returns."""
+    marks = [name for name in getattr(member, "__dict__", ()) if name.startswith(_MARK)]
+    return bool(marks) and inspect.iscoroutinefunction(getattr(member, "__wrapped__", None))
 
 
 class SimulationMachine(RuleBasedStateMachine):
@@ -65,12 +76,27 @@ class SimulationMachine(RuleBasedStateMachine):
     services: ClassVar[Sequence[str]] = ()
     max_steps: ClassVar[int] = 100_000
 
+    @override
+    def __init_subclass__(cls) -> None:
+        """Refuse rules that are async.
+
+        Raises:
+            TypeError: one is; the error names it.
+        """
+        super().__init_subclass__()
+        for name, member in vars(cls).items():
+            if _is_async_rule(member):
+                raise TypeError(
+                    f"{cls.__name__}.{name} is async; rules and invariants are plain code, between which time passes: "
+                    "let a rule spawn what waits, self.spawn(self.caller)"
+                )
+
     def __init__(self) -> None:
         """Hypothesis does this, for every example."""
         super().__init__()
         self._stack = ExitStack()
         self._sim: Simulation[None, None] | None = None
-        self._seed = 0
+        self._seed: int | None = None
         self._open = trio.Event()
         self._numbers: dict[str, int] = {}
 
@@ -103,9 +129,10 @@ class SimulationMachine(RuleBasedStateMachine):
             raise RuntimeError(
                 "the simulation has begun: call start() before anything asks for sim"
             )
+        self._seed = seed if self._seed is None else self._seed
         program = simulate(
             self._open.wait,
-            seed=self._seed if seed is None else seed,
+            seed=(self._seed or 0) if seed is None else seed,
             faults=None if faults is None else faults.if_reached(),
             services=self.services,
             max_steps=self.max_steps,
@@ -141,8 +168,11 @@ class SimulationMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 0xFFFF))
     def order_is_drawn(self, seed: int) -> None:
-        """The order of tasks is that of *seed*, unless the simulation has begun."""
-        self._seed = seed
+        """The order of tasks is that of *seed* from here on, unless `start` was given another."""
+        if self._seed is None:
+            self._seed = seed
+            if self._sim is not None:
+                self._sim.reorder(trial("batch", seed, slack=False))
 
     @rule(seconds=st.runner().flatmap(_times))
     def time_passes(self, seconds: float) -> None:
@@ -173,6 +203,10 @@ class SimulationMachine(RuleBasedStateMachine):
     @override
     def teardown(self) -> None:
         """Hypothesis calls this at the end of every example."""
+        if not hasattr(self, "_stack"):
+            raise TypeError(
+                f"{type(self).__name__}.__init__ must begin with super().__init__()"
+            )
         if self._sim is None:
             return
         failed = sys.exception()

@@ -6,7 +6,8 @@ Layer: testing. What depends on another setting is drawn after it, so nothing is
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import attrs
 
@@ -47,15 +48,24 @@ __all__ = [
 
 _LONGEST: Final = 10.0
 
+Policy = TypeVar("Policy")
+
+
+@st.composite  # and no builds, which would have Hypothesis show every setting, as it was drawn
+def _made(
+    draw: DrawFn, /, kind: Callable[..., Policy], **settings: SearchStrategy[object]
+) -> Policy:
+    return kind(**{name: draw(setting) for name, setting in settings.items()})
+
 
 # ---------------------------------------------------------------- trying again
 
 
 def retry_budgets(name: str = "budget", /) -> SearchStrategy[RetryBudget]:
     """Budgets for retries, called *name*; shrinks to one that pays for nothing."""
-    return st.builds(
+    return _made(
         RetryBudget,
-        st.just(name),
+        name=st.just(name),
         ratio=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
         reserve=st.integers(0, 4),
         window=some(_LONGEST),
@@ -121,7 +131,7 @@ def hedge_policies(
     """
     plain = durations(longest)
     budgets = st.none() | retry_budgets("hedges")
-    return st.builds(
+    return _made(
         HedgePolicy,
         after=plain if exact else plain | _learned_delays(longest),
         max_attempts=few(max_attempts),
@@ -186,7 +196,7 @@ def _circuit_policies(draw: DrawFn, longest: float, *, exact: bool) -> CircuitPo
 
 def rates(*, most: int = 8, longest: float = _LONGEST) -> SearchStrategy[Rate]:
     """So much in so many seconds; shrinks to one in a sixteenth of a second."""
-    return st.builds(Rate, few(most), some(longest))
+    return _made(Rate, limit=few(most), window=some(longest))
 
 
 def window_policies(
@@ -202,7 +212,7 @@ def window_policies(
         rates(most=most, longest=longest), min_size=1, max_size=3, unique_by=_window_of
     )
     return several.flatmap(
-        lambda rates: st.builds(
+        lambda rates: _made(
             WindowPolicy,
             limit=st.just(rates[0].limit),
             window=st.just(rates[0].window),
@@ -227,7 +237,7 @@ def token_bucket_policies(
         most: no bucket holds more, nor gives more in its window.
         longest: no window is longer, seconds.
     """
-    return st.builds(
+    return _made(
         TokenBucketPolicy,
         limit=few(most),
         window=some(longest),
@@ -246,7 +256,7 @@ def bulkhead_policies(
         most: at most so many places.
         longest: nobody waits for longer, seconds, unless for any time.
     """
-    return st.builds(
+    return _made(
         BulkheadPolicy,
         limit=few(most),
         max_waiters=st.none() | st.integers(0, 4),
@@ -289,7 +299,7 @@ def pool_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrategy
         longest: at most so many seconds for each setting that is a time, unless it is any time.
     """
     ages = st.just(math.inf) | some(longest)
-    return st.builds(
+    return _made(
         PoolPolicy,
         size=few(most),
         max_waiters=st.none() | st.integers(0, 4),
@@ -307,7 +317,7 @@ def cache_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrateg
         most: at most so many values are kept, unless it is any number.
         longest: a value is good, and then may stand in, for at most so many seconds, unless it is good for ever.
     """
-    return st.builds(
+    return _made(
         CachePolicy,
         ttl=st.just(math.inf) | some(longest),
         max_size=st.none() | few(most),

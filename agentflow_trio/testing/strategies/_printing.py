@@ -1,0 +1,102 @@
+"""How Hypothesis shows what was drawn: as code that makes it again, without what goes without saying.
+
+Layer: testing. Registered by name with Hypothesis' printer when the package is imported.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import attrs
+from typing_extensions import TypeIs
+
+from ...robustness import (
+    AdaptiveDelay,
+    AdaptiveLimitPolicy,
+    AdaptiveTimeout,
+    BulkheadPolicy,
+    CachePolicy,
+    ChaosPolicy,
+    CircuitPolicy,
+    HedgePolicy,
+    PoolPolicy,
+    Rate,
+    RetryBudget,
+    RetryPolicy,
+    TokenBucketPolicy,
+    WindowPolicy,
+)
+from ...types import Secret
+from ._hypothesis import RepresentationPrinter, for_type_by_name
+
+__all__ = ["as_code"]
+
+_SETTINGS: Final = (
+    AdaptiveDelay,
+    AdaptiveLimitPolicy,
+    AdaptiveTimeout,
+    BulkheadPolicy,
+    CachePolicy,
+    ChaosPolicy,
+    CircuitPolicy,
+    HedgePolicy,
+    PoolPolicy,
+    Rate,
+    RetryBudget,
+    RetryPolicy,
+    TokenBucketPolicy,
+    WindowPolicy,
+)
+
+
+_DRAWN: Final = re.compile(r"secret-\d")
+
+
+def as_code(value: object) -> str:
+    """*value* as one would write it: of settings, those that are not the default."""
+    if value == math.inf:
+        return "math.inf"
+    if isinstance(value, type):
+        return value.__name__
+    if _is_tuple(value):
+        return _tuple([as_code(each) for each in value])
+    if isinstance(value, _SETTINGS):
+        return f"{type(value).__name__}({', '.join(_given(value))})"
+    return repr(value)
+
+
+def _is_tuple(value: object) -> TypeIs[tuple[object, ...]]:
+    return isinstance(value, tuple)
+
+
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
+
+
+def _given(settings: Any) -> Iterator[str]:  # noqa: ANN401 - an object of any attrs class
+    kind: type[Any] = type(settings)
+    for field in attrs.fields(kind):
+        value = getattr(settings, field.name)
+        if not field.kw_only:
+            yield as_code(value)
+        elif value != field.default:
+            yield f"{field.name}={as_code(value)}"
+
+
+def _show(settings: object, printer: RepresentationPrinter, cycle: bool) -> None:  # noqa: ARG001, FBT001 - as Hypothesis calls it
+    printer.text(as_code(settings))
+
+
+def _show_secret(secret: Secret, printer: RepresentationPrinter, cycle: bool) -> None:  # noqa: ARG001, FBT001 - the same
+    """One that was drawn, which is none; any other stays hidden."""
+    text = secret.reveal()
+    printer.text(f"Secret({text!r})" if _DRAWN.fullmatch(text) else repr(secret))
+
+
+for_type_by_name(Secret.__module__, Secret.__name__, _show_secret)
+
+for _kind in _SETTINGS:
+    for_type_by_name(_kind.__module__, _kind.__name__, _show)
