@@ -94,8 +94,7 @@ class Spawned(Generic[T]):
         try:
             with self._scope:
                 call = self._call()
-                given: object = call
-                if not isinstance(given, Awaitable):
+                if not _is_awaitable(call):
                     raise TypeError(f"it is not async: it returned {call!r}")  # noqa: TRY301 - told as what it raises
                 self._came = outcome.Value(await call)
         except Exception as error:  # noqa: BLE001 - it is told when the simulation stands still
@@ -104,6 +103,10 @@ class Spawned(Generic[T]):
             failed(error)
         finally:
             self._over = True
+
+
+def _is_awaitable(value: object) -> bool:
+    return isinstance(value, Awaitable)
 
 
 @final

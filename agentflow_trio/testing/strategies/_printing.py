@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from typing_extensions import TypeIs
@@ -76,9 +76,8 @@ def _tuple(parts: Sequence[str]) -> str:
     return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
 
 
-def _given(settings: Any) -> Iterator[str]:  # noqa: ANN401 - an object of any attrs class
-    kind: type[Any] = type(settings)
-    for field in attrs.fields(kind):
+def _given(settings: attrs.AttrsInstance) -> Iterator[str]:
+    for field in attrs.fields(type(settings)):
         value = getattr(settings, field.name)
         if not field.kw_only:
             yield as_code(value)
