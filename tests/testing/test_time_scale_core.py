@@ -252,7 +252,7 @@ def test_a_grain_is_as_long_at_any_time_and_what_fills_it_is_drawn() -> None:
     marks: list[Mark] = []
     for time in (100, 101, 110):
         add_bar(late, bar(time, time + 1), 10.0)
-        add_mark(marks, Mark((time, time), "retry", ""), 10.0)
+        add_mark(marks, Mark((time, 3), "retry", ""), 10.0)
     assert [(each.kind, each.begin[0], each.count) for each in late] == [
         ("sleep", 100, 2),
         ("sleep", 110, 1),
@@ -313,6 +313,13 @@ def test_what_is_drawn_together_says_what_it_is() -> None:
     words = "3 things too short to draw"
     assert drawn(*mixed) == [(Bar((0, 0), (3, 2), "busy", words, 3, 2), 100, 103)]
     assert drawn(alike[1]) == [(alike[1], 101, 102)]
+    assert [each.count for each, _, _ in drawn(*alike[:2])] == [2]
+    inner = attrs.evolve(alike[1], depth=3)
+    assert [each.depth for each, _, _ in drawn(alike[0], inner)] == [2]
+    between = drawn(bar(0, 1), bar(1, 4), bar(4, 5))
+    assert [(left, right) for _, left, right in between] == [(100, 101), (101, 104), (104, 105)]
+    just = drawn(bar(0, 1), bar(1, 4))
+    assert [each.count for each, _, _ in just] == [1, 1]
     assert drawn(bar(0, 3), bar(3, 6)) == [(bar(0, 3), 100, 103), (bar(3, 6), 103, 106)]
 
 
