@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from types import TracebackType
 from typing import Generic, TypeAlias, TypeVar, final
 
+from typing_extensions import override
+
 from ..events import ExecutionEvent
 from ..robustness import Outlook
 from ..state import fork
@@ -158,6 +160,10 @@ class Live(Generic[S]):
         self._recorded = recorded
         self._time = time
         self._stack = ExitStack()
+
+    @override
+    def __repr__(self) -> str:
+        return f"<live({self._time:.9g}), to be entered: with timeline.live(...) as sim>"
 
     def __enter__(self) -> Simulation[S, object]:
         sim = self._stack.enter_context(self._simulating)

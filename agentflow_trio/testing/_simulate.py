@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack, final, overload
 
 import outcome
 import trio
+from typing_extensions import override
 
 from ..errors import RunCancelledError
 from ..events import ExecutionEvent
@@ -67,6 +68,10 @@ class Simulation(Generic[S, R]):
         self._told = self._cancelled = False
         self._hall = Hall()
         self._body = subject.used.around(self._hall.around(subject.execute))
+
+    @override
+    def __repr__(self) -> str:
+        return f"<Simulation at {self.time:.9g} s{', ended' if self.ended else ''}>"
 
     # ---------------------------------------------------------------- what can be seen
 
@@ -309,6 +314,10 @@ class Simulating(Generic[S, R]):
         self._world = world
         self._trial = trial_
         self._stack = ExitStack()
+
+    @override
+    def __repr__(self) -> str:
+        return "<simulate(...), to be entered: with simulate(...) as sim>"
 
     def __enter__(self) -> Simulation[S, R]:
         self._stack.enter_context(self._world.controlling())

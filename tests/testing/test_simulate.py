@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -83,6 +84,16 @@ async def three_naps() -> list[float]:
 
 
 # ---------------------------------------------------------------- going on, and standing still
+
+
+def test_it_says_where_it_stands() -> None:
+    waiting = simulate(partial(trio.sleep, 3))
+    assert repr(waiting) == "<simulate(...), to be entered: with simulate(...) as sim>"
+    with waiting as sim:
+        sim.run_until(1.5)
+        assert repr(sim) == "<Simulation at 1.5 s>"
+        sim.run()
+        assert repr(sim) == "<Simulation at 3 s, ended>"
 
 
 def test_nothing_runs_before_it_is_told_to() -> None:

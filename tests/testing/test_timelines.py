@@ -271,8 +271,12 @@ def test_a_deadlock_can_be_looked_at() -> None:
     timeline = record(program)
     assert isinstance(timeline.error, DeadlockError)
     assert timeline.duration == 3.0
-    with timeline.live(math.inf) as sim:
-        assert sim.ended
+    for time in (math.inf, 3.5):  # as whoever ended it left it
+        live = timeline.live(time)
+        assert repr(live) == "<live(inf), to be entered: with timeline.live(...) as sim>"
+        with live as sim:
+            assert sim.ended
+            assert sim.time == 3.0
 
 
 def test_a_fault_that_was_never_met_is_an_error() -> None:
