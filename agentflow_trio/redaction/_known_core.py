@@ -57,7 +57,7 @@ class Known:
             # an index of what was renewed meanwhile would be made for one text
             self._used = True
             hits = [form for form in self._forms if form in text]
-            return [*words, *_places(text, hits)] if hits else words
+            return [*words, *_places(text, hits)]
         return [*words, *self._indexed(text)]
 
     def _indexed(self, text: str) -> Iterator[Span]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 import pytest
 import trio
@@ -330,6 +332,62 @@ def test_attempts_of_a_hedge_have_their_own_beginning_and_end() -> None:
         "f/a 0-2.5 success ~1:0-0.5:error ~2:0.5-2.5:success ~3:1.5-2.5:cancelled"
     ]
     assert hedged((0.5, False)) == ["f/a 0-0.5 success"]
+    assert hedged((0.5, True), (0.25, True), (0.5, False)) == [
+        "f/a 0-1.25 success ~1:0-0.5:error ~2:0.5-0.75:error ~3:0.75-1.25:success"
+    ]
+
+
+def hedge_began(
+    *, at: float, seq: int, attempt: int, reason: Literal["delay", "failure"] = "delay"
+) -> HedgeStarted:
+    """An attempt of a hedge ``h`` in the code of a node."""
+    return HedgeStarted(
+        run_id="r",
+        seq=seq,
+        path="f/a",
+        timestamp=at,
+        guard="h",
+        attempt=attempt,
+        reason=reason,
+    )
+
+
+def test_the_first_attempt_of_a_hedge_began_with_its_visit_or_after_the_last_pause() -> None:
+    told: list[ExecutionEvent] = [begun(), visited("f/a", at=0.0, seq=1)]
+    (first,) = spans_of([*told, hedge_began(at=1.0, seq=2, attempt=2)])
+    assert lines(first)[1] == "f/a 0-1 unfinished ~1:0-1:unfinished ~2:1-1:unfinished"
+    told += [failed_once("f/a", at=1.0, seq=2), pause("f/a", at=1.0, seq=3, attempt=2)]
+    (later,) = spans_of([*told, hedge_began(at=3.0, seq=4, attempt=3)])
+    assert lines(later)[1].split(" ~")[1:] == [
+        "2:2-3:unfinished",
+        "3:3-3:unfinished <a retry 1-2>",
+    ]
+
+
+def test_a_failure_before_a_hedge_is_that_of_its_first_attempt_only_if_it_says_so() -> None:
+    def spans(reason: Literal["delay", "failure"]) -> str:
+        failed = attrs.evolve(failed_once("f/a", at=1.0, seq=2), guard="h", own=False)
+        second = hedge_began(at=2.0, seq=3, attempt=2, reason=reason)
+        (run,) = spans_of([begun(), visited("f/a", at=0.0, seq=1), failed, second])
+        return lines(run)[1]
+
+    assert spans("failure") == "f/a 0-2 unfinished ~1:0-1:error ~2:2-2:unfinished"
+    assert spans("delay") == "f/a 0-2 unfinished ~1:0-2:unfinished ~2:2-2:unfinished"
+
+
+def test_a_pause_in_the_nodes_own_code_is_none_of_the_retry_of_its_step() -> None:
+    inner = attrs.evolve(pause("f/a", at=2.5, seq=4, attempt=2), guard="http", own=False)
+    (run,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        failed_once("f/a", at=1.0, seq=2),
+        pause("f/a", at=1.0, seq=3, attempt=2),
+        inner,
+        cancelled("f/a", at=4.0, seq=5),
+    ])
+    assert lines(run)[1] == (
+        "f/a 0-4 cancelled @1:0-1:error @2:2-4:cancelled <a retry 1-2> <a retry 2.5-3.5>"
+    )
 
 
 def test_a_hedge_in_each_attempt_of_a_retry_begins_with_it() -> None:

@@ -149,6 +149,7 @@ def test_of_many_secrets_each_is_found() -> None:
     text = "of secret 1000, secret 1399 and secret 999"
     for _ in range(3):
         assert PLAIN.text(text, also=also) == "of ***, *** and secret 999"
+        assert PLAIN.text("at the tail", also=[*also, "tail"]) == "at the ***"
     assert PLAIN.text("sec", also=also) == "sec"
 
 
