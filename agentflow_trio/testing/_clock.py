@@ -183,9 +183,9 @@ class SimulatedClock(trio.abc.Clock, Simulated):
 
     def _turned(self, deadline: float) -> bool:
         """Do what is to be done before time goes on to *deadline*; whether that may have woken somebody."""
+        if deadline == math.inf and not any(turn.wakes for turn in self.turns):
+            return False
         while self.turns and self.turns[0].at < self.until and self.turns[0].at <= deadline:
-            if deadline == math.inf and not self.turns[0].wakes:
-                return False
             at, act, wakes = self._next_turn()
             if wakes and at > self.time:
                 if self.leaving is not None:

@@ -129,6 +129,18 @@ async def test_what_was_replaced_can_be_replaced_again_by_the_first_name() -> No
     assert await trail(twice) == ("y", "review", "t", "publish")
 
 
+async def test_a_copy_of_the_very_step_brings_its_options_and_another_step_does_not() -> None:
+    other = editorial.replacing({safe: safe.with_(name="other", timeout=3.0)})
+    step_ = other.edges[1].source
+    assert (step_.name, step_.policies.timeout) == ("safe", 3.0)
+    assert step_.policies.fallback == Fallback("sorry")
+    again = other.replacing({safe: Step(Says("again"), timeout=1.0)})
+    assert again.edges[1].source.policies.timeout == 3.0
+    back = again.replacing({safe: safe.with_(timeout=None)})
+    assert back.edges[1].source.policies.timeout is None
+    assert await trail(back) == ("write", "review", "safe", "publish")
+
+
 async def test_a_nested_flow_is_replaced_as_a_whole() -> None:
     @flow
     def short(*, done: Next) -> Wiring[Article]:

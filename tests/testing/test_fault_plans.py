@@ -238,6 +238,16 @@ def test_of_a_guard_that_is_only_entered_it_is_said_that_its_body_is_no_call() -
         record(program, faults=Faults(db=always(), bd=always()))
 
 
+def test_of_many_names_not_all_are_looked_through_for_one_that_is_near() -> None:
+    async def program() -> None:
+        for number in range(400):
+            await fault_point(f"place {number}")
+
+    with pytest.raises(UnusedFaultError) as caught:
+        record(program, faults=Faults({"plaice 7": always()}))
+    assert caught.value.near == {"plaice 7": "place 7"}
+
+
 def test_it_is_an_error_too_where_the_program_ended_on_the_way() -> None:
     def simulated() -> None:
         with simulate(three_calls, faults=Faults(reply_lost=always())) as sim:

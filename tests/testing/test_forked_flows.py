@@ -355,8 +355,37 @@ def test_what_was_stuck_goes_on() -> None:
     timeline = record(waiting)
     assert isinstance(timeline.error, DeadlockError)
     assert timeline.fork(at=7.5, doing=come).result == 7.5
+    with timeline.fork(at=7.5, doing=come).live(1.0) as sim:
+        sim.run()
+        assert sim.time == 7.5
     twice = timeline.fork(at=7.5, doing=come).fork(at=1.0, doing=lambda: None)
     assert twice.result == 7.5
+
+
+def test_a_flow_that_is_stuck_stays_so_whatever_its_steps_become() -> None:
+    came: trio.Event
+
+    @step
+    async def wait(batch: Batch) -> None:
+        nonlocal came
+        came = trio.Event()
+        await came.wait()
+
+    def come() -> None:
+        came.set()
+
+    @flow
+    def waiting() -> Wiring[Batch]:
+        return [wait.then(give_up), give_up.then(END)]
+
+    timeline = record(waiting, Batch([]))
+    fork = timeline.fork(at=3.0, replacing={give_up: shrug})
+    assert isinstance(fork.error, DeadlockError)
+    assert fork.duration == 0.0
+    assert not timeline.diff(fork)
+    woken = fork.fork(at=5.0, doing=come)
+    assert woken.final.state.done == ["shrugged"]
+    assert woken.duration == 5.0
 
 
 def test_what_cannot_be_done_is_an_error() -> None:

@@ -135,6 +135,39 @@ def test_one_run_is_cancelled_and_the_next_is_not() -> None:
     assert timeline.result == ["a fault had it cancelled", "news"]
 
 
+def test_a_run_is_cancelled_once() -> None:
+    @step
+    async def twice(paper: Paper) -> None:
+        with trio.CancelScope(shield=True):
+            await fault_point("wire")
+            await fault_point("wire")
+        await trio.lowlevel.checkpoint()
+
+    @flow
+    def single() -> Wiring[Paper]:
+        return [twice.then(END)]
+
+    timeline = record(single, Paper(), faults=gone("run"))
+    assert isinstance(timeline.error, RunCancelledError)
+
+
+def test_a_run_in_a_step_of_another_is_the_one_that_is_meant() -> None:
+    @step
+    async def delegate(paper: Paper) -> None:
+        async with Engine() as engine, engine.start(both, Paper()) as run:
+            try:
+                await run.result()
+            except RunCancelledError as error:
+                paper.news = error.reason
+
+    @flow
+    def outer() -> Wiring[Paper]:
+        return [delegate.then(END)]
+
+    timeline = record(outer, Paper(), faults=gone("run"))
+    assert timeline.final.state.news == "a fault had it cancelled"
+
+
 def test_where_there_is_no_branch_it_is_the_run() -> None:
     @step
     async def alone(paper: Paper) -> None:
