@@ -20,14 +20,19 @@ __all__ = ["drilling"]
 
 
 @contextmanager
-def drilling(asked: Sequence[str], say: Callable[[str], object]) -> Generator[None]:
+def drilling(
+    asked: Sequence[str], say: Callable[[str], object]
+) -> Generator[Mapping[str, Drilled | None]]:
     """Turn on the chaos that is *asked* for, as it was typed, and *say* what is on and, in the end, what it did.
+
+    What is given has in the end by name what each did; None: it met nobody.
 
     Raises:
         UsageError: there is no chaos of that name, or that is no rate; all mistakes at once.
     """
+    done: dict[str, Drilled | None] = {}
     if not asked:
-        yield
+        yield done
         return
     from ..robustness import Drill  # noqa: PLC0415 - 10 ms that others need not pay
 
@@ -37,10 +42,11 @@ def drilling(asked: Sequence[str], say: Callable[[str], object]) -> Generator[No
     drill = Drill(rates)
     try:
         with drill:
-            yield
+            yield done
     finally:
         for name in rates:
-            say(f"chaos {name} {_words(drill.did.get(name))}")
+            done[name] = drill.did.get(name)
+            say(f"chaos {name} {_words(done[name])}")
 
 
 def _rates(asked: Sequence[str], known: Sequence[str]) -> Mapping[str, float | None]:

@@ -31,6 +31,7 @@ from ..events import (
     ThreadAbandoned,
     ThreadEnded,
 )
+from ._complaint import complain
 from ._showing import shown
 from ._words import alert_words, guard_words
 
@@ -50,6 +51,10 @@ class Undrawn:
 
     def __exit__(self, *_: object) -> None:
         """Do nothing: the last event had its line."""
+
+    def fail(self, text: str) -> None:
+        """Write what the run failed with."""
+        complain(text)
 
     def restore(self) -> None:
         """Do nothing: lines leave a terminal as it was."""

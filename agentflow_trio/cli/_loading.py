@@ -12,7 +12,7 @@ import importlib.util
 import sys
 import sysconfig
 import traceback
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +30,7 @@ __all__ = [
     "find_flow",
     "find_module",
     "flows_in",
+    "names_beside",
     "readable_errors",
     "shown",
     "user_frames",
@@ -78,6 +79,11 @@ def find_flow(text: str) -> Flow[Any, ...]:
             details=tuple(f"{target.place}:{name}" for name in flows),
         )
     return next(iter(flows.values()))
+
+
+def names_beside(text: str) -> Mapping[str, Any]:
+    """Everything in the module of the target *text*, which `find_flow` has imported."""
+    return vars(importlib.import_module(find_module(Target.parse(text)).name))
 
 
 def flows_in(module: ModuleType) -> dict[str, Flow[Any, ...]]:

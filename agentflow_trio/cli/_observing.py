@@ -7,8 +7,9 @@ however the run ends; what no option asks for is not even imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from inspect import iscoroutinefunction, isfunction
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, final
 
@@ -18,13 +19,21 @@ import trio
 from .._typing import TypeIs
 from ..engine import Engine, Plan
 from ..errors import ExtraMissingError
-from ..events import AlertEvent
+from ..events import AlertEvent, AlertFired, AlertResolved, ExecutionEvent
 from ..flow import Flow
-from ..observe import AlertRule, AlertRulesError, Alerts, MetricsCollector, load_rules
+from ..observe import (
+    AlertAction,
+    AlertRule,
+    AlertRulesError,
+    Alerts,
+    MetricsCollector,
+    load_rules,
+)
 from ..ports import Observer
 from ..robustness import Guard
 from ._events import event_log
 from ._exit import UsageError
+from ._loading import did_you_mean
 
 __all__ = ["Looks", "Observing", "guards_of"]
 
@@ -57,10 +66,18 @@ class Observing:
     """The observers of a run and what they need, in the order in which a run is begun.
 
     ``with`` opens the files, `observers` what needs a loop, and `serving` what shows the engine.
+
+    Attributes:
+        told: alerts that fired and were resolved; None if there are no rules.
     """
 
-    def __init__(self, looks: Looks | None = None) -> None:
+    def __init__(
+        self, looks: Looks | None = None, beside: Mapping[str, Any] | None = None
+    ) -> None:
+        """*beside*: what stands beside the flow, for rules that name it as their action."""
         self._looks = looks or Looks()
+        self._beside = beside or {}
+        self.told: list[AlertEvent] | None = None
         self._files: tuple[Observer, ...] = ()
         self._rules: tuple[AlertRule, ...] = ()
         self._metrics: MetricsCollector | None = None
@@ -75,6 +92,7 @@ class Observing:
         looks = self._looks
         if looks.alerts is not None:
             self._rules = _rules(looks.alerts)
+            self.told = []
         if looks.metrics_port is not None or looks.alerts is not None:
             self._metrics = MetricsCollector()
         with ExitStack() as stack:
@@ -98,8 +116,12 @@ class Observing:
         found = [*self._files]
         if self._metrics is not None:
             found.append(self._metrics)
-            if self._rules:
-                found.append(_alerts(self._rules, self._metrics))
+            if self.told is not None:
+                actions = _actions(self._rules, self._beside, say)
+                found.append(
+                    Alerts(self._rules, self._metrics, actions=actions, logger=_Told())
+                )
+                found.append(_Noted(self.told))
         if self._looks.trace is None:
             yield found
             return
@@ -173,18 +195,42 @@ def _rules(path: Path) -> tuple[AlertRule, ...]:
         raise UsageError(problem=f"--alerts {path}:", details=problems) from error
 
 
-def _alerts(rules: Sequence[AlertRule], metrics: MetricsCollector) -> Alerts:
-    """Alerts whose actions do nothing: that one fired is told as an event, and all other actions are an application's."""
-    return Alerts(
-        rules,
-        metrics,
-        actions={rule.action: _told for rule in rules if rule.action != "log"},
-        logger=_Told(),
-    )
+def _actions(
+    rules: Sequence[AlertRule], beside: Mapping[str, Any], say: Say
+) -> Mapping[str, AlertAction]:
+    """The functions that rules name; *say* is told which are not there, for which the event is all that happens."""
+    found: dict[str, AlertAction] = {}
+    for name in dict.fromkeys(rule.action for rule in rules if rule.action != "log"):
+        function = beside.get(name)
+        if isfunction(function) and not iscoroutinefunction(function):
+            found[name] = function
+            continue
+        found[name] = _told
+        near = did_you_mean(name, (known for known, one in beside.items() if isfunction(one)))
+        why = "that is none" if name in beside else f"none is beside the flow{near}"
+        say(
+            f"action {name!r} of --alerts is to be a plain function; {why}; its alerts are told"
+        )
+    return found
 
 
 def _told(_: AlertEvent) -> None:
     """Do nothing: the event was told."""
+
+
+@final
+class _Noted:
+    """An observer that keeps what alerts told."""
+
+    name = "noted alerts"
+    wants: Collection[type[ExecutionEvent]] = (AlertFired, AlertResolved)
+
+    def __init__(self, told: list[AlertEvent]) -> None:
+        self._told = told
+
+    def observe(self, event: ExecutionEvent, /) -> None:
+        """Keep it, if it is one: what all observers hear may come as well."""
+        self._told += [event] if isinstance(event, AlertFired | AlertResolved) else []
 
 
 class _Told:
@@ -236,7 +282,8 @@ def _report(path: Path | None) -> Generator[tuple[Observer, ...]]:
             with file:
                 if profile.runs:
                     page = report_html(profile).encode()
-                    file.truncate(0)
+                    if path.is_file():  # a device has nothing to cut off
+                        file.truncate(0)
                     file.write(page)
             if not profile.runs and not was_there:
                 path.unlink()

@@ -6,18 +6,23 @@ Layer: cli. Rule: one JSON object, whatever happened; ``error`` is there exactly
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from ..errors import Failure, FlowAbortedError, FlowFailedError, RunCancelledError
+from ..events import AlertEvent
 from ..observe import AlertRule, RuleProblem
 from ..types import RunResult
 from ._checking import Checked
 from ._exit import UsageError
 from ._showing import state_as_data
 
+if TYPE_CHECKING:
+    from ..robustness import Drilled
+
 __all__ = [
+    "besides_as_data",
     "checks_as_data",
     "failure_as_data",
     "result_as_data",
@@ -61,6 +66,32 @@ def failure_as_data(run_id: str, error: BaseException | None) -> Data:
 def _leaf(error: BaseException, mark: Failure | None) -> Data:
     where = {} if mark is None else attrs.asdict(mark)
     return {"type": type(error).__name__, "message": str(error), **where}
+
+
+def besides_as_data(
+    drilled: Mapping[str, Drilled | None], alerts: Sequence[AlertEvent] | None
+) -> Data:
+    """What chaos did and which alerts were told, each if that was asked for."""
+    found: dict[str, Any] = {}
+    if drilled:
+        found["chaos"] = {
+            name: {
+                "calls": 0 if did is None else did.calls,
+                "struck": 0 if did is None else did.struck,
+                "injected": {} if did is None else dict(did.injected),
+            }
+            for name, did in drilled.items()
+        }
+    if alerts is not None:
+        found["alerts"] = [
+            {"event_type": event.event_type, **attrs.asdict(event, filter=_says)}
+            for event in alerts
+        ]
+    return found
+
+
+def _says(field: attrs.Attribute[Any], _: object) -> bool:
+    return field.name not in {"run_id", "seq", "path"}  # it belongs to no run
 
 
 def usage_as_data(error: UsageError) -> Data:

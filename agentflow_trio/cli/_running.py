@@ -55,6 +55,10 @@ class View(Protocol):
         """Show a line of ours."""
         ...
 
+    def fail(self, text: str) -> None:
+        """Show what the run failed with, after it has ended."""
+        ...
+
     def restore(self) -> None:
         """Leave the terminal usable; called in a signal handler just before the process is ended."""
         ...

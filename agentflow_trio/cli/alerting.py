@@ -14,6 +14,7 @@ from rich.text import Text
 from ..observe import AlertRule, AlertRulesError, RuleProblem, as_prometheus, load_rules
 from ._board import places
 from ._exit import ExitCode, UsageError
+from ._files import keep_apart
 from ._loading import did_you_mean, find_flow
 from ._results import rules_as_data
 from .answers import Page, answering, write_file, write_json, write_text
@@ -85,6 +86,7 @@ def export(
 
     def work(answer: TextIO) -> ExitCode:
         _find(rules)
+        keep_apart({"--output": output}, {"RULES": rules})
         try:
             text = as_prometheus(load_rules(rules))
         except AlertRulesError as error:

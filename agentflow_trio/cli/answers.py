@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from ..errors import CodecError, FlowAbortedError, FlowFailedError, RunCancelledError
 from ._checking import Checked
+from ._complaint import complain
 from ._exit import ExitCode, UnwrittenError, UsageError
 from ._results import failure_as_data, result_as_data, usage_as_data
 from ._running import Outcome
@@ -45,7 +46,7 @@ def answering(work: Callable[[TextIO], ExitCode], *, as_json: bool) -> ExitCode:
         if as_json:
             write_json(answer, usage_as_data(error))
         else:
-            _complain(str(error))
+            complain(str(error))
         return ExitCode.USAGE
 
 
@@ -116,28 +117,45 @@ def write_json(answer: TextIO, data: Mapping[str, Any]) -> None:
     write_text(answer, json.dumps(shown_data(data, keys=False), indent=2) + "\n")
 
 
-def tell(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:
-    """Print the final state of a run, or what failed; return the exit code."""
+def tell(
+    outcome: Outcome[Any],
+    answer: TextIO,
+    *,
+    as_json: bool,
+    besides: Mapping[str, Any] | None = None,
+    fail: Callable[[str], object] = complain,
+) -> ExitCode:
+    """Print the final state of a run, or what failed, to people by *fail*; return the exit code.
+
+    *besides* is what the object of ``--json`` has further.
+    """
     if outcome.result is None:
-        return _tell_failure(outcome, answer, as_json=as_json)
+        return _tell_failure(outcome, answer, besides, fail, as_json=as_json)
     if not as_json:
         Page(file=answer, soft_wrap=True).print(Pretty(shown_state(outcome.result.state)))
         return outcome.code
     try:
         data = result_as_data(outcome.result)
     except CodecError as error:
-        return _tell_failure(
-            attrs.evolve(outcome, code=ExitCode.FAILED, error=error), answer, as_json=True
-        )
-    write_json(answer, data)
+        failed = attrs.evolve(outcome, code=ExitCode.FAILED, error=error)
+        return _tell_failure(failed, answer, besides, fail, as_json=True)
+    write_json(answer, {**data, **(besides or {})})
     return outcome.code
 
 
-def _tell_failure(outcome: Outcome[Any], answer: TextIO, *, as_json: bool) -> ExitCode:
+def _tell_failure(
+    outcome: Outcome[Any],
+    answer: TextIO,
+    besides: Mapping[str, Any] | None,
+    fail: Callable[[str], object],
+    *,
+    as_json: bool,
+) -> ExitCode:
     if as_json:
-        write_json(answer, failure_as_data(outcome.run_id, outcome.error))
+        failed = failure_as_data(outcome.run_id, outcome.error)
+        write_json(answer, {**failed, **(besides or {})})
     else:
-        _complain(_report(outcome.error))
+        fail(_report(outcome.error))
     return outcome.code
 
 
@@ -147,11 +165,6 @@ def _report(error: BaseException | None) -> str:
     cut_off = error.cut_off if isinstance(error, RunCancelledError) else ()
     where = (f"  {cut.phase} of {cut.path}, after {cut.elapsed:.3g} s" for cut in cut_off)
     return "\n".join((str(error), *where))
-
-
-def _complain(text: str) -> None:
-    first, line_break, rest = shown(text).partition("\n")
-    _err().print(Text.assemble(("error: ", "bold red"), first, line_break, rest))
 
 
 def list_checks(
@@ -185,8 +198,4 @@ def list_checks(
                 )
             )
     for error in errors:
-        _complain(str(error))
-
-
-def _err() -> Console:
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+        complain(str(error))

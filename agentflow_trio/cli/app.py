@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TextIO, TypeAlias
 
@@ -28,11 +29,12 @@ from ._checking import Checked
 from ._checking import check as check_target
 from ._drilling import drilling
 from ._exit import MEANING, ExitCode, UnwrittenError, UsageError
+from ._files import keep_apart
 from ._inputs import make_state
 from ._lines import Lines
-from ._loading import find_flow
+from ._loading import Target, find_flow, names_beside
 from ._observing import Looks, Observing
-from ._results import checks_as_data, usage_as_data
+from ._results import besides_as_data, checks_as_data, usage_as_data
 from ._running import View, carry_out
 from ._showing import remembering, shown, shown_traceback
 from .alerting import alerting
@@ -89,16 +91,22 @@ app: App = App(
 )
 
 
-def _view(flow: Flow[Any, ...], *, live: bool, log: Literal["console", "json"] | None) -> View:
+@contextmanager
+def _view(
+    flow: Flow[Any, ...], *, live: bool, log: Literal["console", "json"] | None
+) -> Generator[View]:
     """A log if that was asked for, a table that is redrawn if stderr is a terminal that can, plain lines otherwise."""
+    console = Console(stderr=True)
     if log is not None:
         from ._logged import Logged  # noqa: PLC0415 - structlog takes 26 ms
 
-        return Logged(log, sys.stderr)
-    console = Console(stderr=True)
-    if sys.stderr.isatty() and not console.is_dumb_terminal:
-        return Display(Board(flow), console, live=live)
-    return Lines(sys.stderr)
+        logged = Logged(log, sys.stderr)
+        with logged.taking():
+            yield logged
+    elif sys.stderr.isatty() and not console.is_dumb_terminal:
+        yield Display(Board(flow), console, live=live)
+    else:
+        yield Lines(sys.stderr)
 
 
 def dispatch(tokens: Sequence[str]) -> int:
@@ -198,7 +206,7 @@ def run(  # noqa: PLR0913 - options, all with a default
     as_json: Annotated[
         _Json,
         Parameter(
-            help="Print one JSON object: run_id, exit, state, duration, steps, visits; or error."
+            help="Print one JSON object: run_id, exit, state, duration, steps, visits; or error; and chaos, alerts, if asked for."
         ),
     ] = False,
     live: Annotated[
@@ -230,7 +238,8 @@ def run(  # noqa: PLR0913 - options, all with a default
     alerts: Annotated[
         Path | None,
         Parameter(
-            help="Look at the rules in this file, TOML, once a second; say what fires.",
+            help="Look at the rules in this file, TOML, once a second; say what fires, and call the function beside the flow "
+            "that a rule names as its action.",
             metavar="FILE",
         ),
     ] = None,
@@ -261,6 +270,10 @@ def run(  # noqa: PLR0913 - options, all with a default
     """
 
     def work(answer: TextIO) -> ExitCode:
+        keep_apart(
+            {"--events": events, "--report": report},
+            {"TARGET": Target.parse(target).place, "--input": source, "--alerts": alerts},
+        )
         flow = find_flow(target)
         try:
             kind = flow.state_type
@@ -270,8 +283,10 @@ def run(  # noqa: PLR0913 - options, all with a default
         looks = Looks(
             events=events, metrics_port=metrics_port, alerts=alerts, trace=trace, report=report
         )
-        with Observing(looks) as observing:
-            view = _view(flow, live=live, log=log)
+        with (
+            _view(flow, live=live, log=log) as view,
+            Observing(looks, names_beside(target)) as observing,
+        ):
             job = functools.partial(
                 carry_out,
                 flow,
@@ -282,9 +297,11 @@ def run(  # noqa: PLR0913 - options, all with a default
                 grace=grace,
                 observing=observing,
             )
-            with drilling(chaos, view.say):
+            with drilling(chaos, view.say) as drilled:
                 outcome = trio.run(job)
-        return tell(outcome, answer, as_json=as_json)
+            besides = besides_as_data(drilled, observing.told)
+            # while it is a log, also if the report below is slow to write
+            return tell(outcome, answer, as_json=as_json, besides=besides, fail=view.fail)
 
     return answering(work, as_json=as_json)
 
@@ -344,6 +361,7 @@ def graph(
     """Draw a flow, with nested flows, caught errors and policies."""
 
     def work(answer: TextIO) -> ExitCode:
+        keep_apart({"--output": output}, {"TARGET": Target.parse(target).place})
         text = _PICTURES[picture](find_flow(target))
         if output is None:
             write_text(answer, text)

@@ -19,6 +19,7 @@ from cyclopts.validators import Number
 
 from .. import observe
 from ._exit import ExitCode, UsageError
+from ._files import keep_apart
 from .answers import answering, write_file, write_json, write_text
 
 __all__ = ["profile"]
@@ -58,6 +59,7 @@ def profile(
     """Say where the time of runs went: a table of places, and the critical path of the slowest run."""
 
     def work(answer: TextIO) -> ExitCode:
+        keep_apart({"--html": html}, {"EVENTS": events})
         made = _profile_of(events)
         if html is not None:
             write_file(html, observe.report_html(made))

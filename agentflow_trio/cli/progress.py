@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ..engine import RunSnapshot
 from ._board import Board, Row, Status
+from ._complaint import complain
 from ._lines import one_line
 from ._live import going_on
 from ._showing import shown
@@ -66,6 +67,10 @@ class Display:
     def say(self, text: str) -> None:
         """Write a line above the table."""
         self._console.print(Text(shown(text), style="bold yellow"))
+
+    def fail(self, text: str) -> None:
+        """Write below the table what the run failed with."""
+        complain(text)
 
     def draw(self) -> None:
         """Draw the table as things stand. Not a checkpoint."""

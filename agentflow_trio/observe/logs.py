@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Protocol, TextIO, assert_never, final
+from typing import Any, Final, NoReturn, Protocol, TextIO, assert_never, final
 
 import structlog
 from structlog.contextvars import (
@@ -23,6 +23,7 @@ from structlog.contextvars import (
 from structlog.processors import ExceptionRenderer, StackInfoRenderer, add_log_level
 from structlog.typing import FilteringBoundLogger, Processor
 
+from .._typing import override
 from ..events import ExecutionEvent, RunEnded, RunStarted
 from ..ports import Where
 from ..redaction import hide_fields
@@ -39,6 +40,7 @@ __all__ = [
     "Logs",
     "console_logger",
     "json_logger",
+    "taking_over",
 ]
 
 
@@ -286,3 +288,72 @@ class _Lines:
                 self.lost = 0
 
     debug = info = warning = error = critical = write
+
+
+# ---------------------------------------------------------------- for applications
+
+
+@contextmanager
+def taking_over(logger: FilteringBoundLogger, veil: Callable[[Any], Any]) -> Iterator[None]:
+    """Let *logger* write what anybody logs within, by structlog or ``logging``, if the program has configured neither.
+
+    This is for whoever owns the process, as the command line does. *veil* makes of fields what may be shown.
+    """
+    root, handler = logging.getLogger(), _Handler(logger, veil)
+    bare, unset = not root.handlers, not structlog.is_configured()
+    if unset:
+        structlog.configure(
+            processors=[_Taken(logger, veil)],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+            cache_logger_on_first_use=False,
+        )
+    if bare:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        if unset:
+            structlog.reset_defaults()
+
+
+@final
+class _Taken:
+    """A processor of structlog that passes every record on."""
+
+    def __init__(self, logger: FilteringBoundLogger, veil: Callable[[Any], Any]) -> None:
+        self._logger = logger
+        self._veil = veil
+        self._render = (StackInfoRenderer(), ExceptionRenderer())
+
+    def __call__(self, given: object, level: str, said: MutableMapping[str, Any]) -> NoReturn:
+        """Pass it on; what is made of an exception comes first, since that may not be shown as it is.
+
+        Raises:
+            DropEvent: always, for nothing is left to do.
+        """
+        for render in self._render:
+            said = render(given, level, said)
+        event, fields = str(said.pop("event", "")), self._veil(dict(said))
+        # what is called otherwise, as ``msg``, is information
+        number = NUMBERS.get(level, logging.INFO)
+        self._logger.bind(**fields).log(number, self._veil(event))
+        raise structlog.DropEvent
+
+
+@final
+class _Handler(logging.Handler):
+    """A handler of ``logging`` that does the same."""
+
+    def __init__(self, logger: FilteringBoundLogger, veil: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._logger = logger
+        self._veil = veil
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        said = {"logger": record.name}
+        if record.exc_info:
+            said["exception"] = logging.Formatter().formatException(record.exc_info)
+        logger = self._logger.bind(**self._veil(said))
+        logger.log(record.levelno, self._veil(record.getMessage()))

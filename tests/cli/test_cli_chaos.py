@@ -84,6 +84,19 @@ def test_a_name_with_an_equals_sign_can_have_a_rate(project: Project) -> None:
     assert said(answer.err)[-1] == "chaos search=web struck 0 of 1"
 
 
+def test_json_says_what_it_did(project: Project) -> None:
+    project.write("news.py", NEWS)
+    told = ("--chaos", "search=web", "--chaos", "model=0")
+    assert project.run("run", "news.py", "--json", *told).data["chaos"] == {
+        "search=web": {"calls": 1, "struck": 1, "injected": {"latency": 1}},
+        "model": {"calls": 1, "struck": 0, "injected": {}},
+    }
+    assert "chaos" not in project.run("run", "news.py", "--json").data
+    failed = project.run("run", "news.py", "--json", "--chaos", "model=1").data
+    assert failed["chaos"]["model"]["struck"] == 3
+    assert "error" in failed
+
+
 def test_what_nobody_came_by_is_said(project: Project) -> None:
     project.write("news.py", NEWS)
     answer = project.run("simulate", "news.py:program", "--seeds", "2", "--chaos", "model")

@@ -156,18 +156,18 @@ def test_all_of_it_at_once(project: Project) -> None:
     )
     assert "agentflow_engine_runs 1.0\n" in page
     assert 'agentflow_circuit_state{guard="web",state="closed"} 1.0\n' in page
-    # the log: every line but the nodes' own
+    # the log, with what nodes log
     told = records([*lines, *err.splitlines()])
     kinds = [record["event"] for record in told]
-    assert kinds[1] == "run_start"
+    assert kinds[2] == "run_start"
     assert kinds[-1] == "run_end"
     assert kinds.count("attempt_failed") == kinds.count("retry_scheduled") == 2
     (fired,) = [record for record in told if record["event"] == "alert_fired"]
     assert (fired["alert"], fired["value"], fired["level"]) == ("gone again", 2, "warning")
-    (said,) = [line for line in lines if "at the door" in line]
-    assert "path=news/read" in said
+    (said,) = [record for record in told if record["event"] == "at the door"]
+    assert said["path"] == "news/read"
     # traces
-    run = told[1]["run_id"]
+    run = told[2]["run_id"]
     assert collector.parents["step fetch"] == "run news"
     assert collector.parents["step read"] == "run news"
     # files
@@ -264,6 +264,66 @@ def test_a_log_takes_the_place_of_progress(project: Project) -> None:
     answer = project.run("run", "quick.py", "--log", "console")
     assert "node_success" in answer.err
     assert "quick/look started" not in answer.err
+
+
+ALERTED = """
+    @define
+    class Seen:
+        word: str = "x"
+
+    @step
+    async def fail(seen: Seen) -> None:
+        raise ValueError
+
+    @flow
+    def bad() -> Wiring[Seen]:
+        return [fail.then(END)]
+
+    def page(event: object) -> None:
+        print("paged:", event.alert, event.value)
+
+    async def later(event: object) -> None: ...
+"""
+
+
+def rule(name: str, action: str) -> str:
+    """A rule that fires when the run has failed."""
+    return (
+        f'[[rule]]\nname = "{name}"\ncondition = "bad.error_count"\n'
+        f'threshold = 0\naction = "{action}"\n'
+    )
+
+
+def test_the_action_of_a_rule_is_the_function_of_that_name_beside_the_flow(
+    project: Project,
+) -> None:
+    """And although the run ends at once, there is a look at how it did."""
+    project.write("bad.py", ALERTED)
+    (project.folder / "rules.toml").write_text(rule("a", "page") + rule("b", "log"))
+    answer = project.run("run", "bad.py", "--alerts", "rules.toml", "--json")
+    assert "paged: a 1.0\n" in answer.err
+    assert [
+        (told["event_type"], told["alert"], told["value"], told["threshold"])
+        for told in answer.data["alerts"]
+    ] == [("alert_fired", "a", 1.0, 0), ("alert_fired", "b", 1.0, 0)]
+    assert "run_id" not in answer.data["alerts"][0]
+    assert "action" not in answer.err
+
+
+def test_an_action_that_is_not_there_is_said_and_the_alert_told_all_the_same(
+    project: Project,
+) -> None:
+    project.write("bad.py", ALERTED)
+    (project.folder / "rules.toml").write_text(rule("a", "pag") + rule("b", "later"))
+    answer = project.run("run", "bad.py", "--alerts", "rules.toml")
+    said = [line for line in answer.err.splitlines() if line.startswith("action ")]
+    plain = "--alerts is to be a plain function"
+    assert said == [
+        f"action 'pag' of {plain}; none is beside the flow; did you mean 'page'?; its alerts are told",
+        f"action 'later' of {plain}; that is none; its alerts are told",
+    ]
+    assert answer.err.count("alert a fired") == answer.err.count("alert b fired") == 1
+    assert "paged" not in answer.err
 
 
 def test_a_report_takes_the_place_of_the_last_one(project: Project) -> None:
