@@ -375,6 +375,17 @@ def test_a_failure_before_a_hedge_is_that_of_its_first_attempt_only_if_it_says_s
     assert spans("delay") == "f/a 0-2 unfinished ~1:0-2:unfinished ~2:2-2:unfinished"
 
 
+def test_a_failure_in_the_nodes_own_code_ends_nothing_inside() -> None:
+    (run,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        visited("f/a/b", at=1.0, seq=2),
+        attrs.evolve(failed_once("f/a", at=2.0, seq=3), guard="http", own=False),
+        succeeded("f/a/b", at=3.0, seq=4, took=None),
+    ])
+    assert lines(run)[2:] == ["f/a/b 1-3 success"]
+
+
 def test_a_pause_in_the_nodes_own_code_is_none_of_the_retry_of_its_step() -> None:
     inner = attrs.evolve(pause("f/a", at=2.5, seq=4, attempt=2), guard="http", own=False)
     (run,) = spans_of([

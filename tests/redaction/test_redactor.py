@@ -143,6 +143,10 @@ def test_a_quote_beside_quotes_of_both_kinds_is_written_otherwise() -> None:
     assert PLAIN.text(repr("it's and \""), also=["it's and"]) == "'*** \"'"
 
 
+def test_each_place_of_a_secret_is_found() -> None:
+    assert PLAIN.text("word, word, word, word", also=["word"]) == "***, ***, ***, ***"
+
+
 def test_of_many_secrets_each_is_found() -> None:
     """By an index, once the same ones are asked for again."""
     also = [f"secret {number}" for number in range(1000, 1400)]

@@ -14,6 +14,7 @@ from agentflow_trio.testing._picture_layout_core import (
     most_at_once,
     narrow_on,
     profile,
+    rows_of,
     wide_enough,
 )
 from agentflow_trio.testing._time_scale_core import Instant, Scale, _round_step, spoken
@@ -321,6 +322,19 @@ def test_what_is_drawn_together_says_what_it_is() -> None:
     just = drawn(bar(0, 1), bar(1, 4))
     assert [each.count for each, _, _ in just] == [1, 1]
     assert drawn(bar(0, 3), bar(3, 6)) == [(bar(0, 3), 100, 103), (bar(3, 6), 103, 106)]
+
+
+def test_visits_of_each_depth_have_a_row_above_what_the_task_does() -> None:
+    def lane(*depths: int) -> Lane:
+        visits = [bar(0, 9, "success", depth) for depth in depths]
+        return Lane("task", None, (0, 0), (9, 0), visits=visits)
+
+    alone, nested, deep = rows_of([lane(), lane(0, 1, 0), lane(*range(9))])
+    assert (alone.number, alone.top, alone.doing, alone.middle) == (0, 88, 93, 101)
+    assert alone.bottom == nested.top == 114
+    assert [nested.visits(depth) for depth in (0, 1)] == [119, 139]
+    assert (nested.doing, nested.bottom) == (159, deep.top)
+    assert (deep.number, deep.depth, deep.doing - deep.visits(0)) == (2, 3, 60)
 
 
 def test_of_a_moments_work_between_two_waits_the_work_is_drawn() -> None:

@@ -13,6 +13,7 @@ from agentflow_trio.testing._timeline_core import (
     BEFORE,
     Instants,
     Kept,
+    Series,
     matches,
     parting,
     weight_of,
@@ -135,6 +136,13 @@ def test_a_state_weighs_about_as_much_as_its_fork_copies() -> None:
 
     assert weight_of(State("x", Inner([1, 2, 3]), {1})) == 1 + 1 + (1 + 4) + 2
     assert weight_of("a long text") == 1
+
+
+def test_what_was_so_from_the_beginning_was_so_first_then() -> None:
+    series = Series("n", 1, [(2.0, 3), (5.0, 1)])
+    assert series.first(lambda value: value == 1) == 0.0
+    assert series.first(lambda value: value == 3) == 2.0
+    assert series.seconds(lambda value: value == 1, until=9.0) == 6.0
 
 
 @pytest.mark.parametrize(
