@@ -30,7 +30,7 @@ def record(
     seed: int = 0,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 10_000_000,
+    max_steps: int = 1_000_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Timeline[State]: ...
@@ -42,7 +42,7 @@ def record(
     seed: int = 0,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 10_000_000,
+    max_steps: int = 1_000_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Timeline[None]: ...
@@ -54,7 +54,7 @@ def record(
     seed: int = 0,
     faults: Faults | None = None,
     services: Sequence[str] = (),
-    max_steps: int = 10_000_000,
+    max_steps: int = 1_000_000,
     control: Control = "order",
     replay: str | None = None,
 ) -> Timeline[Any]:
@@ -72,7 +72,8 @@ def record(
         seed: of everything that is left to chance.
         faults: what fails besides.
         services: names of tasks that tick for ever; their timers hide no deadlock, nor do those of an engine's observers.
-        max_steps: steps after which the program counts as stuck.
+        max_steps: steps after which the program counts as stuck; one that serves for ever is given its end by
+            `trio.move_on_after`.
         control: how much of Trio's order to choose, for a Trio that does not obey.
         replay: the code of a schedule that `explore` found; *seed* is the code's then.
 

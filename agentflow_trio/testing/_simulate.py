@@ -234,8 +234,20 @@ class Simulation(Generic[S, R]):
         """
         self._go_on(math.inf)
 
-    def cancel(self, reason: str, /) -> None:
-        """Cancel the program, which learns of it when it goes on. Does nothing once it has ended."""
+    def cancel(self, reason: str, /, *, at: str | None = None) -> None:
+        """Cancel the program, which learns of it when it goes on. Does nothing once it has ended.
+
+        Args:
+            reason: for the errors and events that tell of it.
+            at: of a flow: the path of a branch or an item that is to end alone, as for `Run.request_cancel`.
+
+        Raises:
+            UnknownBranchError: no branch or item is going on there.
+            TypeError: a program has no branches; cancel what `spawn` returned, or a scope of your own.
+        """
+        if at is not None:
+            self._subject.cancel_part(reason, at)
+            return
         self._cancelled = True
         if not self.ended and not self._subject.cancel(reason):
             self._world.cancel()

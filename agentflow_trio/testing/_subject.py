@@ -15,6 +15,7 @@ import trio
 from typing_extensions import override
 
 from ..engine import Engine, Run, Runnable
+from ..errors import UnknownBranchError
 from ..events import ExecutionEvent
 from ..state import fork
 from ..types import AttrsState, RunResult
@@ -78,6 +79,15 @@ class Subject(ABC, Generic[S_co, R_co]):
     def cancel(self, reason: str) -> bool:
         """Cancel it in its own way; False if it has none."""
 
+    @abstractmethod
+    def cancel_part(self, reason: str, path: str) -> None:
+        """Cancel the branch or item at *path*.
+
+        Raises:
+            UnknownBranchError: none is going on there.
+            TypeError: there are never any.
+        """
+
 
 def subject_of(
     program: Any,  # noqa: ANN401 - the public functions are typed
@@ -133,6 +143,12 @@ class _ProgramSubject(Subject[None, R]):
     def cancel(self, reason: str) -> bool:
         return False
 
+    @override
+    def cancel_part(self, reason: str, path: str) -> None:
+        raise TypeError(
+            "only a flow has branches and items to cancel; cancel what spawn() returned, or a scope of your own"
+        )
+
 
 @final
 class _FlowSubject(Subject[State, RunResult[State]]):
@@ -176,3 +192,9 @@ class _FlowSubject(Subject[State, RunResult[State]]):
             return False
         self._run.request_cancel(reason)
         return True
+
+    @override
+    def cancel_part(self, reason: str, path: str) -> None:
+        if self._run is None:
+            raise UnknownBranchError(path=path, near=(), live=0)
+        self._run.request_cancel(reason, at=path)

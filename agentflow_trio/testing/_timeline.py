@@ -177,8 +177,11 @@ class Timeline(Generic[S]):
             path: only at this place or in it: all its visits, attempts and items, unless the path has their numbers.
             since: only those from then on, virtual seconds.
             before: only those before that.
+
+        Raises:
+            ValueError: *since* or *before* is no moment.
         """
-        first, end = (bisect_left(self._times, time) for time in (since, before))
+        first, end = (bisect_left(self._times, check_time(time)) for time in (since, before))
         return [
             event
             for event in self.events[first:end]

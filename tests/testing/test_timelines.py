@@ -160,6 +160,8 @@ def test_events_are_those_before_and_can_be_selected() -> None:
     )
     assert timeline.select() == list(timeline.events)
     assert timeline.select(path="writin") == []
+    with pytest.raises(ValueError, match="a moment is virtual seconds"):
+        timeline.select(since=math.nan)
 
 
 def test_guards_outside_begin_anew_and_their_statistics_are_known_at_any_time() -> None:

@@ -19,6 +19,7 @@ from agentflow_trio import (
     RetryPolicy,
     RunCancelledError,
     Step,
+    UnknownBranchError,
     Wiring,
     each,
     flow,
@@ -112,6 +113,22 @@ def test_an_item_has_failed_whatever_would_have_tried_it_again() -> None:
     assert timeline.error is None
     assert timeline.final.state.news == "2"
     assert timeline.duration == 1.0
+
+
+def test_a_branch_is_cancelled_by_hand_where_a_simulation_stands() -> None:
+    with simulate(both, Paper()) as sim:
+        with pytest.raises(UnknownBranchError):
+            sim.cancel("too soon", at="both/everything/news")
+        sim.run_until(0.5)
+        sim.cancel("enough news", at="both/everything/news")
+        with pytest.raises(UnknownBranchError, match="everything/news"):
+            sim.cancel("enough news", at="both/everything/newz")
+        sim.run()
+        assert sim.state == Paper(sport="sport")
+        (told,) = [event for event in sim.events if isinstance(event, BranchCancelled)]
+        assert (told.timestamp, told.reason) == (0.5, "enough news")
+    with simulate(ask) as sim, pytest.raises(TypeError, match="only a flow has branches"):
+        sim.cancel("enough", at="both/everything/news")
 
 
 # ---------------------------------------------------------------- a run, a caller
