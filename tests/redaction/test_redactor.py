@@ -175,6 +175,14 @@ def test_no_text_from_outside_takes_longer_than_its_length(part: str) -> None:
 
 def test_letters_that_become_two_when_small_hide_nothing_else() -> None:
     assert Redactor().text("\u0130\u0130\u0130 token=abc") == "\u0130\u0130\u0130 token=***"
+    assert Redactor().text("\u0130 TOKEN=abc") == "\u0130 TOKEN=***"
+
+
+def test_of_several_names_in_a_text_each_is_known() -> None:
+    assert (
+        Redactor().text("token=ab password=cd api_key=ef")
+        == "token=*** password=*** api_key=***"
+    )
 
 
 def test_a_secret_is_looked_for_as_long_as_one_of_its_text_lives() -> None:
