@@ -11,7 +11,8 @@ out once per process; if Trio changed, `require` says so by name, and a lower `C
 The rest is optional: near-ties of timers want ``Runner.deadlines``; ``wait_all_tasks_blocked`` wants
 ``Runner.waiting_for_idle``; reports want ``Task._cancel_status`` for shields and limits, and ``Task._next_send_fn`` to
 tell who could go on; histories want ``Task._next_send`` to tell who is being cancelled, pictures
-``Nursery._pending_excs`` for how tasks ended; what tells that nothing can arrive from outside saves a look at the
+``Nursery._pending_excs`` for how tasks ended; threads want the names in ``trio._threads`` that tell who has sent what,
+to be taken up in the order of their tasks; what tells that nothing can arrive from outside saves a look at the
 operating system.
 """
 
@@ -288,8 +289,8 @@ class Loop:
             given_up: whose threads are not waited for any more; those are added that sent nothing for a second. They may
                 themselves wait for what another one has sent.
         """
-        entry = self._entry
-        if self._callbacks is None or not active_thread_count():
+        entry, lock = self._entry, getattr(self._entry, "lock", None)
+        if self._callbacks is None or lock is None or not active_thread_count():
             return
         late: list[Task] = []
         spent, nap = 0.0, _NAP
@@ -304,9 +305,7 @@ class Loop:
             spent, nap = spent + nap, min(nap * 2, _LONG_NAP)
         else:
             given_up += late
-        with (
-            entry.lock
-        ):  # whoever has it has not woken the loop yet, though what he sent is there
+        with lock:  # whoever has it has not woken the loop yet, though what he sent is there
             jobs = sorted(entry.queue, key=lambda job: _age(_sender(job)))
             entry.queue.clear()
             entry.queue.extend(jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random, SystemRandom
 from typing import TypeVar
 
@@ -159,6 +159,29 @@ def test_several_threads_at_once_answer_in_an_order_that_can_be_had_again() -> N
     assert not timeline.diff(fork)
     assert fork.to_svg() == timeline.to_svg()
     assert record(in_threads, seed=4).result != timeline.result
+
+
+def test_where_trio_does_not_tell_who_sent_what_it_is_taken_up_as_it_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody(_: object) -> None: ...
+
+    monkeypatch.setattr(_private, "_sender", nobody)
+    assert sorted(_told(in_threads)) == sorted(_told(in_threads))
+    monkeypatch.setattr(_private, "active_thread_count", lambda: 1)
+
+    async def without_a_queue() -> None:
+        loop = _private.Loop()
+        loop._entry = None
+        loop.gather([])
+
+    trio.run(without_a_queue)
+
+
+def _told(program: Callable[[Random], Awaitable[list[str]]]) -> list[str]:
+    with simulate(program, seed=3) as sim:
+        sim.run()
+        return sim.result
 
 
 def test_threads_that_ask_trio_itself_are_not_waited_for(
