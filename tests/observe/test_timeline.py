@@ -151,3 +151,7 @@ def test_how_many_went_on_at_once_is_the_time_of_all_in_a_stretch(
     assert occupancy(
         [(low + start, low + end) for start, end in stretches], low, low + 60, columns
     ) == pytest.approx(expected)
+
+
+def test_what_takes_no_time_at_the_end_is_in_the_last_column() -> None:
+    assert occupancy([(100, 160), (160, 160)], 100, 160, 4) == [1, 1, 1, 1]
