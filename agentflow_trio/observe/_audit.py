@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -18,19 +19,23 @@ from .._typing import override
 from ..errors import AgentFlowError
 from ..ports import WallClock
 from ..redaction import Redactor
-from ..types import Secret
+from ..types import RUNS
 from ._audit_core import (
     AuditBrokenError,
     AuditHead,
     AuditRecord,
+    Keys,
     checked,
-    digester,
+    digesters,
     make_record,
     read_line,
     write_line,
 )
 
 __all__ = ["AuditInUseError", "AuditTrail", "verify_audit"]
+
+_WE = "agentflow_trio"
+"""Who renews a key."""
 
 
 @final
@@ -61,7 +66,7 @@ class AuditTrail:
         self,
         path: Path | str | None = None,
         *,
-        key: Secret | bytes | None = None,
+        key: Keys = None,
         head: AuditHead | None = None,
         redactor: Redactor | None = None,
         fsync: bool = False,
@@ -70,11 +75,13 @@ class AuditTrail:
         """Open the trail in the file at *path*, and check all that is in it, 20 us for each record.
 
         Args:
-            path: made if it is not there, readable for its owner only. None: the trail is kept in memory.
-            key: a secret of 16 bytes or more that the digests are made with; they are in none of the records.
+            path: a plain file, no link to one; made if it is not there, readable for its owner only. None: the trail
+                is kept in memory.
+            key: a secret of 16 bytes or more that the digests are made with; it is in none of the records. Of several,
+                oldest first, the last is used from now on; where it was not before, a record says so.
             head: what the trail had come to when it was last noted, if it was.
             redactor: hides what must not be shown in every text before it is written; by default `Redactor` with its
-                own defaults.
+                own defaults. Inside of a node, what its run hides is hidden besides.
             fsync: wait after each record until the disk has it, milliseconds; otherwise a failure of the whole machine
                 may cost the last seconds. What is written survives the end of the process in either case.
             wall_clock: the machine's by default.
@@ -83,15 +90,18 @@ class AuditTrail:
             ValueError: the key is too short.
             AuditInUseError: another trail has the file open.
             AuditBrokenError: what is in the file is not what was written; nothing is appended to that.
-            OSError: it cannot be opened.
+            OSError: it cannot be opened, or is no plain file.
         """
-        self._digest = digester(key)
+        digests = digesters(key)
+        self._digest = digests[-1]
         self._redactor = redactor or Redactor()
         self._now = time.time if wall_clock is None else wall_clock.now  # noqa: TID251 - for people, and from any thread
         self._lock = threading.Lock()
         self._store: _Store = _Memory() if path is None else _File(Path(path), fsync=fsync)
         try:
-            self._head = checked(self._store.placed(), digest=self._digest, head=head)
+            self._head, used = checked(self._store.placed(), digests=digests, head=head)
+            if self._head.count and used < len(digests) - 1:
+                self.record(who=_WE, what="renew key", resource="audit trail", decision="done")
         except BaseException:
             self._store.close()
             raise
@@ -133,17 +143,21 @@ class AuditTrail:
         texts = {"who": who, "what": what, "resource": resource, "decision": decision}
         with self._lock:
             record = make_record(
-                self._head, texts, self._now(), digest=self._digest, redactor=self._redactor
+                self._head, texts, self._now(), digest=self._digest, redact=self._redact
             )
             self._store.append(record)
             self._head = AuditHead(record.seq + 1, record.digest)
         return record
 
+    def _redact(self, text: str) -> str:
+        veil = None if RUNS.veil is None else RUNS.veil()
+        return self._redactor.text(text if veil is None else veil(text))
+
 
 def verify_audit(
     source: Path | str | Iterable[AuditRecord],
     *,
-    key: Secret | bytes | None = None,
+    key: Keys = None,
     head: AuditHead | None = None,
 ) -> AuditHead:
     """Check every record of a trail, in its file or as records, and return its head. Not a checkpoint.
@@ -154,19 +168,30 @@ def verify_audit(
 
     Args:
         source: the file, which may be in use, or the records.
-        key: that of the trail.
+        key: that of the trail, or all that there were, oldest first.
         head: what the trail had come to at some time before; it may have gone on since.
 
     Raises:
         AuditBrokenError: something is wrong; it names the first place.
         OSError: the file cannot be read.
     """
-    digest = digester(key)
-    if not isinstance(source, str | Path):
-        return checked(_numbered(source), digest=digest, head=head)
-    path = Path(source)
-    with path.open("rb") as lines:
-        return checked(_placed(path, lines), digest=digest, head=head)
+    digests = digesters(key)
+    if isinstance(source, str | Path):
+        path = Path(source)
+        with path.open("rb") as lines:
+            found, used = checked(_placed(path, lines), digests=digests, head=head)
+    else:
+        found, used = checked(_numbered(source), digests=digests, head=head)
+    if found.count and used < len(digests) - 1:
+        # who has an old key only could otherwise write all of it anew
+        reason = (
+            "no record was made with the last of the keys: those that were are missing, "
+            "or the trail was not opened with it yet"
+        )
+        raise AuditBrokenError(
+            place="its end", number=found.count, kind="missing", reason=reason
+        )
+    return found
 
 
 def _numbered(records: Iterable[AuditRecord]) -> Iterator[tuple[str, AuditRecord]]:
@@ -237,11 +262,21 @@ class _File:
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
         self._path = path
+        self._name = path.absolute()  # of a program that goes elsewhere, too
         self._fsync = fsync
+        if path.is_symlink():
+            # who may change where it leads would decide where records go
+            reason = "it is a symbolic link; name the file itself"
+            raise OSError(errno.ELOOP, reason, str(path))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # of a pipe
+        is_new = not path.exists()
         self._file = os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
         try:
+            _check_plain(self._file.fileno(), path)
             _lock(self._file.fileno(), path)
+            if fsync and is_new:
+                _keep_name(path)
         except BaseException:
             self._file.close()
             raise
@@ -256,13 +291,8 @@ class _File:
         if self._file.closed:
             raise ValueError(f"AuditTrail: {self._path} is closed")
         file, line = self._file.fileno(), write_line(record)
-        found = os.fstat(file)
-        if found.st_size != self._size or not found.st_nlink:
-            reason = (
-                "the file was removed"
-                if not found.st_nlink
-                else f"it has {found.st_size} bytes, and we left it with {self._size}"
-            )
+        reason = self._meanwhile(file)
+        if reason:
             raise AuditBrokenError(
                 place=str(self._path), number=record.seq, kind="changed", reason=reason
             )
@@ -273,6 +303,21 @@ class _File:
             raise
         self._size += len(line)
 
+    def _meanwhile(self, file: int) -> str:
+        """What somebody else has done to the file since we left it; empty for nothing."""
+        found = os.fstat(file)
+        if not found.st_nlink:
+            return "the file was removed"
+        if found.st_size != self._size:
+            return f"it has {found.st_size} bytes, and we left it with {self._size}"
+        try:
+            is_there = os.path.samestat(found, os.lstat(self._name))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:  # as programs that rotate logs do: records would go where nobody looks
+            return "the file was moved away; open a new trail, and keep both"
+        return ""
+
     def _write(self, file: int, line: bytes) -> None:
         if os.write(file, line) != len(line):  # a disk that is nearly full takes a part
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
@@ -281,6 +326,23 @@ class _File:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _check_plain(file: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+
+
+def _keep_name(path: Path) -> None:
+    """Wait until the disk has the name of a new file, without which it has nothing."""
+    flags = getattr(os, "O_DIRECTORY", None)
+    if flags is None:
+        return
+    folder = os.open(path.parent, os.O_RDONLY | flags)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _lock(file: int, path: Path) -> None:

@@ -10,14 +10,13 @@ import hashlib
 import hmac
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal, TypeAlias, final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias, final
 
 import attrs
 
 from .._typing import override
 from ..errors import AgentFlowError
-from ..redaction import Redactor
 from ..types import Secret
 
 __all__ = [
@@ -26,10 +25,12 @@ __all__ = [
     "AuditHead",
     "AuditRecord",
     "Breakage",
+    "Chain",
     "Digester",
     "Fields",
+    "Keys",
     "checked",
-    "digester",
+    "digesters",
     "make_record",
     "read_line",
     "write_line",
@@ -37,6 +38,9 @@ __all__ = [
 
 Fields: TypeAlias = tuple[str, str, str, str, float, int, str]
 """Of a record what its digest is over: who, what, resource, decision, wall_time, seq, previous."""
+
+Keys: TypeAlias = Secret | bytes | Sequence[Secret | bytes] | None
+"""A key, or all that there were, the one in use last."""
 
 Digester: TypeAlias = Callable[[bytes], str]
 """From bytes to a digest, as 64 hexadecimal digits."""
@@ -133,12 +137,20 @@ class AuditBrokenError(AgentFlowError):
         return f"the audit trail is broken at {self.place}: {self.reason}"
 
 
-def digester(key: Secret | bytes | None) -> Digester:
-    """Return the digest of a trail: SHA-256, or with a key HMAC-SHA-256, which only who has the key can make.
+def digesters(keys: Keys) -> Sequence[Digester]:
+    """Return the digests of a trail: SHA-256, or for each key HMAC-SHA-256, which only who has the key can make.
 
     Raises:
-        ValueError: the key is shorter than 16 bytes.
+        ValueError: a key is shorter than 16 bytes, or there is none in a sequence.
     """
+    if keys is None or isinstance(keys, Secret | bytes):
+        return [_digester(keys)]
+    if not keys:
+        raise ValueError("AuditTrail: key must not be empty; None is a trail without a key")
+    return [*map(_digester, keys)]
+
+
+def _digester(key: Secret | bytes | None) -> Digester:
     if key is None:
         return lambda data: hashlib.sha256(data).hexdigest()
     given = key.reveal().encode() if isinstance(key, Secret) else key
@@ -163,9 +175,9 @@ def make_record(
     wall_time: float,
     *,
     digest: Digester,
-    redactor: Redactor,
+    redact: Callable[[str], str],
 ) -> AuditRecord:
-    """Return the record that follows *head*, of ``who``, ``what``, ``resource`` and ``decision`` without what *redactor* hides.
+    """Return the record that follows *head*, of ``who``, ``what``, ``resource`` and ``decision`` as *redact* makes them.
 
     Raises:
         ValueError: a field is no text, or the time is no finite number.
@@ -175,7 +187,7 @@ def make_record(
             raise ValueError(f"AuditRecord: {name} must be text, not {text!r}")
     if not math.isfinite(wall_time):
         raise ValueError(f"AuditRecord: wall_time must be finite, not {wall_time!r}")
-    who, what, resource, decision = map(redactor.text, texts.values())
+    who, what, resource, decision = map(redact, texts.values())
     fields = (who, what, resource, decision, float(wall_time), head.count, head.digest)
     return _record(fields, digest(_spelled(fields)))
 
@@ -239,25 +251,47 @@ def read_line(line: bytes) -> AuditRecord | None:
             return None
 
 
+class Chain(NamedTuple):
+    """What a whole trail comes to.
+
+    Attributes:
+        head: its end.
+        key: which of the digests its last record has, from 0.
+    """
+
+    head: AuditHead
+    key: int
+
+
 def checked(
-    records: Iterable[tuple[str, AuditRecord]], *, digest: Digester, head: AuditHead | None
-) -> AuditHead:
-    """Go through *records*, each with its place in words, and return the head of their chain.
+    records: Iterable[tuple[str, AuditRecord]],
+    *,
+    digests: Sequence[Digester],
+    head: AuditHead | None,
+) -> Chain:
+    """Go through *records*, each with its place in words, and return what their chain comes to.
 
     Args:
         records: what is there.
-        digest: that of the trail.
+        digests: those of the trail, oldest first; none is good any more once a later one was used.
         head: what the trail had come to at some time before, if that is known.
 
     Raises:
         AuditBrokenError: at the first record that is wrong.
     """
-    at = BEGINNING
+    at, key = BEGINNING, 0
     place = "its beginning"
     for place, record in records:
-        found = _amiss(at, record, digest)
+        fits = _fitting(record, digests, key)
+        if fits is None:
+            other = "" if at.count else ", or the trail has another key"
+            raise AuditBrokenError(
+                place=place, number=at.count, kind="changed", reason=f"{_CHANGED}{other}"
+            )
+        found = _amiss(at, record)
         if found is not None:
             raise AuditBrokenError(place=place, number=at.count, kind=found[0], reason=found[1])
+        key = fits
         at = AuditHead(at.count + 1, record.digest)
         if head is not None and at.count == head.count and at.digest != head.digest:
             reason = (
@@ -270,14 +304,23 @@ def checked(
     if head is not None and at.count < head.count:
         reason = f"there were {head.count} records once; the last {head.count - at.count} are missing"
         raise AuditBrokenError(place=place, number=at.count, kind="missing", reason=reason)
-    return at
+    return Chain(at, key)
 
 
-def _amiss(at: AuditHead, record: AuditRecord, digest: Digester) -> tuple[Breakage, str] | None:
+_CHANGED: Final = "it was changed: it is not what its digest says"
+
+
+def _fitting(record: AuditRecord, digests: Sequence[Digester], key: int) -> int | None:
+    """Which of *digests*, from *key* on, *record* has; None if it has none of them."""
+    if not math.isfinite(record.wall_time):
+        return None
+    data = _spelled(record.fields)
+    fitting = (at for at in range(key, len(digests)) if digests[at](data) == record.digest)
+    return next(fitting, None)
+
+
+def _amiss(at: AuditHead, record: AuditRecord) -> tuple[Breakage, str] | None:
     """What is wrong with *record* after *at*; None if nothing is."""
-    if not math.isfinite(record.wall_time) or digest(_spelled(record.fields)) != record.digest:
-        key = "" if at.count else ", or the trail has another key"
-        return "changed", f"it was changed: it is not what its digest says{key}"
     if record.seq > at.count:
         return "missing", f"it is record {record.seq}, and record {at.count} is missing here"
     if record.seq < at.count:

@@ -17,10 +17,12 @@ from typing import Any, Final, final
 
 import attrs
 import pytest
+import trio
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import agentflow_trio
+from agentflow_trio import sensitive, step
 from agentflow_trio.observe import (
     AuditBrokenError,
     AuditHead,
@@ -301,6 +303,51 @@ def test_a_file_that_was_removed_or_shortened_under_the_trail_takes_nothing_more
         assert trail.head.count == 1
 
 
+def test_a_file_that_was_moved_away_takes_nothing_more_where_nobody_would_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    monkeypatch.chdir(tmp_path)
+    with AuditTrail("audit.jsonl") as trail:
+        monkeypatch.chdir("/")
+        ask(trail)
+        path.rename(tmp_path / "audit.jsonl.1")
+        with pytest.raises(AuditBrokenError, match="moved away; open a new trail, and keep"):
+            ask(trail)
+        assert filled(path, 1).count == 1
+        with pytest.raises(AuditBrokenError, match="moved away"):
+            ask(trail)
+    assert verify_audit(tmp_path / "audit.jsonl.1").count == 1
+
+
+def test_only_a_plain_file_is_a_trail(tmp_path: Path) -> None:
+    target, link, pipe = (tmp_path / name for name in ("other.jsonl", "link.jsonl", "pipe"))
+    link.symlink_to(target)
+    with pytest.raises(OSError, match=r"symbolic link; name the file itself: '.*link\.jsonl'"):
+        AuditTrail(link)
+    assert not target.exists()
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it is no plain file"):
+        AuditTrail(pipe)
+
+
+def test_with_fsync_the_name_of_a_new_file_is_kept_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: kept.append(os.fstat(file).st_ino))
+    path = tmp_path / "audit.jsonl"
+    for _ in range(2):
+        with AuditTrail(path, fsync=True) as trail:
+            ask(trail)
+    assert kept == [tmp_path.stat().st_ino, path.stat().st_ino, path.stat().st_ino]
+    kept.clear()
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    path.unlink()
+    with AuditTrail(path, fsync=True):
+        assert kept == []
+
+
 def test_a_record_that_does_not_fit_on_the_disk_leaves_the_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,6 +557,80 @@ def test_another_key_is_not_taken_for_the_right_one(tmp_path: Path) -> None:
     assert verify_audit(path, key=KEY).count == 1
     assert broken(path, key=KEY[::-1]).kind == "changed"
     assert broken(path).kind == "changed"
+
+
+# ---------------------------------------------------------------- keys
+
+OLD: Final = KEY
+NEW: Final = Secret("a newer key, of some length")
+BOTH: Final[Sequence[Secret | bytes]] = [OLD, NEW]
+
+
+def test_a_key_is_renewed_by_a_record_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    filled(path, 2, OLD)
+    for _ in range(2):
+        with AuditTrail(path, key=BOTH, wall_clock=Clock()) as trail:
+            assert trail.head.count == 3
+            third = trail.records[2]
+            assert (third.who, third.what) == ("agentflow_trio", "renew key")
+            assert (third.resource, third.decision) == ("audit trail", "done")
+    with AuditTrail(path, key=BOTH) as trail:
+        ask(trail)
+    assert verify_audit(path, key=BOTH).count == 4
+    wrong: list[Secret | bytes | Sequence[Secret | bytes]] = [OLD, NEW, [NEW, OLD], [NEW]]
+    for keys in wrong:
+        with pytest.raises(AuditBrokenError):
+            verify_audit(path, key=keys)
+    with AuditTrail(tmp_path / "empty.jsonl", key=BOTH) as empty:
+        assert empty.head.count == 0
+    assert verify_audit(tmp_path / "empty.jsonl", key=BOTH).count == 0
+
+
+def test_who_has_an_old_key_only_can_neither_go_on_nor_write_anything_anew(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    filled(path, 2, OLD)
+    AuditTrail(path, key=BOTH).close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    forged = tmp_path / "forged.jsonl"
+    with AuditTrail(forged, key=OLD) as trail:
+        for number in (7, 8, 9):
+            ask(trail, number)
+    with pytest.raises(AuditBrokenError, match="no record was made with the last of the keys"):
+        verify_audit(forged, key=BOTH)
+    own = forged.read_bytes().splitlines(keepends=True)
+    for content in ([*lines[:2], own[2]], [*own[:2], lines[2]], [*lines, *own[2:]]):
+        forged.write_bytes(b"".join(content))
+        with pytest.raises(AuditBrokenError):
+            verify_audit(forged, key=BOTH)
+
+
+def test_a_sequence_of_no_keys_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="key must not be empty; None is a trail without a key"
+    ):
+        AuditTrail(key=[])
+
+
+def test_what_a_run_hides_is_in_no_record_that_a_node_makes() -> None:
+    @attrs.define
+    class Payout:
+        account: str = attrs.field(default="4929 1234", metadata=sensitive)
+
+    trail = AuditTrail(redactor=Redactor(patterns=(r"clerk \d+",)))
+
+    @step
+    async def pay(payout: Payout) -> None:
+        trail.record(
+            who="clerk 7", what="pay", resource=f"account {payout.account}", decision="allowed"
+        )
+
+    trio.run(pay.run, Payout())
+    trail.record(who="me", what="pay", resource="account 4929 1234", decision="allowed")
+    assert [record.resource for record in trail.records] == ["account ***", "account 4929 1234"]
+    assert trail.records[0].who == "***"
 
 
 texts = st.text(max_size=5)
