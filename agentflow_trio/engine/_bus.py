@@ -284,6 +284,8 @@ class Bus:
             for name in _TEXTS:
                 if isinstance(fields.get(name), str):
                     fields[name] = self._veil(fields[name])
+            if "[" in fields.get("guard", ""):  # of a keyed guard: what it is asked for
+                fields["guard"] = self._veil(fields["guard"])
         self._emit(kind, path, fields, begun, duration_ms=duration_ms)
 
     def _emit(

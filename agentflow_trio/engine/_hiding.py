@@ -126,8 +126,10 @@ class Veil:
 
 def conceal(error: BaseException, veil: Veil) -> None:
     """Take what must not be shown out of the fields of *error*, if it is one of ours: others are the user's."""
-    if not isinstance(error, AgentFlowError) or isinstance(error, RejectedError):
-        return  # a rejection has names only, and there may be many
+    if isinstance(error, RejectedError) and "[" not in error.guard:
+        return  # it has names only, and there may be many; of a keyed guard the name has what it was asked for
+    if not isinstance(error, AgentFlowError):
+        return
     for name in error.fields:
         before: object = getattr(error, name)
         after = _concealed(before, veil)

@@ -78,6 +78,13 @@ def _name_of(task: Task) -> str:
     return task.name if strand is None else strand.run.veil(task.name)
 
 
+def _shown(wait: Wait, strand: Strand | None) -> Wait:
+    """*wait* as it may be shown in the run of *strand*: the name of a keyed guard has what it is asked for, ``calls[key]``."""
+    if strand is None or "[" not in wait.words:
+        return wait
+    return wait._replace(words=strand.run.veil(wait.words))
+
+
 def stack_of(task: Task) -> Stack:
     """The frames of *task*, outermost first, be it suspended or the one that asks."""
     suspended = [*task.iter_await_frames()]
@@ -169,7 +176,7 @@ class _Looker:
             inside = (nested, *inside)
             wait = wait_of(mine, self.now, running=False)._replace(words=f"run {nested.run_id}")
         else:
-            wait = wait_of(mine, self.now, running=task is self.running)
+            wait = _shown(wait_of(mine, self.now, running=task is self.running), first)
         return self._visits(first, mine, wait, inside), wait
 
     def _visits(
@@ -223,6 +230,7 @@ class _Looker:
         until = strands[0].nurseries if strands else None
         inside = self._tasks(task.child_nurseries[:until])
         wait = wait_of(stack, self.now, running=task is self.running)
+        wait = _shown(wait, task.context.get(CURRENT))
         if strands:
             mine, theirs = _divided(stack, None, strands[0])
             nested = self.run(task, strands, theirs, _state(strands[0].run, task))

@@ -38,8 +38,8 @@ class SecretsFilter(logging.Filter):
     """Takes out of records of `logging` what must not be shown where they are logged: ``handler.addFilter(SecretsFilter())``.
 
     Message, traceback, stack and what came through ``extra=``, as `hide` makes it. For handlers: a logger's filter does
-    not see what its children log. It changes the record, which handlers after this one see as well, and makes a text of
-    its exception; so a `QueueHandler` is the right place for it, which is where the run is still known.
+    not see what its children log. It changes the record, which handlers after this one see as well; an exception that has something
+    to hide is a text from then on. In front of a queue it belongs to the `QueueHandler`, where the run is still known.
     """
 
     @override
@@ -49,12 +49,15 @@ class SecretsFilter(logging.Filter):
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that do not fit are logging's to complain of, without their values
             message = f"{record.msg} (its arguments do not fit)"
-        record.msg, record.args = hide(message), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = "".join(traceback.format_exception(record.exc_info[1])).rstrip(
-                "\n"
-            )
-        record.exc_info = None
+            record.msg, record.args = message, None
+        if hide(message) != message:
+            record.msg, record.args = hide(message), None
+        if record.exc_info:
+            text = "".join(traceback.format_exception(record.exc_info[1])).rstrip("\n")
+            if (
+                hide(text) != text
+            ):  # what has nothing to hide stays an exception, for who wants one
+                record.exc_info, record.exc_text = None, text
         if record.exc_text:
             record.exc_text = hide(record.exc_text)
         if record.stack_info:

@@ -57,7 +57,9 @@ class _Always(Generic[Value_co]):
 
     @override
     def __repr__(self) -> str:
-        return f"_Always(value={self.value!r})"
+        from ..redaction import hide  # noqa: PLC0415 - nobody prints them but who looks for a mistake
+
+        return f"_Always(value={hide(repr(self.value))})"
 
     def __call__(self, _error: Exception, /) -> Value_co:
         return self.value

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Final, Generic, Never, ParamSpec, Protocol, TypeVar, TypeVarTuple, final
 
+import attrs
 import trio
 from trio.lowlevel import Task, current_clock, current_root_task, current_task
 
@@ -20,7 +21,7 @@ from .._typing import TypeIs, override
 from ..errors import GuardInUseError, GuardMisuseError, text_of
 from ..ports import Met, Simulated
 from ._around import AROUND, Surroundings
-from ._events import GuardEvent, OnEvent, RuleFailed
+from ._events import AttemptFailed, FallbackUsed, GuardEvent, OnEvent, RuleFailed
 from ._fault_point import FAULTS, behind
 from ._own_limits import is_out_of_time, own_limits
 from ._verdict_core import Judge, Verdict
@@ -262,7 +263,29 @@ NOT_ENTERED: Final = "it is left in a task that did not enter it"
 
 # ---------------------------------------------------------------- reporting
 
+
+def _shown(event: GuardEvent) -> GuardEvent:
+    """*event* as it may be shown: an error's text is not ours, nor is what a keyed guard is asked for."""
+    says = isinstance(event, AttemptFailed | RuleFailed | FallbackUsed)
+    if not says and "[" not in event.guard:
+        return event
+    from ..redaction import hide  # noqa: PLC0415 - most programs never need it
+
+    guard = hide(event.guard)
+    if isinstance(event, AttemptFailed | RuleFailed | FallbackUsed):
+        return attrs.evolve(event, guard=guard, message=hide(event.message))
+    return attrs.evolve(event, guard=guard)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    from ..redaction import SecretsFilter  # noqa: PLC0415 - likewise
+
+    return SecretsFilter().filter(record)
+
+
 _LOG: Final = logging.getLogger("agentflow_trio.robustness")
+"""Its records may have tracebacks of errors that are not ours."""
+_LOG.addFilter(_without_secrets)
 
 
 @final
@@ -297,7 +320,7 @@ class Listener:
         """Tell *event* of a task in the step *around*, whoever is running. Not a checkpoint; never raises an Exception."""
         if self._heard and self._on_event is not None:
             try:
-                self._on_event(event)
+                self._on_event(_shown(event))
             except Exception:  # noqa: BLE001 - told to the log; a guard must not fail because somebody watches it
                 self._heard = False
                 _LOG.exception(

@@ -234,9 +234,11 @@ class HedgeState:
                 reason=reason,
             )
             self._listener.tell(told)
+        from ..redaction import hide  # noqa: PLC0415 - most calls end well
+
         # an error may refuse notes; it is raised all the same
         with contextlib.suppress(Exception):
-            error.add_note(course.note(self.name, final))
+            error.add_note(hide(course.note(self.name, final)))
 
     def _log_unheard(self, course: Course) -> None:
         for failed in course.unheard():

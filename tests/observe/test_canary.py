@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -20,26 +20,38 @@ from prometheus_client.exposition import generate_latest
 
 from agentflow_trio import (
     END,
+    AdaptiveLimit,
+    Chaos,
+    ChaosOutcome,
+    ChaosPolicy,
     CircuitBreaker,
     CircuitPolicy,
     Count,
+    Drill,
     Engine,
     Fallback,
     Flow,
     FlowAbortedError,
     FlowFailedError,
+    Hedge,
+    HedgePolicy,
+    KeyedRateLimiter,
     Redactor,
+    Retry,
     RetryPolicy,
     RunCancelledError,
     Secret,
+    SingleFlight,
     Step,
     Stream,
+    TTLCache,
     Wiring,
     batch,
     current_step,
     each,
     flow,
     parallel,
+    pipeline,
     race,
     sensitive,
     step,
@@ -225,6 +237,51 @@ def breaker() -> CircuitBreaker:
     return CircuitBreaker("breaker", CircuitPolicy(failure_threshold=1, recovery_timeout=9.0))
 
 
+async def through_guards(state: State) -> None:
+    """Guards of a node's own, asked with secrets, loading secrets and failing with them; none says a word of it."""
+
+    async def load(key: str) -> str:
+        await trio.sleep(0.1)
+        if len(key) % 2:
+            raise careless(state)
+        return state.all
+
+    async def ask(key: str) -> None:
+        with suppress(Exception):
+            await flight.get(key)
+        with suppress(Exception):
+            await cache.get(key)
+        with suppress(Exception):
+            async with keyed.of(key):
+                pass
+        await line.call(load, key)
+
+    flight, cache = SingleFlight(load), TTLCache(load, ttl=9.0)
+    keyed = KeyedRateLimiter[str]("calls", limit=1, window=2.0)
+    hedge = Hedge(after=0.05)
+    told: list[object] = []
+    retry, instead = Retry(RETRY, on_event=told.append), Fallback(state.all)
+    line = pipeline(instead, retry, hedge)
+    keys = (state.key, state.token.reveal(), f"{state.key}!")
+    async with trio.open_nursery() as nursery:
+        for key in (*keys, *keys):
+            nursery.start_soon(ask, key)
+    guards = (flight, cache, keyed, hedge, line, retry, instead)
+    looks = (flight.statistics(), cache.statistics(), keyed.statistics(), hedge.statistics())
+    assert CANARY not in f"{guards} {looks} {told}"
+    assert told
+    chaos = ChaosOutcome("odd", state.all, ChaosPolicy(rate=1.0))
+    chaos.enable()
+    assert await chaos.call(load, "") == state.all
+    async with keyed.of(state.key), keyed.of(state.key):
+        pass
+
+
+def chaotic() -> Chaos:
+    """Errors that are made as careless as any."""
+    return Chaos("chaos", ChaosPolicy(rate=1.0, errors=lambda: ValueError(State().all)))
+
+
 RETRY = RetryPolicy(max_attempts=2, base_delay=0.5)
 FLOWS: dict[str, Callable[[], Flow[State, []]]] = {
     "fails": lambda: row(doing(fine, "before"), doing(fail)),
@@ -259,6 +316,10 @@ FLOWS: dict[str, Callable[[], Flow[State, []]]] = {
     "stream": lambda: row(doing(emit)),
     "thread": lambda: row(doing(in_thread)),
     "is cancelled": lambda: row(doing(sleep)),
+    "guards": lambda: row(doing(through_guards)),
+    "hedged": lambda: row(doing(fail, hedge=Hedge(HedgePolicy(after=0.05)))),
+    "adaptive": lambda: row(doing(fail, retry=RETRY, guards=(AdaptiveLimit("limit"),))),
+    "chaos": lambda: row(doing(fine, guards=(chaotic(),))),
     "branch": lambda: row(Step(parallel(doing(sleep, "a"), doing(fine, "b")), name="all")),
 }
 
@@ -474,7 +535,8 @@ def test_no_output_has_a_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> N
             await trio.sleep(2.0)
         return told
 
-    told = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.0))
+    with Drill({"chaos": 1.0}) if name == "chaos" else nullcontext():
+        told = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.0))
     texts = {type(output).__name__: output.text() for output in outputs}
     texts["the caller"] = "\n".join(told)
     assert all(len(text) > 1 for text in texts.values())

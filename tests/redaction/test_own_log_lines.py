@@ -222,6 +222,17 @@ def test_arguments_that_do_not_fit_are_not_shown() -> None:
     record = logging.makeLogRecord({"msg": "%d", "args": (CANARY,)})
     assert SecretsFilter().filter(record)
     assert record.getMessage() == "%d (its arguments do not fit)"
-    record = logging.makeLogRecord({"msg": "", "exc_info": (None, None, None)})
-    assert SecretsFilter().filter(record)
-    assert record.exc_info is None
+
+
+def test_a_record_with_nothing_to_hide_stays_as_it_is() -> None:
+    error = ValueError("plain")
+    for told in ((ValueError, error, None), (None, None, None)):
+        given = {"msg": "%s", "args": (7,), "exc_info": told}
+        record = logging.makeLogRecord(given)
+        assert SecretsFilter().filter(record)
+        assert (record.msg, record.args, record.exc_info, record.exc_text) == (
+            "%s",
+            (7,),
+            told,
+            None,
+        )
