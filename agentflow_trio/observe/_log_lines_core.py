@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from .._typing import TypeIs
@@ -20,6 +21,8 @@ __all__ = ["console_line", "iso", "json_line", "ordered"]
 _FIRST: Final = ("timestamp", "level", "event")
 _PLACE: Final = ("run_id", "seq", "flow", "path", "node_id", "visit", "attempt", "item")
 _ASIDE: Final = ("flow", "node_id", "run_id", "seq")
+_HEAD: Final = (*_FIRST, *_PLACE)
+_MILLION: Final = 1_000_000
 _TEXTS: Final = ("exception", "stack")
 _DEEP: Final = 8
 _BITS: Final = 14_000
@@ -33,18 +36,32 @@ def ordered(
     Always in the same order, which that of context variables is not.
     """
     merged: dict[str, object] = {**around, **record, **first}
-    rest = [*sorted(name for name in around if name not in record), *record]
-    names = dict.fromkeys((*_FIRST, *_PLACE, *rest))
-    return {name: merged[name] for name in names if name in merged}
+    line: dict[str, object] = {name: merged[name] for name in _HEAD if name in merged}
+    more = [name for name in around if name not in line and name not in record]
+    for name in sorted(more):
+        line[name] = around[name]
+    line.update(record)
+    line.update(first)
+    return line
 
 
 def iso(wall: float) -> str:
     """A time of the day, as ``2026-01-31T09:30:00.000000Z``."""
     try:
+        fraction, whole = math.modf(wall)
+        micro = round(fraction * 1e6)
+        if 0 <= micro < _MILLION:
+            return f"{_second(whole)}.{micro:06d}Z"
         at = datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
     except (OverflowError, OSError, ValueError):  # no clock's time
         return str(wall)
     return at.replace("+00:00", "Z")
+
+
+# one for all lines of a second: a fifth of what a line takes
+@lru_cache(maxsize=16)
+def _second(whole: float) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat().replace("+00:00", "")
 
 
 def json_line(record: Mapping[str, object]) -> str:

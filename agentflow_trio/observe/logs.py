@@ -12,13 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, NoReturn, Protocol, TextIO, assert_never, final
+from typing import Any, Final, NoReturn, Protocol, TextIO, TypeAlias, assert_never, final
 
 import structlog
 from structlog.contextvars import (
     bind_contextvars,
     get_contextvars,
-    reset_contextvars,
 )
 from structlog.processors import ExceptionRenderer, StackInfoRenderer, add_log_level
 from structlog.typing import FilteringBoundLogger, Processor
@@ -44,6 +43,10 @@ __all__ = [
 ]
 
 
+_Values: TypeAlias = tuple[tuple[ContextVar[object], object], ...]
+_Before: TypeAlias = list[Token[object]]
+
+
 class EventLogger(Protocol):
     """What records are given to: any bound logger of structlog."""
 
@@ -54,8 +57,19 @@ class EventLogger(Protocol):
 
 # What structlog takes for not bound; bound like a value, leaving restores what was there before.
 _NOTHING: Final = ...
-_NOWHERE: Final = dict.fromkeys(("visit", "attempt", "item"), _NOTHING)
-_NO_RUN: Final = {**_NOWHERE, **dict.fromkeys(("run_id", "flow", "path"), _NOTHING)}
+
+
+def _variable(name: str) -> ContextVar[object]:
+    """The variable in which structlog keeps *name*: setting it takes 0.1 us, where `bind_contextvars` takes 1.2."""
+    token = bind_contextvars(**{name: _NOTHING})[name]
+    token.var.reset(token)
+    return token.var
+
+
+_RUN_ID, _FLOW, _PATH = map(_variable, ("run_id", "flow", "path"))
+_VISIT, _ATTEMPT, _ITEM = map(_variable, ("visit", "attempt", "item"))
+_NOWHERE: Final = ((_VISIT, _NOTHING), (_ATTEMPT, _NOTHING), (_ITEM, _NOTHING))
+_NO_RUN: Final = (*_NOWHERE, (_RUN_ID, _NOTHING), (_FLOW, _NOTHING), (_PATH, _NOTHING))
 _TOLD: Final[ContextVar[bool]] = ContextVar("agentflow_trio.observe.logs.told", default=False)
 """Whether a record is that of an event of a run, whose texts are redacted; others are here."""
 _PLAIN: Final = frozenset({
@@ -127,15 +141,15 @@ class Logs:
         if number >= self._least:
             fields = fields_of(event)
             # its own fields are all there is to say of where, for it may be told elsewhere
-            hidden = bind_contextvars(**(_NOWHERE if event.run_id else _NO_RUN))
+            hidden = _bind(_NOWHERE if event.run_id else _NO_RUN)
             told = _TOLD.set(bool(event.run_id))
             try:
                 self._logger.log(
                     number, event.event_type, timestamp=iso(self._times.at(event)), **fields
                 )
             finally:
+                _restore(hidden)
                 _TOLD.reset(told)
-                reset_contextvars(**hidden)
         if isinstance(event, RunEnded):
             self._times.forget(event.run_id)
 
@@ -153,14 +167,14 @@ class Logs:
 class _Bound:
     """One stretch of a run, as context variables: those that it does not share with the stretch around it."""
 
-    __slots__ = ("_fields", "_now", "_time", "_tokens")
+    __slots__ = ("_news", "_now", "_time", "_tokens")
 
     def __init__(self, where: Where, times: WallTimes) -> None:
-        self._fields = _news(where)
+        self._news = _news(where)
         self._time = times.of_run(where.run_id) if where.kind == "run" else None
 
     def __enter__(self) -> None:
-        self._tokens = bind_contextvars(**self._fields)
+        self._tokens = _bind(self._news)
         if self._time is not None:
             self._now: Token[RunTime | None] = _NOW.set(self._time)
 
@@ -171,25 +185,38 @@ class _Bound:
         tb: TracebackType | None,
         /,
     ) -> None:
-        reset_contextvars(**self._tokens)
+        _restore(self._tokens)
         if self._time is not None:
             _NOW.reset(self._now)
 
 
-def _news(where: Where) -> dict[str, object]:
+def _news(where: Where) -> _Values:
     """What is bound in a stretch and not around it."""
     match where.kind:
-        case "run":
-            run = {"run_id": where.run_id, "flow": where.flow, "path": where.path}
-            return {**_NOWHERE, **run}
         case "step":
-            return {"path": where.path, "visit": where.visit, "attempt": where.attempt}
+            return (_PATH, where.path), (_VISIT, where.visit), (_ATTEMPT, where.attempt)
+        case "run":
+            return (
+                *_NOWHERE,
+                (_RUN_ID, where.run_id),
+                (_FLOW, where.flow),
+                (_PATH, where.path),
+            )
         case "item":
-            return {"path": where.path, "attempt": where.attempt, "item": where.item}
+            return (_PATH, where.path), (_ATTEMPT, where.attempt), (_ITEM, where.item)
         case "attempt":
-            return {"attempt": where.attempt}
+            return ((_ATTEMPT, where.attempt),)
         case _:
             assert_never(where.kind)
+
+
+def _bind(values: _Values) -> _Before:
+    return [variable.set(value) for variable, value in values]
+
+
+def _restore(before: _Before) -> None:
+    for token in before:
+        token.var.reset(token)
 
 
 def _check(argument: str, level: str) -> None:
@@ -240,9 +267,8 @@ def _logger(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         context_class=dict,
-        cache_logger_on_first_use=True,
     )
-    return logger
+    return logger.bind()  # or it would do that for each line
 
 
 def _hidden(fields: Mapping[str, object]) -> Mapping[str, object]:
@@ -277,10 +303,11 @@ class _Lines:
 
     def write(self, line: str) -> None:
         """Write *line* at once."""
-        fit = line.encode(self._encoding, "backslashreplace").decode(self._encoding)
+        if not line.isascii():
+            line = line.encode(self._encoding, "backslashreplace").decode(self._encoding)
         with self._lock:
             try:
-                self._file.write(f"{fit}\n")
+                self._file.write(f"{line}\n")
                 self._file.flush()
             except (OSError, ValueError):  # ValueError: it is closed
                 self.lost += 1
