@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias, final
 
 import trio
@@ -73,7 +74,6 @@ _WELL: Final = Verdict("success")
 
 _KINDS: Final[Mapping[type[ExecutionEvent], Kind]] = {
     RunEnded: "run",
-    NodeSucceeded: "step",
     NodeFailed: "step",
     NodeCancelled: "step",
     BatchDone: "item",
@@ -85,14 +85,14 @@ _KINDS: Final[Mapping[type[ExecutionEvent], Kind]] = {
 def news_of(event: ExecutionEvent) -> News | None:
     """What *event* says of how something came out; None if it is about something else."""
     match event:
+        case NodeSucceeded():
+            return _news_of_success(event.exit)
         case AttemptFailed(own=False):
             return None  # of a guard in the node's own code
         case NodeFailed() | ItemFailed() | AttemptFailed():
             verdict = Verdict("error", None, event.error, event.message)
         case NodeCancelled():
             verdict = Verdict("cancelled", None, event.error, event.message)
-        case NodeSucceeded():
-            verdict = Verdict("success", event.exit)
         case BatchDone():
             verdict = _WELL
         case RunEnded():
@@ -102,6 +102,11 @@ def news_of(event: ExecutionEvent) -> News | None:
             return None
     attempt = event.attempt if isinstance(event, AttemptFailed) else None
     return News(_KINDS[type(event)], verdict, attempt)
+
+
+@lru_cache(maxsize=256)  # most that is told, and there are few exits
+def _news_of_success(taken: str | None) -> News:
+    return News("step", Verdict("success", taken))
 
 
 def verdict_of(exc: BaseException | None) -> Verdict:
@@ -188,8 +193,9 @@ class Spans:
         one.end = end
         if not one.told:
             one.verdict = verdict
-        for inner in [*one.waiting.values()]:
-            self._finish(inner)
+        if one.waiting:
+            for inner in [*one.waiting.values()]:
+                self._finish(inner)
         if one.is_settled or one.around is None:
             self._finish(one)
         else:
@@ -213,9 +219,13 @@ class Spans:
         while path:
             found = self._open.get((run_id, path))
             if found is not None:
-                return current if current in found else _last_but_attempts(found)
+                if current is not None and current in found:
+                    return current
+                return found[0] if len(found) == 1 else _last_but_attempts(found)
             cut = path.rindex("[") if path.endswith("]") else max(path.rfind("/"), 0)
-            path = _ENTRY.sub("", path[:cut])
+            path = path[:cut]
+            if "@" in path:
+                path = _ENTRY.sub("", path)
         return None
 
     def _finish(self, one: OpenSpan) -> None:
@@ -224,7 +234,7 @@ class Spans:
         here.remove(one)
         if not here:
             del self._open[key]
-        if one.around is not None:
+        if one.around is not None and one.around.waiting:
             one.around.waiting.pop(id(one), None)
         if one.span.is_recording():
             _write(one)

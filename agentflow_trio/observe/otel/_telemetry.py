@@ -78,6 +78,9 @@ class OpenTelemetry:
         if isinstance(event, RunStarted):
             self._begin(event)
             return
+        if isinstance(event, Routed):
+            self._lead(event)
+            return
         news = news_of(event)
         if news is None or not self._spans.tell(event.run_id, event.path, news):
             self._note(event)
@@ -91,12 +94,14 @@ class OpenTelemetry:
             one.span.set_attribute("agentflow.definition_hash", event.definition_hash)
             one.span.set_attribute("agentflow.seed", event.seed)
 
+    def _lead(self, event: Routed) -> None:
+        one = self._spans.at(event.run_id, event.path)
+        if one is not None:
+            one.target = event.target
+
     def _note(self, event: ExecutionEvent) -> None:
         one = self._spans.at(event.run_id, event.path)
         if one is None or not one.span.is_recording():
-            return
-        if isinstance(event, Routed):
-            one.target = event.target
             return
         said = {
             f"agentflow.{called}": getattr(event, name) for name, called in OWN[type(event)]
