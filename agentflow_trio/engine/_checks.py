@@ -6,6 +6,7 @@ Layer: engine.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from inspect import iscoroutinefunction
 from typing import Any
 
 from ..errors import ResourceError
@@ -34,6 +35,9 @@ def check_observers(observers: Iterable[object]) -> None:
         if not callable(getattr(observer, "observe", None)) or not hasattr(observer, "name"):
             hint = "it needs a name and a method observe(event)"
             raise TypeError(f"Engine: {observer!r} cannot be an observer; {hint}")
+        if iscoroutinefunction(getattr(observer, "observe", None)):
+            hint = "it is called while the run goes on, so it must not be async; what waits belongs into watch(), see BackgroundObserver, or reads run.events()"
+            raise TypeError(f"Engine: observe() of {observer!r} is async; {hint}")
 
 
 def check_values(resources: Mapping[Resource[Any], object]) -> None:

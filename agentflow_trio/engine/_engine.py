@@ -114,7 +114,8 @@ class Engine:
                 until they end.
             max_processes: how many of ``to_process``; by default as many as there are cores to use.
             cleanup_grace: seconds that all cleanups of a cancelled run have together.
-            observer_budget: seconds an observer may take for one event before it is switched off for that run.
+            observer_budget: seconds an observer may take for one event before it is switched off for that run; by the
+                clock of the loop, so that in virtual time, where it takes none, a run is the same on a busy machine.
             wall_clock: the time of day, for the first event of a run.
             ids: where run ids come from; random UUIDs by default.
             watchdog: seconds of real time that any task may keep the loop from going round; who takes longer is told,

@@ -20,6 +20,9 @@ __all__ = ["Folds", "said"]
 
 Args = TypeVarTuple("Args")
 
+_CAUSED: Final = 1_000
+"""An observer that reports progress in answer to what it is told, of its own reports too, would go on for ever."""
+
 
 @final
 class _Wanting(dict[type["ExecutionEvent"], tuple[Seat, ...]]):
@@ -80,7 +83,7 @@ class Folds:
         self._spared = frozenset(spared)
         self._report = report
         self._pending: deque[ExecutionEvent] = deque()
-        self._telling = False
+        self._telling: int = 0  # if it goes on, one more than events were caused by that
         self.wanting: Final[_Wanting] = _Wanting(self._who_wants)
         self.note: Callable[[Line], object] | None = self._writer()
 
@@ -109,8 +112,12 @@ class Folds:
         """
         if self._telling:
             self._pending.append(event)
+            self._telling += 1
+            # to who is told now, and causes it
+            if self._telling > _CAUSED and event.event_type != "observer_failed":
+                raise RuntimeError(f"it caused {_CAUSED:,} events while it was told of one")
             return None
-        self._telling = True
+        self._telling = 1
         clock = self._clock
         try:
             while True:
@@ -130,7 +137,7 @@ class Folds:
                     return now
                 event = self._pending.popleft()
         finally:
-            self._telling = False
+            self._telling = 0
 
     def _too_long(self, took: float, what: str) -> str:
         return f"took {took:.3g} s for {what}; the budget is {self._budget:g} s"

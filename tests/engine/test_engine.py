@@ -474,10 +474,24 @@ async def test_one_flow_may_be_run_by_many_tasks_at_once(autojump_clock: MockClo
             assert line == f"{number} f/inner/work {dice}"
 
 
+class Waiting:
+    name = "waiting"
+
+    async def observe(self, event: object, /) -> None:
+        await trio.sleep(1.0)
+
+    def __repr__(self) -> str:
+        return "Waiting"
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
         ({"observers": [3]}, "Engine: 3 cannot be an observer; it needs a name and a method"),
+        (
+            {"observers": [Waiting()]},
+            "Engine: observe() of Waiting is async; it is called while",
+        ),
         (
             {"resources": {"http": 1}},
             "Engine: resources must be keyed by Resources, not 'http'",

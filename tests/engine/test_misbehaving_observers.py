@@ -262,6 +262,50 @@ def test_a_fold_that_raises_an_error_without_a_text_or_a_group(usual: Seen) -> N
     same(seen_with(Raising("routed", group)), usual, text)
 
 
+class Answering(Recorder):
+    """Reports progress whenever it is told of something that happens in a step, of its own reports too; never stops by itself."""
+
+    def __init__(self) -> None:
+        super().__init__("bad")
+
+    @override
+    def observe(self, event: ExecutionEvent, /) -> None:
+        super().observe(event)
+        if event.event_type in {"node_start", "progress"}:
+            current_step().report(0.5)
+
+
+def test_a_fold_that_answers_itself_without_end(usual: Seen) -> None:
+    seen = seen_with(Answering())
+    told = [one for one in seen.told if one[1] != "progress"]
+    assert len(seen.told) - len(told) == 1_000
+    reason = "bad: RuntimeError: it caused 1,000 events while it was told of one"
+    same(attrs.evolve(seen, told=tuple(told)), usual, reason)
+
+
+class Changing(Recorder):
+    """Would like events to be different."""
+
+    def __init__(self) -> None:
+        super().__init__("bad")
+
+    @override
+    def observe(self, event: ExecutionEvent, /) -> None:
+        setattr(event, "path", "elsewhere")  # noqa: B010 - checkers refuse it, too
+
+
+def test_a_fold_that_changes_events_or_starts_a_loop_of_its_own(usual: Seen) -> None:
+    class Looping(Recorder):
+        @override
+        def observe(self, event: ExecutionEvent, /) -> None:
+            trio.run(trio.sleep, 0.0)
+
+    refused = "bad: FrozenInstanceError: can't set attribute"
+    same(seen_with(Changing()), usual, refused)
+    refused = "loops: RuntimeError: Attempted to call run() from inside a run()"
+    same(seen_with(Looping("loops")), usual, refused)
+
+
 class Ledger(Recorder):
     """Cannot read its ledger, or takes none of it."""
 
