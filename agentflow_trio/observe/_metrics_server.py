@@ -50,7 +50,7 @@ class MetricsServer:
 @asynccontextmanager
 async def serving(page: Page, host: str, port: int) -> AsyncGenerator[MetricsServer]:
     """Serve *page* while the body runs. Always a checkpoint; when it is left, nothing of it is alive."""
-    listeners = await trio.open_tcp_listeners(port, host=host)
+    listeners = await _listeners(host, port)
     handler = Handler(page)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
@@ -64,6 +64,14 @@ async def serving(page: Page, host: str, port: int) -> AsyncGenerator[MetricsSer
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _listeners(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen there. Always a checkpoint."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
 
 
 @final

@@ -58,7 +58,13 @@ class PrometheusExporter:
         self._live = tuple(live)
         self._loop = trio.lowlevel.current_trio_token() if live else None
         self.registry: CollectorRegistry = CollectorRegistry() if registry is None else registry
-        self.registry.register(self)
+        try:
+            self.registry.register(self)
+        except ValueError:  # its text has the names of all metrics there are
+            raise ValueError(
+                "PrometheusExporter: this registry has another one, or metrics of the same names; one collector may "
+                "observe any number of engines, and registry.unregister(exporter) makes room"
+            ) from None
 
     def describe(self) -> Iterator[PrometheusMetric]:
         """Every metric without its numbers, for the registry."""

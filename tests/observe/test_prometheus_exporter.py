@@ -138,7 +138,7 @@ def test_the_registry_is_of_the_applications_choice() -> None:
     assert exporter.registry is registry
     assert scraped(exporter)["requests_total", ()] == 1
     assert PrometheusExporter(MetricsCollector()).registry is not registry
-    with pytest.raises(ValueError, match="agentflow_flow_executions"):
+    with pytest.raises(ValueError, match="this registry has another one"):
         PrometheusExporter(MetricsCollector(), registry=registry)
 
 
