@@ -375,6 +375,27 @@ def test_a_failure_before_a_hedge_is_that_of_its_first_attempt_only_if_it_says_s
     assert spans("delay") == "f/a 0-2 unfinished ~1:0-2:unfinished ~2:2-2:unfinished"
 
 
+def test_of_attempts_beside_each_other_the_one_fails_that_is_told_of() -> None:
+    second = attrs.evolve(failed_once("f/a", at=2.0, seq=3, attempt=2), guard="h", own=False)
+    (run,) = spans_of([
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        hedge_began(at=1.0, seq=2, attempt=2),
+        second,
+        hedge_began(at=2.0, seq=4, attempt=3, reason="failure"),
+        hedge_began(at=3.0, seq=5, attempt=4),
+        HedgeWon(
+            run_id="r", seq=6, path="f/a", timestamp=4.0, guard="h", attempt=3, attempts=4
+        ),
+        cancelled("f/a", at=5.0, seq=7),
+    ])
+    assert lines(run)[1] == (
+        "f/a 0-5 cancelled ~1:0-4:cancelled ~2:1-2:error ~3:2-4:success ~4:3-4:cancelled"
+    )
+    (visit,) = run.root.children
+    assert [one.error for one in visit.hedges] == [None, "E", None, None]
+
+
 def test_a_failure_in_the_nodes_own_code_ends_nothing_inside() -> None:
     (run,) = spans_of([
         begun(),

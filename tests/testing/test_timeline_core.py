@@ -110,6 +110,26 @@ def test_all_that_fits_is_kept_and_then_every_second() -> None:
     kept.put(2, 2, 4)
     assert [_has(kept, number) for number in (BEFORE, 0, 1, 2)] == [True, True, False, True]
     assert [number for number in range(BEFORE, 5) if kept.wants(number)] == [BEFORE, 0, 2, 4]
+    with pytest.raises(KeyError, match="1"):
+        kept.find(1)
+
+
+def test_no_more_is_let_go_than_must_be_and_of_nothing_nothing_is_kept() -> None:
+    kept: Kept[int] = Kept(12)
+    assert not _has(kept, BEFORE)
+    for number, weight in zip(range(BEFORE, 4), (2, 2, 2, 2, 8), strict=True):
+        kept.put(number, number, weight)
+    assert [_has(kept, number) for number in range(BEFORE, 4)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    heavy: Kept[int] = Kept(12)
+    for number in (BEFORE, 0, 1):
+        heavy.put(number, number, 5)
+    assert [_has(heavy, number) for number in (BEFORE, 0, 1)] == [True, True, False]
 
 
 def test_what_holds_itself_or_has_a_field_that_was_never_set_has_a_weight() -> None:
