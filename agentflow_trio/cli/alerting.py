@@ -44,7 +44,11 @@ def check(
     ] = None,
     as_json: Annotated[
         bool,
-        Parameter("--json", help="Print one JSON object: file, rules, problems; or error."),
+        Parameter(
+            "--json",
+            show_default=False,
+            help="Print one JSON object: file, rules, problems; or error.",
+        ),
     ] = False,
 ) -> ExitCode:
     """Report every mistake in a file of rules, with its line, rule, field and remedy."""

@@ -161,7 +161,7 @@ def _carried_out(tokens: Sequence[str], *, as_json: bool) -> int:
 _Target: TypeAlias = Annotated[
     str, Parameter(help="Module or file, with :name if it has several flows.")
 ]
-_Json: TypeAlias = Annotated[bool, Parameter("--json")]
+_Json: TypeAlias = Annotated[bool, Parameter("--json", show_default=False)]
 
 
 @app.command
@@ -213,6 +213,7 @@ def run(  # noqa: PLR0913 - options, all with a default
         bool,
         Parameter(
             "--live",
+            show_default=False,
             help="On a terminal, show for everything that runs its phase, attempt, what it waits for, and the line.",
         ),
     ] = False,

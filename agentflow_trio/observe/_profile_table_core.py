@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ._profile_records_core import PlaceProfile, RunProfile
+from ._profile_records_core import FailureProfile, PlaceProfile, RunProfile
 
 if TYPE_CHECKING:
     from ._profile_core import Profile
@@ -21,6 +21,7 @@ _HEADS: Final = (
     "place", "visits", "total", "self", "waits", "attempts", "failed", "p50", "p95", "waits for",
 )  # fmt: skip
 _GAP: Final = "  "
+_FAILURES: Final = 20
 _NARROWEST: Final = 12
 """Columns that a place has at least, whatever the width; what was waited for has as many, or none."""
 
@@ -36,6 +37,7 @@ def table_of(profile: Profile, *, width: int, top: int | None) -> str:
         *_places(profile.places, width, top, unit, scale),
         "",
         *_critical(profile, width, top, unit, scale),
+        *_failures(profile.failures, width, top, unit, scale),
     ]
     return "\n".join(line.rstrip() for line in parts) + "\n"
 
@@ -68,6 +70,16 @@ def _head(profile: Profile, unit: str, scale: float) -> Iterator[str]:
         counted(counts.failures, "failure"),
         counted(counts.retries, "retry", "retries"),
         counted(counts.rejections, "rejection"),
+        *(
+            counted(number, one)
+            for number, one in (
+                (counts.hedges, "hedge"),
+                (counts.fallbacks, "fallback"),
+                (counts.hits, "cache hit"),
+                (counts.injected, "injected fault"),
+            )
+            if number
+        ),
     ])
     missing = sum(run.missing for run in profile.runs)
     if missing:
@@ -123,6 +135,27 @@ def _critical(
         for share in profile.shares()[:top]
     ]
     yield from _aligned([("place", "share", unit, "times"), *rows], width)
+
+
+def _failures(
+    failures: Sequence[FailureProfile], width: int, top: int | None, unit: str, scale: float
+) -> Iterator[str]:
+    """What failed and why, what nobody handled first; last of all, for that is what a terminal shows."""
+    if not failures:
+        return
+    yield from ("", "what failed")
+    by_weight = sorted(failures, key=lambda failure: bool(failure.handled))
+    shown = by_weight[: _FAILURES if top is None else top]
+    for each in shown:
+        became = each.handled or "not handled"
+        after = f", after {each.when * scale:,.3f} {unit}, {became}"
+        yield f"{_shortened(each.path, max(width - _wide(after), _NARROWEST))}{after}"
+        told = [each.error, *each.message.split()]
+        told[0] += ":" if each.message else ""
+        yield _cut(f"    {' '.join(told)}", width)
+    left = len(failures) - len(shown)
+    if left:
+        yield f"{counted(left, 'more failure')} not shown"
 
 
 def _aligned(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:

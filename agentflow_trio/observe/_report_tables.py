@@ -66,7 +66,7 @@ def shares(rows: Sequence[PathShare], whole: float) -> Markup:
 def failures(rows: Sequence[FailureProfile], whole: float) -> Markup:
     """What failed."""
     return _table(
-        "Visits and items that failed, with what became of that",
+        "Visits and items that failed, with what became of that; what failed around them because of it is not listed",
         ("where", "when", "error", "message", "attempts", "handled"),
         [
             _row(

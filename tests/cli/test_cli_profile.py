@@ -25,6 +25,10 @@ times in s; 2 more places not shown
 critical path of run r, 4.000 s
 place       share      s  times
 news/write  75.0%  3.000      1
+
+what failed
+news/fetch, after 1.000 s, not handled
+    OSError: gone
 """
 
 
@@ -57,6 +61,19 @@ def test_standard_input_is_read(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(events.read_text()))
     assert project.run("profile", "-", "--top", "1").out == TABLE
+
+
+def test_a_terminal_is_told_how_far_the_reading_is(
+    project: Project, events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentflow_trio.cli.profiling._LINES", 2)
+    assert project.run("profile", str(events), "--top", "1").err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    said = project.run("profile", str(events), "--top", "1").err
+    assert said.startswith(f"\r{events}: 2 events read\r{events}: 4 events read")
+    assert said.endswith("\r\x1b[K")
+    monkeypatch.setattr("agentflow_trio.cli.profiling._LINES", 1000)
+    assert project.run("profile", str(events), "--top", "1").err == ""
 
 
 def test_the_events_of_a_real_run_are_read(project: Project) -> None:

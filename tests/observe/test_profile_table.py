@@ -7,10 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow_trio.events import ExecutionEvent, LoopBlocked, NodeSucceeded, WaitEnded
+from agentflow_trio.events import (
+    CacheHit,
+    ExecutionEvent,
+    FallbackUsed,
+    ItemFailed,
+    LoopBlocked,
+    NodeSucceeded,
+    WaitEnded,
+)
 from agentflow_trio.observe import Profile
 
 from .profile_kit import (
+    RETRY,
     begun,
     ended,
     every_shape,
@@ -18,6 +27,7 @@ from .profile_kit import (
     recorded,
     row,
     taking,
+    tolerant,
     visited,
 )
 
@@ -49,7 +59,58 @@ shapes/nested/slow               29.4%  10.000      2
 shapes/items[*]                  23.5%   8.000      3
 shapes/flaky                      8.8%   3.000      3
 shapes/flaky, waits for a retry   8.8%   3.000      2
+
+what failed
+shapes/items[1], after 9.000 s, tried again
+    OSError: gone
+shapes/nested/bad, after 24.000 s, tried again
+    ValueError: bad, time 1
+shapes/fails, after 33.000 s, caught by rescue
+    ValueError: fails, time 1
 """
+    )
+
+
+def test_what_nobody_handled_stands_first_in_as_many_lines_as_there_is_room_for() -> None:
+    bad = failing(9, "a_name_that_is_longer_than_the_others_are")
+    flows = row("f", failing(1, "x").with_(retry=RETRY)), row("f", bad)
+    made = Profile.of(recorded(row("f", tolerant(*[1.0] * 30, bad=(4, 5))), *flows))
+    assert made.table(width=60, top=2).splitlines()[-6:] == [
+        "what failed",
+        "f/a_name_..._than_the_others_are, after 1.000 s, not handled",
+        "    ValueError: a_name_that_is_longer_than_the_others_are...",
+        "f/items[4], after 5.000 s, tolerated",
+        "    OSError: gone",
+        "1 more failure not shown",
+    ]
+    events: list[ExecutionEvent] = [begun(), visited("f/a", at=0.0, seq=1)]
+    silent = ItemFailed(
+        run_id="r",
+        seq=2,
+        path="f/a[0]",
+        timestamp=1.0,
+        tolerated=False,
+        attempt=1,
+        error="E",
+        message="",
+    )
+    assert Profile.of([*events, silent]).table().endswith("not handled\n    E\n")
+
+
+def test_the_head_says_what_else_happened() -> None:
+    events: list[ExecutionEvent] = [
+        begun(),
+        visited("f/a", at=0.0, seq=1),
+        *(
+            CacheHit(run_id="r", seq=seq, path="f/a", timestamp=1.0, guard="c", source="stored")
+            for seq in (2, 3)
+        ),
+        FallbackUsed(
+            run_id="r", seq=4, path="f/a", timestamp=1.0, guard="a", error="E", message=""
+        ),
+    ]
+    assert Profile.of(events).table().splitlines()[1] == (
+        "1 step, 0 failures, 0 retries, 0 rejections, 1 fallback, 2 cache hits"
     )
 
 
