@@ -181,7 +181,16 @@ def _waits_for(task: Task, frames: Frames, known: dict[Task, str]) -> str:
         return f"its children {', '.join(children)}"
     if thing is not None:
         return f"{type(thing).__name__}{_holders(thing, known)}"
-    return frame.f_code.co_name
+    name = frame.f_code.co_name
+    return _thread(after) if name == "to_thread_run_sync" else name
+
+
+def _thread(frames: Frames) -> str:
+    """``a thread: resize``, or one for it, of which all are at work; as a snapshot of an engine says it."""
+    works_on = frames[0][0].f_locals.get("sync_fn")
+    name = getattr(works_on, "__name__", type(works_on).__name__)
+    in_line = [frame.f_code.co_name for frame, _ in frames[1:2]] == ["acquire_on_behalf_of"]
+    return f"a free thread, for {name}" if in_line else f"a thread: {name}"
 
 
 def _ours_of(frames: Frames) -> str | None:

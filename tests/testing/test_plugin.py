@@ -442,7 +442,7 @@ def test_what_the_marker_says_reaches_the_search(run: Run) -> None:
     assert told["test_max_steps"].startswith("the program used up its steps (max_steps) at ")
     assert told["test_unused"] == (
         "nothing asked for the faults planned at 'safe': no step that ran, item, guard of a step "
-        "or of call() and no fault_point() has such a name"
+        "or of call() and no fault_point() has such a name; did you mean 'save' by 'safe'?"
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random, SystemRandom
 from typing import TypeVar
 
 import pytest
 import trio
+import trio.testing
 
 from agentflow_trio.testing import _private, check_deterministic, explore, record, simulate
 
@@ -159,6 +161,29 @@ def test_several_threads_at_once_answer_in_an_order_that_can_be_had_again() -> N
     assert not timeline.diff(fork)
     assert fork.to_svg() == timeline.to_svg()
     assert record(in_threads, seed=4).result != timeline.result
+
+
+def test_who_waits_for_a_thread_says_what_that_works_on() -> None:
+    go_on = threading.Event()
+
+    def resize() -> None:
+        go_on.wait()
+
+    async def program() -> None:
+        limiter = trio.CapacityLimiter(1)
+        async with trio.open_nursery() as nursery:
+            for name in ("first", "second"):
+                nursery.start_soon(
+                    partial(trio.to_thread.run_sync, resize, limiter=limiter), name=name
+                )
+            await trio.testing.wait_all_tasks_blocked()
+            told.extend(task.waits_for for task in simulation.tasks())
+            go_on.set()
+
+    told: list[str] = []
+    with simulate(program) as simulation:
+        simulation.run()
+    assert sorted(told) == ["", "a free thread, for resize", "a thread: resize"]
 
 
 def test_where_trio_does_not_tell_who_sent_what_it_is_taken_up_as_it_comes(
