@@ -179,6 +179,10 @@ def test_values_that_nobody_keeps_are_all_found() -> None:
     assert values(lazy) == 36 * ["one of many"]
 
 
+def test_what_comes_after_a_secret_is_found_too() -> None:
+    assert values([Secret("first"), Inner("after")]) == ["first", "after"]
+
+
 def test_a_field_that_was_never_set_hides_nothing_of_what_comes_after_it() -> None:
     unset = object.__new__(Inner)
     assert values([unset, Inner("after")]) == ["after"]
