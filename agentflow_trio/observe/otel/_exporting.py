@@ -52,8 +52,8 @@ async def exporting_to(
     """Make a provider that sends its spans to a collector.
 
     As ``async with exporting_to("http://localhost:4318") as provider, Engine(observers=[OpenTelemetry(provider)]) as engine:``.
-    Leaving it sends what is left, which takes at most two timeouts whatever the collector does; entering and leaving are
-    checkpoints. Spans that could not be sent are no error: *tell* is called once, at the end, with a sentence about them.
+    Leaving it sends what is left, which takes at most two timeouts whatever the collector does, and no time if nobody
+    is there; entering and leaving are checkpoints. Spans that could not be sent are no error: *tell* is called once, at the end, with a sentence about them.
 
     Args:
         url: of OTLP over HTTP; without a path, ``/v1/traces``. Credentials in it (``user:password@``) are sent as a header.
@@ -150,16 +150,22 @@ class _Sending(SpanExporter):
         self.sent: int = 0
         self._said: dict[int, str] = {}
         self._exporter = exporter
-        self._closing = self._failed = False
+        self._closing = self._failed = self._unreachable = self._given_up = False
 
     def close_soon(self) -> None:
-        """From now on one failure is enough: the rest is not even tried."""
+        """From now on one failure is enough: the rest is not even tried, nor again where nobody is there."""
         self._failed, self._closing = False, True
+        if self._unreachable:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self._exporter.shutdown()  # ends a pause before another try
 
     @override
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send *spans*, in whatever thread."""
-        if self._failed and self._closing:
+        if self._given_up or (self._failed and self._closing):
             return SpanExportResult.FAILURE
         token = _SENDING.set(self)
         try:
@@ -172,13 +178,23 @@ class _Sending(SpanExporter):
         self._failed = result is not SpanExportResult.SUCCESS
         if not self._failed:
             self.sent += len(spans)
+            self._unreachable = False
         return result
 
     def hears(self, record: logging.LogRecord) -> bool:
         """Take what the exporter says in the log while it sends for us; the rest is others'."""
         if _SENDING.get() is not self:
             return True
-        self._said[record.levelno] = record.getMessage()
+        match record.args:
+            case _ if self._given_up:
+                pass  # only that it was told so
+            case (Exception() as error, *_):
+                self._unreachable = True
+                self._said = {record.levelno: text_of(error)}
+                if self._closing:
+                    self._give_up()
+            case _:
+                self._said[record.levelno] = record.getMessage()
         return False
 
     @property
@@ -189,7 +205,8 @@ class _Sending(SpanExporter):
     @override
     def shutdown(self) -> None:
         """Give up what goes on."""
-        self._exporter.shutdown()
+        if not self._given_up:
+            self._give_up()
 
 
 @final
