@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import pytest
@@ -223,9 +223,9 @@ def test_where_there_is_nothing_smaller_it_is_the_program(of: Size) -> None:
 
 
 def test_what_is_no_size_is_refused() -> None:
-    make: Callable[..., Cancel] = Cancel
+    task: Any = "task"
     with pytest.raises(ValueError, match="'caller', 'run', 'branch', not 'task'"):
-        make("task")
+        Cancel(task)
 
 
 def test_what_failed_meanwhile_is_not_lost() -> None:
