@@ -48,7 +48,8 @@ class PrometheusExporter:
         Args:
             metrics: what is shown.
             registry: of the application's choice; a new one by default, with nothing else in it.
-            live: guards and engines whose ``statistics()`` are shown as gauges; read in the loop, whoever asks.
+            live: guards and engines whose ``statistics()`` are shown as gauges; read in the loop, whoever asks, and
+                kept until the exporter is unregistered.
 
         Raises:
             ValueError: there is another exporter in *registry*.
@@ -86,12 +87,22 @@ class PrometheusExporter:
     def _read_live(self) -> Mapping[str, Mapping[Labels, float]]:
         if self._loop is None:
             return {}
-        if trio.lowlevel.in_trio_run():
-            return live_values(self._live)
         try:
-            return trio.from_thread.run_sync(live_values, self._live, trio_token=self._loop)
+            if not trio.lowlevel.in_trio_run():
+                return trio.from_thread.run_sync(live_values, self._live, trio_token=self._loop)
+            if trio.lowlevel.current_trio_token() is self._loop:
+                return live_values(self._live)
+            self._loop.run_sync_soon(_nothing)  # does it go on?
         except trio.RunFinishedError:  # then they hold nobody any more
             return {}
+        raise RuntimeError(
+            "PrometheusExporter: its guards are in use in another loop than this; ask in a thread, with "
+            "await trio.to_thread.run_sync(generate_latest, registry)"
+        )
+
+
+def _nothing() -> None:
+    """Only asked for."""
 
 
 def _zeros(family: Family) -> dict[Labels, Sample]:

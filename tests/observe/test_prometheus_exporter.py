@@ -253,3 +253,27 @@ def test_gauges_of_a_loop_that_is_over_are_left_out() -> None:
 def test_gauges_need_a_loop_to_be_read_in() -> None:
     with pytest.raises(RuntimeError, match="must be called from async context"):
         PrometheusExporter(MetricsCollector(), live=[CircuitBreaker("db")])
+
+
+async def test_who_asks_in_another_loop_disturbs_no_guard_in_use() -> None:
+    """It would be asked there as by a new program, and start blank."""
+    breaker = CircuitBreaker("db")
+    exporter = PrometheusExporter(MetricsCollector(), live=[breaker])
+
+    async def scrape() -> Shown:
+        return scraped(exporter)
+
+    async with breaker:
+        with pytest.raises(RuntimeError, match="in another loop than this; ask in a thread"):
+            await trio.to_thread.run_sync(trio.run, scrape)
+        assert breaker.statistics().running == 1
+
+
+def test_who_asks_in_a_later_loop_sees_no_guard_of_the_one_before() -> None:
+    async def make() -> PrometheusExporter:
+        return PrometheusExporter(MetricsCollector(), live=[CircuitBreaker("db")])
+
+    async def scrape(exporter: PrometheusExporter) -> Shown:
+        return scraped(exporter)
+
+    assert trio.run(scrape, trio.run(make)) == {}
