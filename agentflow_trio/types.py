@@ -250,8 +250,7 @@ class Secret:
                 "a Secret must not be empty; is the variable that it was read from set?"
             )
         object.__setattr__(self, "_value", value)
-        key = id(self)
-        _ALIVE[key] = weakref.ref(self, lambda _: _ALIVE.pop(key, None))
+        _ALIVE.add(self)
         if RUNS.made is not None:
             RUNS.made(value)
 
@@ -300,8 +299,41 @@ class Secret:
         )
 
 
-_ALIVE: Final[dict[int, weakref.ref[Secret]]] = {}
-"""By id, not by value: of two equal secrets one may die before the other."""
+@final
+class _Alive:
+    """All secrets that are alive; by id, not by value: of two equal secrets one may die before the other."""
+
+    __slots__ = ("_known", "_now", "_refs")
+
+    def __init__(self) -> None:
+        self._refs: dict[int, weakref.ref[Secret]] = {}
+        self._now: object = (
+            object()
+        )  # another one whenever a secret came or went, in whatever thread
+        self._known: tuple[object, tuple[str, ...]] = (None, ())
+
+    def add(self, secret: Secret) -> None:
+        """Know of *secret* until it dies."""
+        key = id(secret)
+
+        def forget(_: object) -> None:
+            self._refs.pop(key, None)
+            self._now = object()
+
+        self._refs[key] = weakref.ref(secret, forget)
+        self._now = object()
+
+    def texts(self) -> tuple[str, ...]:
+        """Those of all; put together only when one came or went, for a thousand take 100 us."""
+        now, (then, texts) = self._now, self._known
+        if now is not then:
+            alive = [ref() for ref in [*self._refs.values()]]
+            texts = tuple(secret.reveal() for secret in alive if secret is not None)
+            self._known = now, texts
+        return texts
+
+
+_ALIVE: Final = _Alive()
 
 _ANY_TEXT: Final = ("utf-8", "surrogatepass")
 
@@ -327,8 +359,7 @@ RUNS: Final = Runs()
 
 def secrets_alive() -> tuple[str, ...]:
     """The texts of all secrets that are alive in this process, for those who keep them from being shown."""
-    alive = [ref() for ref in [*_ALIVE.values()]]
-    return tuple(secret.reveal() for secret in alive if secret is not None)
+    return _ALIVE.texts()
 
 
 class Trail(Protocol):
