@@ -6,11 +6,12 @@ JSON is read as strictly as by `codec.load`.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias, TypeVar, final
+from typing import Any, Final, TextIO, TypeAlias, TypeVar, final
 
 import attrs
 
@@ -23,6 +24,7 @@ from ._loading import did_you_mean
 __all__ = ["make_state"]
 
 State = TypeVar("State")
+_BEGIN: Final = re.compile(r"[\w.]+")
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 
@@ -60,6 +62,9 @@ def make_state(
 
 def _read(source: str, stdin: TextIO, kind: type[Any]) -> dict[str, Json]:
     name = "standard input" if source == "-" else source
+    if source.lstrip().startswith("{"):
+        problem = "--input is the name of a file, not the JSON itself"
+        raise UsageError(problem=problem, hint="Let --input - read it from standard input.")
     try:
         text = stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -100,7 +105,9 @@ def _set(data: dict[str, Json], kind: type[Any], setting: str) -> str:
     """Apply one ``key=value`` to *data*; return what is wrong with it, or nothing."""
     key, equals, text = setting.partition("=")
     if not equals or not key:
-        return f"--set {setting}: write it as key=value"
+        named = _BEGIN.match(setting)  # what follows may be the value, which may be secret
+        typed = setting if named is None or named[0] == setting else f"{named[0]}..."
+        return f"--set {typed}: write it as key=value"
     names = key.split(".")
     place = data
     for number, name in enumerate(names, 1):

@@ -17,6 +17,7 @@ from ._exit import ExitCode, UsageError
 from ._files import keep_apart
 from ._loading import did_you_mean, find_flow
 from ._results import rules_as_data
+from ._showing import shown
 from .answers import Page, answering, write_file, write_json, write_text
 
 __all__ = ["alerting"]
@@ -67,7 +68,7 @@ def check(
             return ExitCode.FAILED if problems else ExitCode.SUCCESS
         console = Page(file=answer, soft_wrap=True, highlight=False)
         for problem in problems:
-            where, _, sentence = str(problem).partition(": ")
+            where, _, sentence = shown(str(problem)).partition(": ")
             console.print(Text.assemble((f"{where}: ", "bold"), sentence))
         if found:
             count = f"{len(found)} rule{'s' * (len(found) > 1)}"

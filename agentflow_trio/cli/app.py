@@ -122,7 +122,7 @@ def _told(tokens: Sequence[str]) -> int:
     try:
         return _carried_out(tokens, as_json="--json" in tokens)
     except UnwrittenError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(shown(f"error: {error}\n"))
         return ExitCode.USAGE
     except KeyboardInterrupt:  # while a module was imported; a run has its own handler
         sys.stderr.write("Ctrl-C: nothing was run\n")

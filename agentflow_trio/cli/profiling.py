@@ -20,6 +20,7 @@ from cyclopts.validators import Number
 from .. import observe
 from ._exit import ExitCode, UsageError
 from ._files import keep_apart
+from ._showing import shown
 from .answers import answering, write_file, write_json, write_text
 
 __all__ = ["profile"]
@@ -70,7 +71,7 @@ def profile(
             write_json(answer, _as_data(made, top))
         else:
             width = max(shutil.get_terminal_size((100, 24)).columns, _NARROWEST)
-            write_text(answer, made.table(width=width, top=top))
+            write_text(answer, shown(made.table(width=width, top=top)))
         return ExitCode.SUCCESS
 
     return answering(work, as_json=as_json)
@@ -80,7 +81,7 @@ def _profile_of(source: str) -> observe.Profile:
     name = "standard input" if source == "-" else source
 
     def tell(sentence: str) -> None:
-        sys.stderr.write(f"warning: {name}, {sentence}\n")
+        sys.stderr.write(shown(f"warning: {name}, {sentence}\n"))
 
     try:
         with _lines(source) as lines:

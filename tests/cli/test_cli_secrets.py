@@ -298,3 +298,30 @@ def test_what_is_hidden_in_keys_loses_no_entry_and_our_own_keys_stay(
     assert "run_id" in answer.data
     answer = project.run("run", "hard:twice", "--set", f"key={CANARY}")
     assert "by={'***': 2, \"'***'\": 3, '***' (3): 4}" in " ".join(answer.out.split())
+
+
+def test_a_value_that_was_typed_in_a_wrong_way_is_not_repeated(project: Project) -> None:
+    project.write("login.py", LOGIN)
+    for command in ("run", "simulate"):
+        answer = project.run(command, "login:fine", "--input", f'{{"key": "{CANARY}"}}')
+        assert answer.code == 2
+        assert "--input is the name of a file, not the JSON itself" in answer.err
+        assert "Let --input - read it from standard input." in answer.err
+        assert CANARY not in answer.err
+    answer = project.run("run", "login:fine", "--set", f"key:{CANARY}")
+    assert "--set key...: write it as key=value" in answer.err
+    assert CANARY not in answer.err
+
+
+def test_what_other_commands_say_of_files_is_redacted(project: Project) -> None:
+    rule = f'[[rule]]\nname = "{CANARY}-env"\ncondition = "x"\n'
+    (project.folder / "rules.toml").write_text(rule)
+    event = {"event_type": f"{CANARY}-env", "seq": 1}
+    (project.folder / "events.jsonl").write_text(json.dumps(event))
+    for answer in (
+        project.run("alerts", "check", "rules.toml"),
+        project.run("alerts", "check", "rules.toml", "--json"),
+        project.run("profile", "events.jsonl"),
+    ):
+        assert "***" in answer.out + answer.err
+        assert CANARY not in answer.out + answer.err
