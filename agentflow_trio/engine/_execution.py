@@ -101,7 +101,7 @@ class Execution(Generic[State]):
         """A fork of the state as the last finished step left it."""
         if self._result is not None:
             return fork(self._result.state)
-        now = self.live.state
+        now = self.reach.state
         return fork(now if isinstance(now, type(self._state)) else self._state)
 
     def snapshot(self) -> RunSnapshot:

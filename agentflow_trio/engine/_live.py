@@ -9,9 +9,8 @@ import math
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
 
 import attrs
 import trio
@@ -78,11 +77,28 @@ DEFAULT: Final = Settings()
 """The settings of a run without an engine."""
 
 
-# isinstance against a subclass of Protocols takes 0.6 us; and a bound method for each run, 64 bytes
-@lru_cache(maxsize=1)
-def _clock_of(clock: trio.abc.Clock) -> tuple[Callable[[], float], Simulated | None]:
-    """What tells the time, and the clock if it simulates: alike for all runs of a loop."""
-    return clock.current_time, clock if isinstance(clock, Simulated) else None
+@final
+class _Telling(NamedTuple):
+    """What tells the time on *clock*, and the same clock if it simulates."""
+
+    clock: trio.abc.Clock
+    now: Callable[[], float]
+    simulated: Simulated | None
+
+
+_LAST: Final[list[_Telling]] = []
+
+
+# isinstance against a subclass of Protocols takes 0.6 us, hashing Trio's clock 0.2; a bound method for each run, 64 bytes
+def _telling() -> _Telling:
+    """How the time is told: alike for all runs of a loop."""
+    clock = trio.lowlevel.current_clock()
+    for last in _LAST:
+        if last.clock is clock:
+            return last
+    told = _Telling(clock, clock.current_time, clock if isinstance(clock, Simulated) else None)
+    _LAST[:] = [told]
+    return told
 
 
 def _simulated(settings: Settings, clock: Simulated) -> Settings:
@@ -104,9 +120,7 @@ class LiveRun:
     Attributes:
         outer: the strand that made it, if a node did, in whatever task it runs.
         reach: what leads into it from outside, if it is an engine's.
-        state: of the flow, as its last finished step left it; kept while somebody listens.
         elsewhere: steps made by strands other than the first.
-        waiting: steps that the first had made when it began to wait for them.
         suppressed: failures that a race or a tolerance swallowed, the last hundred.
     """
 
@@ -123,15 +137,13 @@ class LiveRun:
         "plan",
         "reach",
         "settings",
-        "state",
         "suppressed",
-        "waiting",
     )
 
     def __init__(
         self, plan: Plan[Any], settings: Settings, run_id: str | None, seed: int | None
     ) -> None:
-        clock, simulated = _clock_of(trio.lowlevel.current_clock())
+        _, clock, simulated = _telling()
         if simulated is not None:
             settings = _simulated(settings, simulated)
             seed = simulated.seed if seed is None else seed
@@ -145,9 +157,7 @@ class LiveRun:
         self._veil: Veil | None = None
         around = CURRENT.get()
         self.outer: Strand | None = around if around and around.contains_caller() else None
-        self.state: object = None
         self.elsewhere: int = 0
-        self.waiting: int = 0
         self.suppressed: tuple[Exception, ...] = ()
         self._run_id = run_id
         self._seed = seed
@@ -253,7 +263,7 @@ class Strand:
         spent: seconds per path, while somebody with a time limit wants to know.
         faults: what a test makes fail.
         counted: how many of its steps the run has counted, if it has a parent.
-        idle: boundaries since the task last waited; all of its ``steps`` if it never did.
+        waited: the value of ``steps`` when the task was last seen to have waited; 0 if it never was.
     """
 
     __slots__ = (
@@ -265,7 +275,6 @@ class Strand:
         "counted",
         "faults",
         "heartbeats",
-        "idle",
         "nurseries",
         "parent",
         "phase",
@@ -277,6 +286,7 @@ class Strand:
         "stop",
         "task",
         "trail",
+        "waited",
     )
 
     def __init__(
@@ -296,7 +306,7 @@ class Strand:
         self.cleanups: tuple[Cleanup, ...] = ()
         self.context: StepContext | None = None
         self._trouble: Trouble | None = None
-        self.idle: int = 0
+        self.waited: int = 0
         self.counted: int = 0
         if parent is None:
             self.nurseries: int = len(self.task.child_nurseries)
@@ -325,9 +335,18 @@ class Strand:
         return self._trouble
 
     @property
+    def idle(self) -> int:
+        """Boundaries since the task last waited."""
+        return self.steps - self.waited
+
+    @idle.setter
+    def idle(self, boundaries: int) -> None:
+        self.waited = self.steps - boundaries
+
+    @property
     def never_waited(self) -> bool:
         """Whether its task has not waited since it began, as far as its last boundary tells and what came after."""
-        return self.idle == self.steps and self.task.custom_sleep_data is MARK
+        return self.waited == 0 and self.task.custom_sleep_data is MARK
 
     def next_look(self) -> float:
         """At how many of its steps something must be looked at again: its log, or the step limit.
@@ -348,15 +367,15 @@ class Strand:
 
     def steps_of_all(self) -> int:
         """How many steps the run has made, this strand's last one included."""
-        run = self.run
-        return run.elsewhere + (abs(self.steps) if self.parent is None else run.waiting)
+        first = self
+        while first.parent is not None:
+            first = first.parent
+        return self.run.elsewhere + abs(first.steps)
 
     def wait_for_others(self) -> None:
         """From now on others of the run go on, until they have ended."""
         self.around = find_status()(self.task)
-        if self.parent is None:
-            self.run.waiting = abs(self.steps)
-        elif self.trail.at is None:  # a worker makes no steps
+        if self.parent is not None and self.trail.at is None:  # a worker makes no steps
             self.count()
 
     def calm_down(self) -> None:
@@ -412,10 +431,6 @@ class Strand:
             return Failure(path=path, phase="flow", attempt=1, elapsed=now - self.run.began)
         path = self.trail.here().path
         return Failure(path=path, phase=phase, attempt=self.attempt, elapsed=now - self.started)
-
-    def counts(self) -> tuple[int, int]:
-        """Visits begun, and boundaries since the task last waited: what the loop keeps in locals."""
-        return self.steps, self.idle
 
     def forget(self) -> None:
         """Let go of what would tie the strand, its errors and their frames into a cycle."""

@@ -38,6 +38,7 @@ class Reach:
 
     Attributes:
         task: in which it goes on; None before and after.
+        state: of the flow, as its last finished step left it; kept while somebody listens.
         leave: ends the run, for the strand that all others have come back to; None until it is drained.
         streams: what its handle reads, if somebody has one.
         parts: those of its branches and workers that can be ended alone.
@@ -46,10 +47,11 @@ class Reach:
         reason: why what goes on in it had it stop, if that did.
     """
 
-    __slots__ = ("ended", "leave", "parts", "reason", "scope", "streams", "task")
+    __slots__ = ("ended", "leave", "parts", "reason", "scope", "state", "streams", "task")
 
     def __init__(self, streams: Streams | None, scope: trio.CancelScope) -> None:
         self.task: trio.lowlevel.Task | None = None
+        self.state: object = None
         self.leave: Callable[[], object] | None = None
         self.streams: Streams | None = streams
         self.parts: dict[Strand, Part] = {}

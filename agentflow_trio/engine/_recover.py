@@ -39,9 +39,7 @@ async def recover(
     """Return where an edge routes *error*, the state there and its frame; raise what the flow raises if none does."""
     between = strand.phase == "flow"
     if between:
-        # counted, but not begun
-        strand.steps -= 1
-        strand.idle -= 1
+        strand.steps -= 1  # counted, but not begun
     if step.inline is Kind.NESTED and strand.phase == "prep":
         strand.trail.entries.append(LEFT)  # entering failed, so nothing will come back from it
     phase, cleanups = strand.phase, list[BaseException]()

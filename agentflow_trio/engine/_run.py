@@ -31,12 +31,45 @@ State = TypeVar("State")
 
 
 class _Asked(NamedTuple):
-    """How a run is to be; ``live``: one that was made, on a fork of its own, before it began."""
+    """How a run is to be, and what the loop makes one of; ``live``: one that was made, on a fork of its own, before it began."""
 
-    timeout: float | None = None
     run_id: str | None = None
     seed: int | None = None
     live: LiveRun | None = None
+
+    async def begin(self, plan: Plan[Any], state: StateValue, /) -> tuple[Strand, StateValue]:
+        run = self.live
+        if run is None:
+            state = fork(state)
+            if plan.needs:
+                check_resources(plan, DEFAULT)
+            run = LiveRun(plan, DEFAULT, self.run_id, self.seed)
+        strand = Strand(run)
+        CURRENT.set(strand)
+        if HIDING and type(state) in HIDING:
+            run.hide(state)
+            strand.quiet = False  # every visit is to look at the values, which change
+        run.began = run.clock()
+        if run.bus is not None:
+            if run.bus.scopes is not None:
+                run.bus.scopes.enter_run(strand)
+            run.bus.run_started(run.path, **_identity(run, state))
+        strand.task.custom_sleep_data = MARK
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except BaseException as error:
+            self.fail(strand, error)
+            raise
+        return strand, state
+
+    def end(self, strand: Strand, state: StateValue, exit_: Exit, /) -> RunResult[Any]:
+        run, steps = strand.run, strand.steps_of_all()
+        taken = None if exit_ is END else exit_.name
+        _end(strand, taken, None)
+        return RunResult(state, taken, run.clock() - run.began, steps, Story(run, strand.trail))
+
+    def fail(self, strand: Strand, error: BaseException, /) -> None:
+        _end(strand, None, error)
 
 
 _AS_USUAL: Final = _Asked()
@@ -52,9 +85,13 @@ def execute(
     live: LiveRun | None = None,
 ) -> Coroutine[object, object, RunResult[State]]:
     """Run *plan* in the caller's task on a fork of *state*, or as *live* on a fork made before."""
-    usual = timeout is None and run_id is None and seed is None and live is None
-    asked = _AS_USUAL if usual else _Asked(timeout, run_id, seed, live)
-    run = _run(plan, state, asked)
+    usual = run_id is None and seed is None and live is None
+    asked = _AS_USUAL if usual else _Asked(run_id, seed, live)
+    run: Coroutine[object, object, RunResult[State]]
+    if timeout is None:
+        run = run_plan(asked, plan, state)
+    else:
+        run = _in_time(asked, plan, state, timeout)
     return _unlimited(run) if has_own_limits() else run
 
 
@@ -66,47 +103,24 @@ async def _unlimited(
         return await run
 
 
-async def _run(plan: Plan[Any], state: State, asked: _Asked) -> RunResult[State]:
-    # each name and each temporary in here are 16 bytes for each flow that waits: Trio keeps its frame as an object, too
-    strand, state = _begin(plan, state, asked)
+async def _in_time(
+    asked: _Asked, plan: Plan[Any], state: State, timeout: float
+) -> RunResult[State]:
+    """A run with a timeout."""
+    check_timeout(timeout)
+    strand, state = await asked.begin(plan, state)
     try:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if asked.timeout is None:
-            end = await run_plan(strand, plan, state)
-        else:
-            end = await _in_time(strand, state, asked.timeout)
+        end = await _bounded(strand, state, timeout)
         if strand.never_waited:
             await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as error:
-        _end(strand, None, error)
+        asked.fail(strand, error)
         raise
-    return _result(strand, *end)
+    return asked.end(strand, *end)
 
 
-RUN: Final = _run.__code__
-"""The outermost code of a run: whoever looks at a task knows one by it, and reads ``strand``."""
-
-
-def _begin(plan: Plan[Any], state: State, asked: _Asked) -> tuple[Strand, State]:
-    run = asked.live
-    if run is None:
-        check_timeout(asked.timeout)
-        state = fork(state)
-        if plan.needs:
-            check_resources(plan, DEFAULT)
-        run = LiveRun(plan, DEFAULT, asked.run_id, asked.seed)
-    strand = Strand(run)
-    CURRENT.set(strand)
-    if HIDING and type(state) in HIDING:
-        run.hide(state)
-        strand.quiet = False  # every visit is to look at the values, which change
-    run.began = run.clock()
-    if run.bus is not None:
-        if run.bus.scopes is not None:
-            run.bus.scopes.enter_run(strand)
-        run.bus.run_started(run.path, **_identity(run, state))
-    strand.task.custom_sleep_data = MARK
-    return strand, state
+RUN: Final = _in_time.__code__
+"""The outermost code of a run with a timeout: whoever looks at a task knows one by it, and reads ``strand``."""
 
 
 def _end(strand: Strand, taken: str | None, error: BaseException | None) -> None:
@@ -121,13 +135,6 @@ def _end(strand: Strand, taken: str | None, error: BaseException | None) -> None
         tell_suppressed(error, strand.run.suppressed)
     if strand.run.bus is not None:
         _tell_end(strand, strand.run.bus, taken, error)
-
-
-def _result(strand: Strand, state: State, exit_: Exit) -> RunResult[State]:
-    run, steps = strand.run, strand.steps_of_all()
-    taken = None if exit_ is END else exit_.name
-    _end(strand, taken, None)
-    return RunResult(state, taken, run.clock() - run.began, steps, Story(run, strand.trail))
 
 
 def check_timeout(timeout: object) -> None:
@@ -173,7 +180,7 @@ class Story:
         return self._run.suppressed
 
 
-async def _in_time(
+async def _bounded(
     strand: Strand, state: StateValue, timeout: float
 ) -> tuple[StateValue, Exit]:
     plan = strand.run.plan

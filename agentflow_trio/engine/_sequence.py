@@ -7,7 +7,8 @@ plain goes through `visit`, and whatever is raised through `recover`. The tricks
 
 from __future__ import annotations
 
-from typing import Any, Final
+import sys
+from typing import Any, Final, Protocol, TypeVar, overload
 
 import trio
 
@@ -24,95 +25,121 @@ from ._recover import Frame, recover
 from ._trail import FOLD_ABOVE, LEFT
 from ._visit import visit
 
-__all__ = ["run_plan"]
+__all__ = ["Whole", "run_plan"]
 
-# read as globals, which costs no more than a local that is set, and eight bytes less for each flow that waits
-_NESTED, _WAY_OUT = Kind.NESTED, Kind.WAY_OUT
-_NOT_INLINE: Final = object()
+End_co = TypeVar("End_co", covariant=True)
+
+# read as globals, which costs no more than a local that is set, and less memory for each flow that waits
+_PHASES, _FUNCTION, _NESTED, _WAY_OUT = Kind.PHASES, Kind.FUNCTION, Kind.NESTED, Kind.WAY_OUT
 _WORTH_FOLDING: Final = FOLD_ABOVE // 2
 
 
-async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs 0.1 us
+class Whole(Protocol[End_co]):
+    """A run of its own, which begins and ends in the loop's coroutine: each wait would pass through one around it."""
+
+    async def begin(self, plan: Plan[Any], state: StateValue, /) -> tuple[Strand, StateValue]:
+        """Make its strand, and the fork of *state* that is run."""
+        ...
+
+    def end(self, strand: Strand, state: StateValue, exit_: Exit, /) -> End_co:
+        """What the run returns."""
+        ...
+
+    def fail(self, strand: Strand, error: BaseException, /) -> None:
+        """It raises *error*."""
+        ...
+
+
+@overload
+async def run_plan(
     strand: Strand, plan: Plan[Any], state: StateValue
-) -> tuple[StateValue, Exit]:
-    """Run *plan* on *state*, which it may change; return the last state and the exit taken."""
+) -> tuple[StateValue, Exit]: ...
+@overload
+async def run_plan(strand: Whole[End_co], plan: Plan[Any], state: StateValue) -> End_co: ...
+async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs 0.1 us
+    strand: Strand | Whole[Any], plan: Plan[Any], state: StateValue
+) -> Any:
+    """Run *plan* on *state*, which it may change; return the last state and the exit taken.
+
+    A whole run leaves *state* alone, and returns what it makes of them.
+    """
+    whole: Whole[Any] | None = None
+    if not isinstance(strand, Strand):
+        whole = strand
+        strand, state = await whole.begin(plan, state)
+    # each name is 16 bytes for each flow that waits: Trio keeps a task's outermost frame as an object, too
     task, log, clock = strand.task, strand.trail.entries, strand.run.clock
     status, patience = find_status()(task), strand.run.settings.patience
     bus = strand.run.bus
-    # what is run inline: nested flows always, the others only if nobody wants events of them
-    phases, function = (
-        (Kind.PHASES, Kind.FUNCTION) if strand.quiet else (_NOT_INLINE, _NOT_INLINE)
-    )
     frame: Frame | None = None
     key = "" if bus is None else bus.key(strand.trail.key)  # of the flow, in the ledgers
     step = plan.start
-    steps, idle = strand.counts()
     while True:
         try:
             while True:
                 body = step.inline
                 if body is _WAY_OUT:
-                    exit_ = step.exits[0]
                     if frame is None:
-                        strand.idle = idle
-                        return state, exit_
-                    left, frame = frame, frame.outer
-                    step, inner, state = left.step, state, left.state
-                    state = leave_nested(strand, left, inner, exit_)
+                        if whole is not None and strand.never_waited:
+                            strand.phase = "flow"
+                            await trio.lowlevel.cancel_shielded_checkpoint()
+                        break
+                    chosen, result = step.exits[0], state
+                    step, state, strand.started, frame = frame
+                    state = leave_nested(strand, step, state, result, chosen)
                     if bus is not None:
                         key = key[: -len(step.name) - 1]
-                    step = step.routes[exit_]
+                    step = step.routes[chosen]
                     continue
 
                 # ---- the boundary
-                steps += 1
-                strand.steps = steps
+                strand.steps += 1
                 if task.custom_sleep_data is not MARK:
                     task.custom_sleep_data = MARK
-                    idle = 0
-                else:
-                    idle += 1
-                    if idle >= patience:
-                        strand.phase = "flow"
-                        await trio.lowlevel.checkpoint()
+                    strand.waited = strand.steps
+                elif strand.steps - strand.waited >= patience:
+                    strand.phase = "flow"
+                    await trio.lowlevel.checkpoint()
                 if status.effectively_cancelled:
                     strand.phase = "flow"
                     await trio.lowlevel.checkpoint_if_cancelled()
                 if bus is not None and bus.has_pace and bus.paced:
                     strand.phase = "flow"
                     await bus.keep_pace()
-                if steps >= strand.stop:
+                if strand.steps >= strand.stop:
                     await attend(strand)
 
                 # ---- the visit
                 log.append(step)
-                if body is phases:
+                if body is _PHASES and strand.quiet:
                     strand.started = clock()
                     strand.phase = "prep"
                     if bus is not None:
                         bus.seq += 1
-                    prep, work, post, only = step.hot
-                    prepared = await prep(state)
+                    hot = step.hot
+                    prepared = await hot[0](state)
                     strand.phase = "exec"
-                    result = await work(prepared)
+                    result = await hot[1](prepared)
                     if strand.cleanups:
                         await closed(strand, attempt=True)
                     strand.phase = "post"
-                    chosen = await post(state, prepared, result)
+                    chosen = await hot[2](state, prepared, result)
                     if strand.cleanups:
                         await closed(strand, attempt=False)
                     # a call costs 0.1 us, so the common case has none
-                    target = only if only and chosen is None else follow(step, chosen)
-                elif body is function:
+                    target = hot[3] if chosen is None else None
+                    if target is None:
+                        target = follow(step, chosen)
+                elif body is _FUNCTION and strand.quiet:
                     strand.started = clock()
                     strand.phase = "exec"
                     if bus is not None:
                         bus.seq += 1
-                    mine = fork(state)
-                    chosen = await step.exec(mine)
+                    prepared = fork(state)
+                    chosen = await step.exec(prepared)
                     if strand.cleanups:
                         await closed(strand, attempt=False)
-                    target, state = follow(step, chosen), mine
+                    target, state = follow(step, chosen), prepared
                 elif body is _NESTED and step.inner is not None:
                     frame, state = enter_nested(strand, step, state, frame)
                     if bus is not None:
@@ -120,26 +147,53 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
                     step = step.inner.start
                     continue
                 else:
-                    strand.idle = idle
-                    if frame is None and plan is strand.run.plan:
-                        strand.run.state = state
+                    if (
+                        strand.run.reach is not None
+                        and frame is None
+                        and plan is strand.run.plan
+                    ):
+                        strand.run.reach.state = state
                     state, step = await visit(strand, step, state, run_plan)
-                    steps, idle = strand.counts()
                     continue
                 # terse, or it would have gone through visit: a line in place of two events
                 if bus is not None:
                     bus.seq += 2
                     if bus.note is not None:
-                        taken = None if chosen is None else chosen.name
-                        bus.note((bus.flow, key + step.name, taken, clock() - strand.started))
+                        bus.note((
+                            bus.flow,
+                            key + step.name,
+                            None if chosen is None else chosen.name,
+                            clock() - strand.started,
+                        ))
                 step = target
-        # recover raises it again unless an edge catches it, and shields what it awaits
-        except BaseException as error:  # noqa: ASYNC103, BLE001
-            strand.idle = max(idle, strand.idle)  # a flow inside has counted, too
-            step, state, frame = await recover(strand, plan, frame, step, state, error)  # noqa: ASYNC102
-            steps, idle = strand.counts()
+        # raised again there unless an edge catches it; what is awaited is shielded
+        except BaseException:  # noqa: ASYNC103, BLE001
+            step, state, frame = await recovered(whole, strand, plan, frame, step, state)  # noqa: ASYNC102
             if bus is not None:
                 key = bus.key(strand.trail.key)
+        else:
+            chosen = step.exits[0]
+            return (state, chosen) if whole is None else whole.end(strand, state, chosen)
+
+
+async def recovered(
+    whole: Whole[Any] | None,
+    strand: Strand,
+    plan: Plan[Any],
+    frame: Frame | None,
+    step: PlanStep,
+    state: StateValue,
+) -> tuple[PlanStep, StateValue, Frame | None]:
+    """`recover` from what the loop is handling; a *whole* run is over if nothing does."""
+    error = sys.exception()
+    assert error is not None  # noqa: S101 - it is being handled
+    try:
+        return await recover(strand, plan, frame, step, state, error)
+    # raised again
+    except BaseException as outcome:
+        if whole is not None:
+            whole.fail(strand, outcome)
+        raise
 
 
 def enter_nested(
@@ -156,18 +210,20 @@ def enter_nested(
     return Frame(step, state, started, outer), inner
 
 
-def leave_nested(strand: Strand, frame: Frame, inner: StateValue, exit_: Exit) -> StateValue:
-    """Come back from a nested flow by *exit_*; return the outer state with what became of the *inner* one."""
-    step, state, bus = frame.step, inner, strand.run.bus
+def leave_nested(
+    strand: Strand, step: PlanStep, outer: StateValue, inner: StateValue, exit_: Exit
+) -> StateValue:
+    """Come back from a nested flow by *exit_*; return the *outer* state with what became of the *inner* one."""
+    state, started, bus = inner, strand.started, strand.run.bus
     strand.trail.entries.append(LEFT)
     if step.leave is not None:
-        strand.phase, strand.started = "post", frame.started
-        state = fork(frame.state) if step.atomic else frame.state
+        strand.phase = "post"
+        state = fork(outer) if step.atomic else outer
         strand.convert(step.leave, state, inner)
     if bus is not None:
         place, taken = strand.trail.here(), exit_.name if step.exits else None
         path = "" if bus.terse else place.path
-        bus.node_succeeded(place, path, frame.started, taken, step.routes[exit_].name)
+        bus.node_succeeded(place, path, started, taken, step.routes[exit_].name)
         if bus.scopes is not None:
             bus.scopes.leave(strand, None)
     return state
