@@ -59,7 +59,7 @@ from .errors import (
     WrongOutputsError,
 )
 from .flow import Edge, Flow, ItemPolicies, Node, Step, Wiring, Work, flow, step
-from .state import SharedState, StateKey, added, fork, latest, merge, merged_by, summed
+from .state import added, fork, latest, merge, merged_by, summed
 from .types import (
     END,
     Count,
@@ -132,6 +132,7 @@ if TYPE_CHECKING:
         open_pool,
         pipeline,
     )
+    from .state import SharedState, StateKey
 else:
     __getattr__ = lazily(
         __name__,
@@ -175,9 +176,11 @@ else:
             "RetryPolicy": ".robustness",
             "Run": ".engine",
             "RunSnapshot": ".engine",
+            "SharedState": ".state",
             "SingleFlight": ".robustness",
             "Snapshot": ".engine",
             "Source": ".flow",
+            "StateKey": ".state",
             "StreamReader": ".engine",
             "Subscription": ".engine",
             "TTLCache": ".robustness",

@@ -11,7 +11,7 @@ Where to look, from the plan to the end of a run:
 - what goes wrong: `_failures`, `_recover`, `_cleanup`
 - what a node sees: `_context`; `_threads`, `_processes`, `_pickled` and `cpu` for what would block the loop
 - what an application holds: `_engine` with `_checks`, `_execution` (a run of an engine), `_started` and `_handle`
-- ending early: `_drain`, `_reach` (branches and items one by one)
+- ending early: `_drain`, `_draining`, `_reach` (branches and items one by one)
 - what is told: `_bus`, made by `_making`, through `_folds` to those in `_seats`, at once; `_scopes` (what they put around
   a visit), `_background` (their own tasks)
 - what is read: `_subscription`; `_streams` for chunks; `_reading` is what both share
@@ -27,7 +27,7 @@ from ._plan import Branch, Catch, Items, Kind, Plan, PlanStep, Runnable, link, w
 from ._run import execute
 
 if TYPE_CHECKING:
-    from ._drain import DrainReport
+    from ._draining import DrainReport
     from ._engine import Engine, EngineStatistics
     from ._handle import CancelReport, Run
     from ._hiding import Hidden
@@ -51,7 +51,7 @@ else:  # 5 ms; a program that only runs flows needs none of them
         {
             "Blocked": "._snapshot",
             "CancelReport": "._handle",
-            "DrainReport": "._drain",
+            "DrainReport": "._draining",
             "Engine": "._engine",
             "EngineStatistics": "._engine",
             "Hidden": "._hiding",

@@ -26,7 +26,7 @@ from ..ports import BackgroundObserver, Ids, Observer, Simulated, WallClock
 from ..state import fork
 from ..types import AttrsState, Resource, RunResult
 from ._checks import check_count, check_observers, check_seconds, check_values
-from ._drain import Drain, DrainReport
+from ._draining import Drain, DrainReport
 from ._execution import Execution
 from ._hiding import Veil
 from ._live import LiveRun, Settings

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import attrs
 import trio
@@ -20,11 +20,9 @@ from ..ports import Ids, Simulated, WallClock
 from ..robustness import AROUND, FAULTS, Dice, FaultPlan
 from ..state import NOTICE
 from ..types import RUNS, Exit, Phase, Resource
-from ._cleanup import Cleanup
 from ._hiding import Veil
 from ._plan import Plan, StateValue
 from ._private import CancelStatus, find_status
-from ._seats import Seat
 from ._system import RandomIds, SystemClock
 from ._trail import FOLD_ABOVE, Place, Trail, is_within
 from ._trouble import Trouble
@@ -33,10 +31,12 @@ if TYPE_CHECKING:
     from ..events import GuardEvent
     from ..redaction import Redactor
     from ._bus import Bus
+    from ._cleanup import Cleanup
     from ._context import StepContext
     from ._processes import Processes
     from ._reach import Reach
     from ._scopes import Scopes
+    from ._seats import Seat
     from ._threads import Threads
 
 __all__ = ["CURRENT", "DEFAULT", "MARK", "LiveRun", "RunPlan", "Settings", "Strand"]
@@ -77,26 +77,17 @@ DEFAULT: Final = Settings()
 """The settings of a run without an engine."""
 
 
-@final
-class _Telling(NamedTuple):
-    """What tells the time on *clock*, and the same clock if it simulates."""
-
-    clock: trio.abc.Clock
-    now: Callable[[], float]
-    simulated: Simulated | None
+_LAST: Final[list[tuple[trio.abc.Clock, Callable[[], float], Simulated | None]]] = []
 
 
-_LAST: Final[list[_Telling]] = []
-
-
-# isinstance against a subclass of Protocols takes 0.6 us, hashing Trio's clock 0.2; a bound method for each run, 64 bytes
-def _telling() -> _Telling:
-    """How the time is told: alike for all runs of a loop."""
+# isinstance against a subclass of Protocols takes 0.6 us, hashing Trio's clock 0.2; and a bound method for each run, 64 bytes
+def _telling() -> tuple[trio.abc.Clock, Callable[[], float], Simulated | None]:
+    """The loop's clock, what tells the time on it, and the same clock if it simulates: kept for the runs that follow."""
     clock = trio.lowlevel.current_clock()
     for last in _LAST:
-        if last.clock is clock:
+        if last[0] is clock:
             return last
-    told = _Telling(clock, clock.current_time, clock if isinstance(clock, Simulated) else None)
+    told = clock, clock.current_time, clock if isinstance(clock, Simulated) else None
     _LAST[:] = [told]
     return told
 

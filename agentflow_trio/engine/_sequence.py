@@ -8,7 +8,7 @@ plain goes through `visit`, and whatever is raised through `recover`. The tricks
 from __future__ import annotations
 
 import sys
-from typing import Any, Final, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import trio
 
@@ -25,29 +25,15 @@ from ._recover import Frame, recover
 from ._trail import FOLD_ABOVE, LEFT
 from ._visit import visit
 
-__all__ = ["Whole", "run_plan"]
+if TYPE_CHECKING:
+    from ..types import RunResult
+    from ._run import Whole
 
-End_co = TypeVar("End_co", covariant=True)
+__all__ = ["run_plan"]
 
 # read as globals, which costs no more than a local that is set, and less memory for each flow that waits
 _PHASES, _FUNCTION, _NESTED, _WAY_OUT = Kind.PHASES, Kind.FUNCTION, Kind.NESTED, Kind.WAY_OUT
 _WORTH_FOLDING: Final = FOLD_ABOVE // 2
-
-
-class Whole(Protocol[End_co]):
-    """A run of its own, which begins and ends in the loop's coroutine: each wait would pass through one around it."""
-
-    async def begin(self, plan: Plan[Any], state: StateValue, /) -> tuple[Strand, StateValue]:
-        """Make its strand, and the fork of *state* that is run."""
-        ...
-
-    def end(self, strand: Strand, state: StateValue, exit_: Exit, /) -> End_co:
-        """What the run returns."""
-        ...
-
-    def fail(self, strand: Strand, error: BaseException, /) -> None:
-        """It raises *error*."""
-        ...
 
 
 @overload
@@ -55,15 +41,16 @@ async def run_plan(
     strand: Strand, plan: Plan[Any], state: StateValue
 ) -> tuple[StateValue, Exit]: ...
 @overload
-async def run_plan(strand: Whole[End_co], plan: Plan[Any], state: StateValue) -> End_co: ...
+async def run_plan(strand: Whole, plan: Plan[Any], state: StateValue) -> RunResult[Any]: ...
 async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs 0.1 us
-    strand: Strand | Whole[Any], plan: Plan[Any], state: StateValue
-) -> Any:
+    strand: Strand | Whole, plan: Plan[Any], state: StateValue
+) -> tuple[StateValue, Exit] | RunResult[Any]:
     """Run *plan* on *state*, which it may change; return the last state and the exit taken.
 
-    A whole run leaves *state* alone, and returns what it makes of them.
+    A whole run, which leaves *state* alone, is begun and ended here: all that waits in it would pass through a
+    coroutine around this one (0.1 us each time).
     """
-    whole: Whole[Any] | None = None
+    whole: Whole | None = None
     if not isinstance(strand, Strand):
         whole = strand
         strand, state = await whole.begin(plan, state)
@@ -177,7 +164,7 @@ async def run_plan(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call costs
 
 
 async def recovered(
-    whole: Whole[Any] | None,
+    whole: Whole | None,
     strand: Strand,
     plan: Plan[Any],
     frame: Frame | None,

@@ -28,7 +28,6 @@ from ._inspect import (
 )
 from ._node import BuiltIn, Node, overwrite, passed_exit
 from ._over import FlowPerItem, over_problems
-from ._replace import replaced
 from ._state_type import declared_problems, state_type
 from ._step import Edge, Step, compile_step
 from ._words import name_problems
@@ -36,7 +35,7 @@ from ._words import name_problems
 if TYPE_CHECKING:
     from ._item_types import Source
 
-__all__ = ["Flow", "Wiring", "Within", "flow"]
+__all__ = ["Flow", "Wiring", "flow"]
 
 State = TypeVar("State", bound=AttrsState)
 S = TypeVar("S")
@@ -146,6 +145,8 @@ class Flow(BuiltIn, Generic[State, Exits]):
             *helper_problems("leave", leave, arguments=2),
         ]
         _refuse(self.name, problems)
+        from ._within import Within  # noqa: PLC0415 - 0.5 ms, likewise
+
         return Within(name=self.name, exits=self.exits, flow=self, enter=enter, leave=leave)
 
     @overload
@@ -208,6 +209,8 @@ class Flow(BuiltIn, Generic[State, Exits]):
             FlowDefinitionError: a step is not in this flow; a replacement is no node, has other
                 exits, or has no use for the step's fallback. All problems at once.
         """
+        from ._replace import replaced  # noqa: PLC0415 - 0.4 ms of import that most programs need not pay
+
         edges, problems = replaced(self, nodes)
         _refuse(self.name, problems)
         return self.rewired(edges)
@@ -240,55 +243,6 @@ class Flow(BuiltIn, Generic[State, Exits]):
     ) -> Next | None:
         """Keep what became of the fork and take the exit the flow took. Not a checkpoint."""
         overwrite(shared, result.state)
-        return passed_exit(result.exit, self.exits, args, kwargs)
-
-
-@final
-@attrs.frozen(eq=False, kw_only=True)
-class Within(BuiltIn, Generic[Outer, State, Exits]):
-    """A flow as a node for a state of another type."""
-
-    flow: Flow[State, Exits]
-    enter: Callable[[Outer], State]
-    leave: Callable[[Outer, State], object]
-
-    @property
-    @override
-    def inner_flow(self) -> Flow[State, Exits]:
-        """The flow it runs."""
-        return self.flow
-
-    @override
-    def around(self, flow: Flow[Any, ...]) -> Node[Any, Any, Any, ...]:
-        """See `BuiltIn`."""
-        return Within(
-            name=self.name, exits=self.exits, flow=flow, enter=self.enter, leave=self.leave
-        )
-
-    @override
-    def compile(self, name: str) -> PlanStep:
-        """See `BuiltIn`."""
-        return attrs.evolve(self.flow.compile(name), enter=self.enter, leave=self.leave)
-
-    async def prep(self, shared: Outer, /) -> State:
-        """Fork the inner state. Not a checkpoint."""
-        return fork(self.enter(shared))
-
-    async def exec(self, prepared: State, /) -> RunResult[State]:
-        """Run the flow on the fork; errors as for `Flow.run`. Always a checkpoint."""
-        return await self.flow.run(prepared)
-
-    async def post(
-        self,
-        shared: Outer,
-        _prepared: State,
-        result: RunResult[State],
-        /,
-        *args: Exits.args,
-        **kwargs: Exits.kwargs,
-    ) -> Next | None:
-        """Write what became of it into the outer state and take its exit. Not a checkpoint."""
-        self.leave(shared, result.state)
         return passed_exit(result.exit, self.exits, args, kwargs)
 
 
