@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from ._lazy import lazily
 from .engine import StepContext, current_step
 from .errors import (
-    AbandonedThread,
     AbandonedThreadWarning,
     AgentFlowError,
     BranchCancelledError,
@@ -13,12 +12,10 @@ from .errors import (
     CircuitOpenError,
     CleanupOverrunError,
     CodecError,
-    CutOff,
     DeadlineExceededError,
     DefinitionError,
     EngineClosedError,
     ExtraMissingError,
-    Failure,
     FlowAbortedError,
     FlowDefinitionError,
     FlowFailedError,
@@ -31,7 +28,6 @@ from .errors import (
     LoadShedError,
     MaxVisitsError,
     MergeConflictError,
-    Mismatch,
     NoBranchError,
     NoStepError,
     NotAwaitableError,
@@ -62,13 +58,11 @@ from .flow import Edge, Flow, ItemPolicies, Node, Step, Wiring, Work, flow, step
 from .state import added, fork, latest, merge, merged_by, summed
 from .types import (
     END,
-    Count,
     Exit,
     Next,
     Resource,
     RunResult,
     Secret,
-    Share,
     Stream,
     sensitive,
 )
@@ -88,6 +82,7 @@ if TYPE_CHECKING:
         TaskSnapshot,
         VisitSnapshot,
     )
+    from .errors import AbandonedThread, CutOff, Failure, Mismatch
     from .flow import Fold, Source, batch, each, fold, parallel, race
     from .redaction import Redactor
     from .robustness import (
@@ -133,10 +128,12 @@ if TYPE_CHECKING:
         pipeline,
     )
     from .state import SharedState, StateKey
+    from .types import Count, Share
 else:
     __getattr__ = lazily(
         __name__,
         {
+            "AbandonedThread": ".errors",
             "AdaptiveDelay": ".robustness",
             "AdaptiveLimit": ".robustness",
             "AdaptiveLimitPolicy": ".robustness",
@@ -152,17 +149,21 @@ else:
             "ChaosPolicy": ".robustness",
             "CircuitBreaker": ".robustness",
             "CircuitPolicy": ".robustness",
+            "Count": ".types",
+            "CutOff": ".errors",
             "DrainReport": ".engine",
             "Drill": ".robustness",
             "Engine": ".engine",
             "EngineStatistics": ".engine",
             "ErrorKind": ".robustness",
+            "Failure": ".errors",
             "Fallback": ".robustness",
             "Fold": ".flow",
             "Hedge": ".robustness",
             "HedgePolicy": ".robustness",
             "KeyedRateLimiter": ".robustness",
             "LoadShedder": ".robustness",
+            "Mismatch": ".errors",
             "Pipeline": ".robustness",
             "PoolPolicy": ".robustness",
             "Rate": ".robustness",
@@ -176,6 +177,7 @@ else:
             "RetryPolicy": ".robustness",
             "Run": ".engine",
             "RunSnapshot": ".engine",
+            "Share": ".types",
             "SharedState": ".state",
             "SingleFlight": ".robustness",
             "Snapshot": ".engine",

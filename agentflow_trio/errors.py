@@ -20,8 +20,17 @@ from typing import (
 
 import attrs
 
+from ._lazy import lazily
 from ._typing import TypeIs, TypeVar, override
-from .types import Phase
+
+if TYPE_CHECKING:
+    from ._records import AbandonedThread, CutOff, Failure, Mismatch
+else:  # 1.5 ms; what ends well has no use for them
+    _RECORDS = "agentflow_trio._records"
+    __getattr__ = lazily(
+        __name__,
+        dict.fromkeys(("AbandonedThread", "CutOff", "Failure", "Mismatch"), _RECORDS),
+    )
 
 __all__ = [
     "AbandonedThread",
@@ -295,26 +304,6 @@ class StateKeyError(AgentFlowError, KeyError):
     def __str__(self) -> str:
         meant = f"; did you mean {' or '.join(map(repr, self.near))}?" if self.near else ""
         return f"the shared state has no {self.key!r}{meant}"
-
-
-@final
-@attrs.frozen
-class Mismatch:
-    """One place where data does not fit its type.
-
-    Attributes:
-        path: where, as ``$.notes[3]``.
-        expected: what the type wants.
-        got: what was found.
-    """
-
-    path: str
-    expected: str
-    got: str
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.path}: expected {self.expected}, got {self.got}"
 
 
 @final
@@ -637,46 +626,6 @@ class LaggedError(AgentFlowError):
 
 
 @final
-@attrs.frozen
-class CutOff:
-    """A step that was running when its run was cancelled.
-
-    Attributes:
-        path: the visit.
-        phase: what it was doing.
-        attempt: which try of exec, from 1.
-        elapsed: seconds since the visit began.
-    """
-
-    path: str
-    phase: Phase
-    attempt: int
-    elapsed: float
-
-
-@final
-@attrs.frozen
-class AbandonedThread:
-    """A thread that nobody waits for any more, and that is still at work: it cannot be stopped.
-
-    Attributes:
-        run_id: the run whose step called it.
-        path: the visit (or item), as ``digest/read[3]``.
-        function: what it calls.
-        since: when it was abandoned, on Trio's clock.
-    """
-
-    run_id: str
-    path: str
-    function: str
-    since: float
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.function} of {self.path}, abandoned at {self.since:.6g} s"
-
-
-@final
 class AbandonedThreadWarning(RuntimeWarning):
     """Threads were abandoned and still work, and nobody but this warning would say so."""
 
@@ -995,29 +944,6 @@ class PoolClosedError(AgentFlowError, RuntimeError):
 
 
 # ---------------------------------------------------------------- what run() raises
-
-
-@final
-@attrs.frozen
-class Failure:
-    """Where and when one leaf of a failure tree arose.
-
-    Attributes:
-        path: the visit, as ``editorial/editing/review#2``.
-        phase: what the step was doing.
-        attempt: which try of exec, from 1.
-        elapsed: seconds since the visit began.
-    """
-
-    path: str
-    phase: Phase
-    attempt: int
-    elapsed: float
-
-    @override
-    def __str__(self) -> str:
-        again = f", attempt {self.attempt}" if self.attempt > 1 else ""
-        return f"{self.phase} of {self.path}{again}, after {self.elapsed:.3g} s"
 
 
 Error = TypeVar("Error", bound=Exception)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     Final,
@@ -22,7 +23,15 @@ from typing import (
 
 import attrs
 
+from ._lazy import lazily
 from ._typing import override
+
+if TYPE_CHECKING:
+    from ._tolerance import Count, Share
+else:  # 0.6 ms, and only items have a use for them
+    __getattr__ = lazily(
+        __name__, {"Count": "agentflow_trio._tolerance", "Share": "agentflow_trio._tolerance"}
+    )
 
 __all__ = [
     "END",
@@ -133,43 +142,6 @@ class Stream(Generic[Value]):
 
     name: str
     kind: type[Value]
-
-
-def _whole(_owner: Count, _field: attrs.Attribute[int], value: int) -> None:
-    # callers without a type checker need to be told too
-    if type(value) is not int or value < 0:
-        raise ValueError(f"Count: how many may fail is a whole number >= 0, not {value!r}")
-
-
-def _share(_owner: Share, _field: attrs.Attribute[float], value: float) -> None:
-    if type(value) not in {int, float} or not 0 <= value <= 1:
-        raise ValueError(f"Share: which part may fail is a number from 0 to 1, not {value!r}")
-
-
-@final
-@attrs.frozen
-class Count:
-    """So many items may fail: ``tolerate=Count(3)``. The fourth ends the step at once.
-
-    Attributes:
-        most: how many, >= 0.
-    """
-
-    most: int = attrs.field(validator=_whole)
-
-
-@final
-@attrs.frozen
-class Share:
-    """Such a part of the items may fail: ``tolerate=Share(0.05)``.
-
-    The step ends as soon as it is lost, which with a source of unknown length is at its end.
-
-    Attributes:
-        most: 0 to 1.
-    """
-
-    most: float = attrs.field(validator=_share)
 
 
 # ---------------------------------------------------------------- what must not be shown

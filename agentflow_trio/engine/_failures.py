@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from .._typing import TypeIs
 from ..errors import (
-    Failure,
     FlowAbortedError,
     FlowFailedError,
     LoadFailedError,
@@ -28,6 +27,9 @@ from ._hiding import conceal
 from ._live import Strand
 from ._plan import PlanStep
 from ._trail import Place
+
+if TYPE_CHECKING:
+    from ..errors import Failure
 
 __all__ = [
     "brief",

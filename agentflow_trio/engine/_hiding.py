@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final, final
 import attrs
 
 from .._typing import TypeIs, override
-from ..errors import AgentFlowError, Mismatch, RejectedError
+from ..errors import AgentFlowError, RejectedError
 from ..state import hidden_values
 
 if TYPE_CHECKING:
+    from ..errors import Mismatch
     from ..redaction import Redactor
 
 __all__ = ["Hidden", "Veil", "conceal"]
@@ -140,6 +141,8 @@ def conceal(error: BaseException, veil: Veil) -> None:
 def _concealed(value: object, veil: Veil) -> object:
     if isinstance(value, str):
         return veil(value)
+    from .._records import Mismatch  # noqa: PLC0415 - what ends well has no use for it
+
     if isinstance(value, Mismatch):
         return attrs.evolve(value, **dict(_shown_fields(value, veil)))
     if _is_tuple(value):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 import attrs
 import trio
 
-from ..errors import CutOff, Failure
 from ..ports import Ids, Simulated, WallClock
 from ..robustness import AROUND, FAULTS, Dice, FaultPlan
 from ..state import NOTICE
@@ -28,6 +27,7 @@ from ._trail import FOLD_ABOVE, Place, Trail, is_within
 from ._trouble import Trouble
 
 if TYPE_CHECKING:
+    from ..errors import CutOff, Failure
     from ..events import GuardEvent
     from ..redaction import Redactor
     from ._bus import Bus
@@ -416,6 +416,8 @@ class Strand:
 
     def failure(self, phase: Phase) -> Failure:
         """Where and when something fails that fails now, in *phase*."""
+        from .._records import Failure  # noqa: PLC0415 - what ends well has no use for it
+
         now = self.run.clock()
         if phase == "flow":
             path = self.trail.flow_path or self.run.path

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, T
 
 import attrs
 
-from ..types import END, Count, Exit, Resource, Share
+from ..types import END, Exit, Resource
 
 if TYPE_CHECKING:
     from ..robustness import Fallback
+    from ..types import Count, Share
     from ._trying import Trying
 
 __all__ = [

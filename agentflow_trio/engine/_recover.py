@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import CutOff
 from ..state import HIDING
 from ..types import Phase
 from ._cleanup import close_visit
@@ -105,6 +104,8 @@ def _tell(strand: Strand, started: float, phase: Phase, error: BaseException) ->
         return
     path, elapsed = strand.trail.here().path, strand.run.clock() - started
     if cancelled:
+        from .._records import CutOff  # noqa: PLC0415 - what ends well has no use for it
+
         cut = CutOff(path=path, phase=phase, attempt=attempt, elapsed=elapsed)
         strand.run.cut(cut)
     if bus is None:

@@ -7,10 +7,11 @@ cycle.
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from ..errors import Failure
-from ..robustness import Dice
+if TYPE_CHECKING:
+    from ..errors import Failure
+    from ..robustness import Dice
 
 __all__ = ["Trouble"]
 
