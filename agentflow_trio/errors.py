@@ -26,10 +26,14 @@ from ._typing import TypeIs, TypeVar, override
 if TYPE_CHECKING:
     from ._records import AbandonedThread, CutOff, Failure, Mismatch
 else:  # 1.5 ms; what ends well has no use for them
-    _RECORDS = "agentflow_trio._records"
     __getattr__ = lazily(
         __name__,
-        dict.fromkeys(("AbandonedThread", "CutOff", "Failure", "Mismatch"), _RECORDS),
+        {
+            "AbandonedThread": "agentflow_trio._records",
+            "CutOff": "agentflow_trio._records",
+            "Failure": "agentflow_trio._records",
+            "Mismatch": "agentflow_trio._records",
+        },
     )
 
 __all__ = [
