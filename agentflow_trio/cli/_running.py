@@ -18,6 +18,7 @@ from ..errors import (
     DeadlineExceededError,
     FlowAbortedError,
     FlowFailedError,
+    ResourceError,
     RunCancelledError,
 )
 from ..flow import Flow
@@ -25,6 +26,7 @@ from ..ports import Observer
 from ..types import AttrsState, RunResult
 from ._exit import ExitCode, UsageError
 from ._observing import Observing
+from ._resources import HINT, Resources
 from ._showing import REDACTOR
 from ._signals import Interrupts
 
@@ -86,7 +88,7 @@ class Outcome(Generic[State]):
     error: BaseException | None = None
 
 
-async def carry_out(
+async def carry_out(  # noqa: PLR0913 - options, all with a default
     flow: Flow[State, ...],
     state: State,
     view: View,
@@ -95,6 +97,7 @@ async def carry_out(
     seed: int | None = None,
     grace: float = 0.0,
     observing: Observing | None = None,
+    resources: Resources | None = None,
     kill: Callable[[int], object] = os._exit,
 ) -> Outcome[State]:
     """Run *flow*; the first Ctrl-C or SIGTERM drains it with *grace*, the second cancels it, the third calls *kill*.
@@ -108,9 +111,16 @@ async def carry_out(
     watchers = observing or Observing()
     outcome: Outcome[State] | None = None
     try:
-        async with watchers.observers(view.say) as observers:
-            everybody = (view.observer, *observers)
-            engine = Engine(observers=everybody, observer_budget=A_DAY, redactor=REDACTOR)
+        async with (
+            watchers.observers(view.say) as observers,
+            (resources or Resources()).opened(view.say) as found,
+        ):
+            engine = Engine(
+                observers=(view.observer, *observers),
+                observer_budget=A_DAY,
+                redactor=REDACTOR,
+                resources=found,
+            )
             async with (
                 watchers.serving(engine, flow, view.say),
                 engine,
@@ -119,6 +129,8 @@ async def carry_out(
                 outcome = await _watched(engine, run, view, grace, kill)
     except UsageError:
         raise
+    except ResourceError as error:
+        raise UsageError(problem=str(error), hint=HINT) from error
     except AgentFlowError as error:
         raise UsageError(problem=str(error)) from error
     except BaseExceptionGroup as group:

@@ -34,6 +34,7 @@ from ._inputs import make_state
 from ._lines import Lines
 from ._loading import Target, find_flow, names_beside
 from ._observing import Looks, Observing
+from ._resources import Resources
 from ._results import besides_as_data, checks_as_data, usage_as_data
 from ._running import View, carry_out
 from ._showing import remembering, shown, shown_traceback
@@ -255,6 +256,13 @@ def run(  # noqa: PLR0913 - options, all with a default
         Path | None,
         Parameter(help="Write where the time went to this file, as HTML.", metavar="FILE"),
     ] = None,
+    resources: Annotated[
+        str | None,
+        Parameter(
+            help="Function beside the flow that opens what its steps use: a context manager that gives {RESOURCE: value}.",
+            metavar="NAME",
+        ),
+    ] = None,
     chaos: Annotated[
         tuple[str, ...],
         Parameter(
@@ -284,9 +292,10 @@ def run(  # noqa: PLR0913 - options, all with a default
         looks = Looks(
             events=events, metrics_port=metrics_port, alerts=alerts, trace=trace, report=report
         )
+        beside = names_beside(target)
         with (
             _view(flow, live=live, log=log) as view,
-            Observing(looks, names_beside(target)) as observing,
+            Observing(looks, beside) as observing,
         ):
             job = functools.partial(
                 carry_out,
@@ -297,6 +306,7 @@ def run(  # noqa: PLR0913 - options, all with a default
                 seed=seed,
                 grace=grace,
                 observing=observing,
+                resources=Resources(resources, beside),
             )
             with drilling(chaos, view.say) as drilled:
                 outcome = trio.run(job)
