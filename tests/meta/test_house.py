@@ -128,7 +128,7 @@ def test_no_module_imports_the_root() -> None:
 
 INITS: Final = [path for path in MODULES if path.name == "__init__.py"]
 
-LAZY_PACKAGES: Final = ["engine", "flow", "observe", "robustness", "state"]
+LAZY_PACKAGES: Final = ["engine", "flow", "observe", "redaction", "robustness", "state"]
 LAZY: Final = re.compile(r"__getattr__ = lazily\(__name__, (?P<homes>.+)\)", re.DOTALL)
 
 
