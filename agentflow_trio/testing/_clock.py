@@ -45,8 +45,8 @@ class Turning(NamedTuple):
 class Idle(Protocol):
     """Somebody who is told when no task can run."""
 
-    def only_services(self) -> bool:
-        """Whether all timers that are set belong to services."""
+    def only_services(self) -> float | None:
+        """For how long services may yet have somebody go on, if all timers that are set are theirs; else None."""
         ...
 
     def cancel_with(self, act: Callable[[], None]) -> None:
@@ -161,11 +161,12 @@ class SimulatedClock(trio.abc.Clock, Simulated):
 
     def _only_ticks(self) -> bool:
         """Whether all timers belong to services, which have nobody go on any more, and nothing is to be done later."""
-        if any(turn.wakes for turn in self.turns) or not self.idle.only_services():
+        seconds = self.idle.only_services()
+        if seconds is None or any(turn.wakes for turn in self.turns):
             return False
         if self._others != self._order.others:
             self._others, self._quiet_since = self._order.others, self.time
-        return self.time - self._quiet_since >= max(self.serving.values(), default=0.0)
+        return self.time - self._quiet_since >= seconds
 
     def _stop(self, deadline: float) -> float:
         """No timer is due before the time to stop at."""

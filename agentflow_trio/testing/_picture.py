@@ -8,10 +8,10 @@ from __future__ import annotations
 import linecache
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Final, TypeAlias, final
 
 import trio
@@ -83,19 +83,28 @@ class Services:
 
     Args:
         names: whole names of some, or the last parts of these.
-        serving: others, which have said so themselves; what these start counts as they do.
+        serving: others, which have said so themselves, and how long they may matter; what these start counts as they do.
     """
 
-    def __init__(self, names: Sequence[str], serving: Collection[object] = ()) -> None:
+    def __init__(
+        self, names: Sequence[str], serving: Mapping[object, float] = MappingProxyType({})
+    ) -> None:
         self._names = names
         self._serving = serving
 
-    def __contains__(self, task: Task) -> bool:
-        return (
-            task.name in self._names
-            or name_of(task) in self._names
-            or is_serving(task, self._serving)
+    @property
+    def seconds(self) -> float:
+        """For how long they may yet have somebody go on. Those that were named have nobody."""
+        others = (time for task, time in self._serving.items() if not self._is_named(task))
+        return max(others, default=0.0)
+
+    def _is_named(self, task: object) -> bool:
+        return isinstance(task, Task) and (
+            task.name in self._names or name_of(task) in self._names
         )
+
+    def __contains__(self, task: Task) -> bool:
+        return self._is_named(task) or is_serving(task, self._serving)
 
     def __bool__(self) -> bool:
         return bool(self._names or self._serving)

@@ -127,12 +127,13 @@ class Watch:
         elif steps - self._news > TURN * (len(tasks) + 1):  # each had its turn, however unfair
             self._found(LivelockError, steps, time)
 
-    def only_services(self) -> bool:
-        """Whether all timers that are set belong to services."""
+    def only_services(self) -> float | None:
+        """For how long services may yet have somebody go on, if all timers that are set are theirs; else None."""
         if not self._services or self._root is None:
-            return False
+            return None
         others = [t for t in tasks_below(self._root) if t not in self._services]
-        return all(limit_of(task) == math.inf for task in others)
+        idle = all(limit_of(task) == math.inf for task in others)
+        return self._services.seconds if idle else None
 
     def deadlocked(self, steps: int, time: float) -> None:
         """Nothing will ever happen by itself."""

@@ -235,8 +235,8 @@ class World:
 
     # ---------------------------------------------------------------- told by clock and order
 
-    def only_services(self) -> bool:
-        """Whether all timers that are set belong to services."""
+    def only_services(self) -> float | None:
+        """For how long services may yet have somebody go on, if all timers that are set are theirs; else None."""
         return self._watch.only_services()
 
     def deadlocked(self) -> None:

@@ -70,6 +70,14 @@ def test_a_deadlock_is_found_although_alerts_are_looked_at() -> None:
     assert alerts.name == "agentflow observer alerts"
 
 
+def test_alerts_that_are_named_have_nobody_go_on() -> None:
+    program, fired = on_call(rule(for_=30.0), stuck)
+    timeline = record(program, services=["agentflow observer alerts"])
+    assert isinstance(timeline.error, DeadlockError)
+    assert timeline.duration == 2.5
+    assert not fired
+
+
 def test_a_window_is_waited_for_until_it_has_passed() -> None:
     program, fired = on_call(rule(condition="rate(sending.execution_count[5m])"), stuck)
     assert record(program).duration == 305.0

@@ -84,6 +84,8 @@ def run() -> None:
     assert_type(timeline.watch("llm", lambda now: now.of(breaker)).at(3), CircuitStatistics)
     fork = timeline.fork(at=0.5, replacing={write: Scripted(Article, [2.0])}, seed=3)
     assert_type(fork, Timeline[Article])
+    fork = fork.fork(at=1.0, replacing={write: write.with_(retry=None)}, doing=breaker.open)
+    assert_type(fork, Timeline[Article])
     assert_type(timeline.diff(fork), Diff)
     assert_type(timeline.error, Exception | None)
     assert_type(timeline.tasks, Sequence[TaskHistory])
