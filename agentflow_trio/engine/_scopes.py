@@ -51,7 +51,8 @@ class Scopes:
         place: Place | None = None,
     ) -> None:
         """Begin what surrounds the visit, item or attempt that *strand* begins, at *place* if the caller knows it."""
-        place = place or strand.trail.here()
+        if place is None:
+            place = strand.trail.here()
         attempt = strand.attempt if kind == "attempt" else 1
         item = strand.item_of(place)
         where = Where(kind, self._run_id, self._flow, place.path, place.visit, attempt, item)

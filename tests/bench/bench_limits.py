@@ -44,6 +44,7 @@ __all__ = [
     "parked",
     "stream",
     "streamed",
+    "work",
 ]
 
 Body: TypeAlias = Callable[[], Awaitable[int]]

@@ -138,19 +138,26 @@ def guard(
 
 
 def observed(
-    name: str, title: str, shape: str, must: float | None = None, aim: float | None = None
+    name: str,
+    title: str,
+    shape: str,
+    must: float | None = None,
+    aim: float | None = None,
+    *,
+    limit: str = "chain",
 ) -> Workload:
-    """A workload of `bench_observed`: the chain of F1, with somebody who looks on."""
+    """A workload of `bench_observed`: the chain of F1, with somebody who looks on; *limit*: if that looks on as well."""
     return Workload(
         name,
         title,
         shape=shape,
-        limit="chain",
+        limit=limit,
         size=(1_000,),
         units=1_000,
         must=None if must is None else Bound(Of.RATIO, must),
         aim=None if aim is None else Bound(Of.RATIO, aim),
         ours="bench_observed",
+        limits="bench_limits" if limit == "chain" else "bench_observed",
     )
 
 
@@ -347,10 +354,29 @@ FLOWS = (
     ),
     observed("F7o", "the chain of F1 in an engine that nobody observes", "nobody"),
     observed("F7", "the same with metrics", "metrics", 1.45, 1.30),
-    observed("F7e", "the same with an observer that is told every event", "every_event"),
-    observed("F7k", "the same started, its events kept for readers", "started"),
+    observed(
+        "F7e", "the same with an observer that is told every event", "every_event", 2.9, 2.2
+    ),
+    observed("F7k", "the same started, its events kept for readers", "started", 2.6),
+    observed("F7w", "the same with logs of what goes wrong only: nothing", "quiet_logs"),
     observed("F7l", "the same with logs as JSON, into nowhere", "logs"),
+    observed(
+        "F7lh",
+        "the same, against structlog by hand: a line for each node, and where it is in the context",
+        "logs",
+        1.8,
+        1.5,
+        limit="logged_by_hand",
+    ),
     observed("F7t", "the same with spans of OpenTelemetry, not exported", "spans"),
+    observed(
+        "F7th",
+        "the same, against OpenTelemetry by hand: a span for each node, current in it",
+        "spans",
+        1.8,
+        1.5,
+        limit="spanned_by_hand",
+    ),
     observed("F7a", "the same with metrics, logs and spans", "all_together"),
     Workload(
         "F9",
