@@ -11,25 +11,27 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 import attrs
 import pytest
 import trio
 from hypothesis import event as noted
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from shape_trees import Ledger as Closings
 from shape_trees import Tree, Words, row_of, tiny, trees
 from typing_extensions import override
 
-from agentflow_trio import END, Engine, FlowFailedError, Next, Wiring, flow, step
+from agentflow_trio import END, Engine, Flow, FlowFailedError, Next, Step, Wiring, flow, step
 from agentflow_trio.errors import Failure
 from agentflow_trio.events import ExecutionEvent, NodeSucceeded, RunEnded
 from agentflow_trio.observe import MetricsCollector
 from agentflow_trio.observe.logs import Logs, json_logger
 from agentflow_trio.ports import Observer, Where
-from agentflow_trio.testing import assert_no_leaks, simulate
+from agentflow_trio.testing import Faults, assert_no_leaks, simulate
+from agentflow_trio.testing.strategies import fault_plans, scripted_flows
 
 from .engine_kit import Recorder
 from .scopes_kit import Surrounding, short
@@ -293,6 +295,35 @@ def test_a_run_is_the_same_whoever_looks_on_and_all_of_them_saw_the_same(
         one.agree(told)
     if isinstance(one, Records):  # what surrounds it makes it run as one that all is told of
         one.agree(told)
+
+
+guarded = scripted_flows(
+    Words, guarded=True, most=3, longest=3.0, errors=[OSError("down")]
+).flatmap(lambda made: st.tuples(st.just(made), fault_plans(made, longest=3.0)))
+
+
+@settings(max_examples=max(settings().max_examples // 4, 1))
+@given(made=guarded, seed=st.integers(0, 9))
+def test_all_who_look_on_see_the_same_of_retries_hedges_and_guards(
+    made: tuple[Flow[Words, []], Faults], seed: int
+) -> None:
+    inner, faults = made
+    work = flow(name="f", state=Words)(lambda: [Step(inner, name="t").then(END)])
+
+    def looked_on_by(observers: Sequence[Observer]) -> None:
+        async def program() -> None:
+            with assert_no_leaks(), suppress(FlowFailedError):
+                async with Engine(observers=observers) as engine:
+                    await engine.run(work, Words())
+
+        with simulate(program, seed=seed, faults=faults) as sim:
+            sim.run()
+
+    alone, everybody, watching = Recorder(), Recorder(), [fold() for fold in FOLDS]
+    looked_on_by([alone])
+    looked_on_by([everybody, *(one.observer for one in watching)])
+    assert [*map(short_of, everybody.events)] == [*map(short_of, alone.events)]
+    check_all(everybody.events, watching)
 
 
 @pytest.mark.otel

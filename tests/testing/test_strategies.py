@@ -41,6 +41,7 @@ from agentflow_trio import (
     sensitive,
     step,
 )
+from agentflow_trio.errors import DeadlineExceededError, RejectedError
 from agentflow_trio.robustness import (
     AdaptiveLimitPolicy,
     BulkheadPolicy,
@@ -48,12 +49,14 @@ from agentflow_trio.robustness import (
     ChaosPolicy,
     CircuitPolicy,
     HedgePolicy,
+    Pipeline,
     PoolPolicy,
     Rate,
     RetryBudget,
     RetryPolicy,
     TokenBucketPolicy,
     WindowPolicy,
+    pipeline,
 )
 from agentflow_trio.testing import (
     Cancel,
@@ -73,6 +76,7 @@ from agentflow_trio.testing.strategies import (
     durations,
     fault_plans,
     flows,
+    guards,
     hedge_policies,
     pool_policies,
     rates,
@@ -571,6 +575,36 @@ def test_every_shape_is_drawn() -> None:
     loop = reaches(drawn, lambda made: "again" in made.start.exits and len(made.edges) == 2)
     assert loop.edges[0].targets["again"] is loop.start
     assert loop.edges[0].targets["left"] is loop.edges[1].source
+
+
+@given(made=scripted_flows(Tally, guarded=True, longest=2.0))
+def test_guarded_flows_fail_only_by_what_guards_them(made: Flow[Tally, []]) -> None:
+    error = record(made, Tally()).error
+    assert error is None or isinstance(error, FlowFailedError)
+    if error is not None:
+        assert all(
+            isinstance(leaf, RejectedError | DeadlineExceededError) for leaf in error.leaves()
+        )
+
+
+@pytest.mark.parametrize(
+    "kind", [AdaptiveLimit, Bulkhead, CircuitBreaker, RateLimiter, Pipeline]
+)
+def test_every_kind_of_guard_is_drawn(kind: type[object]) -> None:
+    found = reaches(guards(), lambda drawn: any(isinstance(guard, kind) for guard in drawn))
+    assert len(found) <= 3
+    shown = pretty(found)
+    names = {**POLICY_CLASSES, "math": math, "pipeline": pipeline}
+    names |= {
+        one.__name__: one for one in (AdaptiveLimit, Bulkhead, CircuitBreaker, RateLimiter)
+    }
+    assert pretty(eval(shown, names)) == shown  # noqa: S307 - what was drawn here
+
+
+def test_the_policies_of_drawn_steps_are_shown() -> None:
+    drawn = scripted_flows(Tally, most=1, guarded=True)
+    hedged = reaches(drawn, lambda made: made.start.policies.hedge, simple=True)
+    assert " with hedge=Hedge(HedgePolicy(after=0.0, max_attempts=1)) -> end>" in pretty(hedged)
 
 
 def test_a_flow_that_fails_is_shown_line_by_line() -> None:

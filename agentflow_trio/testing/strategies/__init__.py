@@ -5,6 +5,7 @@ Policies, states, flows and fault plans, all of them valid by construction, whic
 
 from . import _printing as _printing  # registers how policies are shown
 from ._flows import flows, scripted_flows
+from ._guards import guards
 from ._machine import SimulationMachine
 from ._numbers import durations
 from ._plans import fault_plans, wrongs
@@ -35,6 +36,7 @@ __all__ = [
     "durations",
     "fault_plans",
     "flows",
+    "guards",
     "hedge_policies",
     "pool_policies",
     "rates",

@@ -7,19 +7,26 @@ back is from a scripted step to itself, and its script says how often.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from ...flow import Edge, Flow, Step, flow, parallel
+import attrs
+
+from ...flow import Edge, Flow, Step, flow, parallel, race
+from ...robustness import Guard, Hedge
 from ...types import END, AttrsState, Exit, Next
 from .._scripted import Entry, Fail, Scripted
+from ._guards import guards
 from ._hypothesis import DrawFn, RepresentationPrinter, SearchStrategy, for_type_by_name, st
-from ._numbers import durations
+from ._numbers import durations, some
+from ._policies import hedge_policies, retry_policies
+from ._printing import as_code
 
 __all__ = ["flows", "scripted_flows"]
 
 State = TypeVar("State", bound=AttrsState)
 
 _EXITS: Final = ("left", "right")
+_POLICIES: Final = ("timeout", "attempt_timeout", "retry", "hedge", "guards")
 
 Line: TypeAlias = tuple[Step[State, ...], Sequence[str]]
 
@@ -50,74 +57,115 @@ def scripted_flows(
     most: int = 4,
     longest: float = 10.0,
     errors: Sequence[Exception] = (),
+    guarded: bool = False,
 ) -> SearchStrategy[Flow[State, []]]:
     """Well-formed flows of steps that play scripts (`Scripted`): each waits, maybe goes back to itself, and leads on.
 
-    The steps are called ``step_1``, ``step_2`` and so on; some are a ``parallel`` of two or three, called ``step_1_a`` and
-    so on, and some a flow of their own, called ``step_1_flow``. The state stays as it is. Shrinks to a flow of one
-    step that does nothing. The flow is called ``flow``; its runs take the same time every time.
+    The steps are called ``step_1``, ``step_2`` and so on; some are a ``parallel`` or a ``race`` of two or three, called
+    ``step_1_a`` and so on, and some a flow of their own, called ``step_1_flow``. The state stays as it is. Shrinks to a flow
+    of one step that does nothing. The flow is called ``flow``; its runs take the same time every time.
 
     Args:
         kind: the class of the state.
         most: at most so many steps, those within a step not counted.
         longest: no step waits for longer at once, seconds.
         errors: what scripts may fail with; a run of a flow fails then, unless steps are tried again. None by default.
+        guarded: whether steps may have retries, hedges, time limits and `guards`, which some of them share; then a run
+            may fail with what those raise, and take another time under another seed. Not by default.
     """
-    return _scripted_flows(kind, most, longest, errors, "flow", nests=True)
+    if not guarded:
+        return _scripted_flows(_Kit(kind, longest, errors, ()), most, "flow", nests=True)
+    return guards(longest=longest, most=2).flatmap(
+        lambda shared: _scripted_flows(
+            _Kit(kind, longest, errors, tuple(shared), guarded=True), most, "flow", nests=True
+        )
+    )
+
+
+@attrs.frozen
+class _Kit(Generic[State]):
+    """Of what the scripted steps of one flow are made.
+
+    Attributes:
+        guards: those that its steps share.
+    """
+
+    kind: type[State]
+    longest: float
+    errors: Sequence[Exception]
+    guards: tuple[Guard, ...]
+    guarded: bool = False
 
 
 @st.composite
 def _scripted_flows(
-    draw: DrawFn,
-    kind: type[State],
-    most: int,
-    longest: float,
-    errors: Sequence[Exception],
-    name: str,
-    *,
-    nests: bool,
+    draw: DrawFn, kit: _Kit[State], most: int, name: str, *, nests: bool
 ) -> Flow[State, []]:
     prefix = "" if nests else f"{name}_"
     count = draw(st.integers(1, most))
     lines: list[Line[State]] = []
     for number in range(1, count + 1):
         called = f"{prefix}step_{number}"
-        shapes = ["script", "parallel", "flow"] if nests else ["script"]
+        shapes = ["script", "parallel", "flow", "race"] if nests else ["script"]
         match draw(st.sampled_from(shapes)):
-            case "parallel":
+            case "parallel" | "race" as shape:
                 branches = [
-                    Step(draw(_scripts(kind, longest, errors, (), 0)), name=f"{called}_{arm}")
+                    _step(draw, kit, f"{called}_{arm}")
                     for arm in "abc"[: draw(st.integers(2, 3))]
                 ]
-                lines.append((Step(parallel(*branches), name=called), ()))
+                at_once = parallel if shape == "parallel" else race
+                lines.append((Step(at_once(*branches), name=called), ()))
             case "flow":
-                inner = _scripted_flows(kind, 2, longest, errors, f"{called}_flow", nests=False)
+                inner = _scripted_flows(kit, 2, f"{called}_flow", nests=False)
                 lines.append((Step(draw(inner), name=called), ()))
             case _:
                 again = draw(st.integers(0, 2))
                 exits = _EXITS[: draw(st.integers(1 if again else 0, 2))]
-                node = draw(_scripts(kind, longest, errors, exits, again))
-                lines.append((Step(node, name=called), ("again",) if again else ()))
-    return draw(_wired(kind, lines, name))
+                lines.append((
+                    _step(draw, kit, called, exits, again),
+                    ("again",) if again else (),
+                ))
+    return draw(_wired(kit.kind, lines, name))
+
+
+def _step(
+    draw: DrawFn, kit: _Kit[State], name: str, exits: Sequence[str] = (), again: int = 0
+) -> Step[State, ...]:
+    if not kit.guarded:
+        return Step(draw(_scripts(kit, exits, again, 1)), name=name)
+    longest = kit.longest
+    retry = draw(st.none() | retry_policies(max_attempts=3, longest=longest, exact=True))
+    hedge = draw(st.none() | hedge_policies(max_attempts=2, longest=longest, exact=True))
+    calls = (retry.max_attempts if retry else 1) * (hedge.max_attempts if hedge else 1)
+    is_shared = draw(st.booleans())
+    return Step(
+        draw(_scripts(kit, exits, again, calls)),
+        name=name,
+        retry=retry,
+        hedge=hedge and Hedge(hedge),
+        guards=kit.guards if is_shared else (),
+        timeout=draw(st.none() | some(4 * longest)),
+        attempt_timeout=draw(st.none() | some(2 * longest)),
+    )
 
 
 @st.composite
 def _scripts(
-    draw: DrawFn,
-    kind: type[State],
-    longest: float,
-    errors: Sequence[Exception],
-    exits: Sequence[str],
-    again: int,
+    draw: DrawFn, kit: _Kit[State], exits: Sequence[str], again: int, calls: int
 ) -> Scripted[State]:
-    """A node that takes exit ``again`` so many times, and then one of *exits*, if there are any."""
+    """A node that takes exit ``again`` so many times, and then one of *exits*, if there are any.
+
+    Of *calls* that one visit may make, all but the first end in the same way.
+    """
+    longest, errors = kit.longest, kit.errors
     script: list[Entry] = []
     ends: list[Entry] = [*["again"] * again, draw(st.sampled_from(exits)) if exits else None]
     for end in ends:
         if bool(errors) and draw(st.booleans()):
             script += [draw(durations(longest)), Fail(draw(st.sampled_from(errors)))]
         script += [draw(durations(longest)), end]
-    return Scripted(kind, script, exits=exits)
+    script += [draw(durations(longest)), ends[-1]] * ((calls - 1) * (again + 1))
+    return Scripted(kit.kind, script, exits=exits)
 
 
 @st.composite
@@ -173,6 +221,10 @@ def _line(edge: Edge[Any]) -> str:
         what = f" of {', '.join(branch.name for branch in step.branches)}"
     if step.flow is not None:
         what = f" of {_shown(step.flow)}"
+    policies = {name: getattr(step.policies, name) for name in _POLICIES}
+    given = [f"{name}={as_code(policy)}" for name, policy in policies.items() if policy]
+    if given:
+        what += f" with {', '.join(given)}"
     ways = [f"{exit_} -> {_called(target)}".lstrip() for exit_, target in edge.targets.items()]
     return f"{step.name}{what} {', '.join(ways)}"
 

@@ -15,15 +15,21 @@ from typing_extensions import TypeIs
 
 from ...robustness import (
     AdaptiveDelay,
+    AdaptiveLimit,
     AdaptiveLimitPolicy,
     AdaptiveTimeout,
+    Bulkhead,
     BulkheadPolicy,
     CachePolicy,
     ChaosPolicy,
+    CircuitBreaker,
     CircuitPolicy,
+    Hedge,
     HedgePolicy,
+    Pipeline,
     PoolPolicy,
     Rate,
+    RateLimiter,
     RetryBudget,
     RetryPolicy,
     TokenBucketPolicy,
@@ -52,20 +58,30 @@ _SETTINGS: Final = (
 )
 
 
+_GUARDS: Final = (AdaptiveLimit, Bulkhead, CircuitBreaker, RateLimiter)
+
 _DRAWN: Final = re.compile(r"secret-\d")
 
 
 def as_code(value: object) -> str:
     """*value* as one would write it: of settings, those that are not the default."""
-    if value == math.inf:
-        return "math.inf"
-    if isinstance(value, type):
-        return value.__name__
-    if _is_tuple(value):
-        return _tuple([as_code(each) for each in value])
     if isinstance(value, _SETTINGS):
         return f"{type(value).__name__}({', '.join(_given(value))})"
-    return repr(value)
+    if isinstance(value, _GUARDS):
+        return f"{type(value).__name__}({value.name!r}, {as_code(value.policy)})"
+    if isinstance(value, Hedge):
+        return f"Hedge({as_code(value.policy)})"
+    if isinstance(value, Pipeline):
+        return f"pipeline({', '.join(map(as_code, value.members))})"
+    return _plain(value)
+
+
+def _plain(value: object) -> str:
+    if _is_tuple(value):
+        return _tuple([as_code(each) for each in value])
+    if isinstance(value, type):
+        return value.__name__
+    return "math.inf" if value == math.inf else repr(value)
 
 
 def _is_tuple(value: object) -> TypeIs[tuple[object, ...]]:
@@ -85,8 +101,8 @@ def _given(settings: attrs.AttrsInstance) -> Iterator[str]:
             yield f"{field.name}={as_code(value)}"
 
 
-def _show(settings: object, printer: RepresentationPrinter, cycle: bool) -> None:  # noqa: ARG001, FBT001 - as Hypothesis calls it
-    printer.text(as_code(settings))
+def _show(value: object, printer: RepresentationPrinter, cycle: bool) -> None:  # noqa: ARG001, FBT001 - as Hypothesis calls it
+    printer.text(as_code(value))
 
 
 def _show_secret(secret: Secret, printer: RepresentationPrinter, cycle: bool) -> None:  # noqa: ARG001, FBT001 - the same
@@ -97,5 +113,5 @@ def _show_secret(secret: Secret, printer: RepresentationPrinter, cycle: bool) ->
 
 for_type_by_name(Secret.__module__, Secret.__name__, _show_secret)
 
-for _kind in _SETTINGS:
+for _kind in (*_SETTINGS, *_GUARDS, Hedge, Pipeline):
     for_type_by_name(_kind.__module__, _kind.__name__, _show)

@@ -21,6 +21,7 @@ from agentflow_trio import (
     flow,
     step,
 )
+from agentflow_trio.robustness import Guard
 from agentflow_trio.testing import Faults, Simulation, Spawned, simulate
 from agentflow_trio.testing.strategies import (
     SimulationMachine,
@@ -28,6 +29,7 @@ from agentflow_trio.testing.strategies import (
     durations,
     fault_plans,
     flows,
+    guards,
     hedge_policies,
     retry_policies,
     scripted_flows,
@@ -58,6 +60,8 @@ async def nap(seconds: float, times: int) -> str:
 
 
 assert_type(retry_policies(max_attempts=3), SearchStrategy[RetryPolicy])
+assert_type(guards(longest=3.0), SearchStrategy[list[Guard]])
+assert_type(scripted_flows(Article, guarded=True), SearchStrategy[Flow[Article, []]])
 assert_type(circuit_policies(exact=True), SearchStrategy[CircuitPolicy])
 assert_type(hedge_policies(max_attempts=2), SearchStrategy[HedgePolicy])
 assert_type(window_policies(), SearchStrategy[WindowPolicy])
