@@ -14,10 +14,16 @@ from shape_trees import Ledger, Tree, Words, row_of, trees
 
 from agentflow_trio import CircuitBreaker, CircuitPolicy, Engine, FlowFailedError, Timeout, step
 from agentflow_trio.events import (
+    CacheHit,
     CallRejected,
     CallTimedOut,
     CircuitChanged,
+    FallbackUsed,
+    FaultInjected,
     GaveUp,
+    HedgeStarted,
+    HedgeWon,
+    LoadEnded,
     LoopBlocked,
     NodeFailed,
     NodeStarted,
@@ -172,11 +178,12 @@ def test_what_fails_the_run_around_all_steps_is_a_failure_too() -> None:
         steps=0,
         error="DeadlineExceededError: too late",
     )
-    made = Profile.of([begun(at=0.5), end])
+    made = Profile.of([attrs.evolve(begun(at=0.5), seed=7, wall_time=9.0), end])
     (failure,), (run,) = made.failures, made.runs
     assert (failure.path, failure.when) == ("f", 1.5)
     assert (failure.error, failure.message) == ("DeadlineExceededError: too late", "")
     assert (run.error, run.start) == (failure.error, 0.5)
+    assert (run.seed, run.wall_time) == (7, 9.0)
     (nameless,) = Profile.of([begun(), attrs.evolve(end, error=None)]).failures
     assert nameless.error == ""
     visit = visited("f/a", at=0.0, seq=1)
@@ -262,13 +269,22 @@ def test_every_kind_of_use_of_a_guard_is_counted_also_outside_of_runs() -> None:
             cause="time",
             retry_after=None,
         ),
+        *(HedgeStarted(**fields, attempt=attempt, reason="delay") for attempt in (2, 3)),
+        *(HedgeWon(**fields, attempt=attempt, attempts=3) for attempt in (1, 2, 3)),
+        *3 * [FallbackUsed(**fields, error="E", message="")],
+        *4 * [CacheHit(**fields, source="stored")],
+        *5 * [LoadEnded(**fields, outcome="loaded", callers=1)],
+        *6 * [FaultInjected(**fields, fault="error", delay=0.0, error="E")],
         LoopBlocked(run_id="", seq=-1, path="", timestamp=1.0, seconds=0.5, task="t", stack=()),
     ])
     (guard,) = made.guards
     assert (guard.waits, guard.waited, guard.longest) == (2, 5.0, 3.0)
     assert (guard.rejections, guard.timeouts, guard.retries) == (1, 1, 1)
     assert (guard.gave_up, guard.opened) == (1, 1)
+    assert (guard.hedges, guard.won_late, guard.fallbacks) == (2, 2, 3)
+    assert (guard.hits, guard.loads, guard.injected) == (4, 5, 6)
     counts = made.counts
+    assert (counts.hedges, counts.fallbacks, counts.hits, counts.injected) == (2, 3, 4, 6)
     assert (counts.rejections, counts.timeouts, counts.blocked) == (1, 1, 0.5)
     assert (made.runs, made.slowest, made.critical, made.shares()) == ((), None, (), ())
 
