@@ -24,6 +24,25 @@ _LINE: Final = 8
 _MANY: Final = 150
 """Forms above which looking at every place of a text is quicker than looking for every form."""
 
+
+def _bytes_of(value: str) -> bytes:
+    """What *value* was read from: bytes that are no text are there as lone surrogates, as Python reads names of files."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
+
+
+def _in_repr(text: str) -> str:
+    return repr(f"{text}'\"")[1:-4]  # beside quotes of both kinds
+
+
+def _in_json(text: str) -> str:
+    import json  # noqa: PLC0415 - for those who have secrets
+
+    return json.dumps(text)[1:-1]
+
+
 _PERCENT: Final = re.compile(r"%[0-9A-F]{2}")
 _FOR_URLS: Final = str.maketrans("+/", "-_")
 
@@ -108,28 +127,36 @@ def forms_of(value: str) -> tuple[str, ...]:
     import json  # noqa: PLC0415 - likewise
     from urllib.parse import quote, quote_plus  # noqa: PLC0415 - likewise
 
-    data = value.encode("utf-8", "surrogatepass")
+    data = _bytes_of(value)
     ways = [
         value,
+        data.decode("utf-8", "backslashreplace"),
         repr(value)[1:-1],
-        repr(f"{value}'\"")[1:-4],  # beside quotes of both kinds
+        _in_repr(value),
         repr(data)[2:-1],
         ascii(value)[1:-1],
-        json.dumps(value)[1:-1],
+        _in_json(value),
         json.dumps(value, ensure_ascii=False)[1:-1],
         quote(data),
         quote(data, safe=""),
         quote_plus(data),
         _PERCENT.sub(lambda byte: byte[0].lower(), quote(data, safe="")),
+        html.escape(value),
+        html.escape(value, quote=False),
         data.hex(),
         data.hex().upper(),
     ]
-    for way in [*ways]:  # a page may show what is itself written in one of these
+    # the text of an error is often the repr of another text, or a part of JSON
+    ways += [once(way) for way in dict.fromkeys(ways) for once in (_in_repr, _in_json)]
+    for way in dict.fromkeys(
+        ways
+    ):  # and a page may show what is itself written in one of these
         as_text = html.escape(way, quote=False)
         ways += [as_text, as_text.replace('"', "&quot;"), html.escape(way)]
     # reports and loggers put something before each line
-    if "\n" in value:
-        ways += [part for line in value.splitlines() if len(part := line.strip()) >= _LINE]
+    for way in dict.fromkeys(ways):
+        if "\n" in way:
+            ways += [part for line in way.splitlines() if len(part := line.strip()) >= _LINE]
     # Within a longer text that is encoded as a whole, a part begins at one of three places of a
     # group of three bytes; the letters at its ends depend on its neighbours and are left out.
     for shift in range(3):

@@ -88,7 +88,7 @@ def _leads(hint: Part, seen: set[type]) -> bool:
 def hidden_values(state: object) -> Iterator[str]:
     """The texts that must not be shown of *state* as it is now: of sensitive fields and keys, of what they hold, and of secrets.
 
-    Numbers and bytes are given as they would be printed. Of very large states the first 10,000 parts are looked at.
+    Numbers are given as they would be printed, bytes as text; those that are none stand as lone surrogates in it. Of very large states the first 10,000 parts are looked at.
     """
     todo: deque[tuple[Part, bool]] = deque([(state, False)])
     seen: dict[tuple[int, bool], Part] = {}  # kept alive: another at its address is another
@@ -107,7 +107,7 @@ def hidden_values(state: object) -> Iterator[str]:
             todo.extendleft(reversed([*_parts(value, kind, sensitive=sensitive)]))
         elif sensitive:
             binary = issubclass(kind, (bytes, bytearray))
-            yield value.decode(errors="backslashreplace") if binary else str(value)
+            yield value.decode(errors="surrogateescape") if binary else str(value)
 
 
 _SILENT: Final = frozenset({bool, type(None)})

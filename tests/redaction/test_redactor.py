@@ -139,6 +139,30 @@ def test_lines_of_a_secret_are_hidden_whatever_is_put_before_them() -> None:
     assert PLAIN.text("a short one", also=[value]) == "a short one"
 
 
+def test_bytes_that_are_no_text_are_hidden_as_they_are_written() -> None:
+    data = b"k4n4ry\xff\x00-"
+    value = data.decode(errors="surrogateescape")
+    for written in (
+        repr(data)[2:-1],
+        data.hex(),
+        data.decode(errors="backslashreplace"),
+        value,
+    ):
+        assert PLAIN.text(f"<{written}>", also=[value]) == "<***>"
+    assert PLAIN.text("a \ud800 lone one", also=["\ud800 lone"]) == "a *** one"
+
+
+def test_what_is_written_twice_over_is_hidden_too() -> None:
+    value = "a \"b\" <c>\\\n'd' and more"
+    for inner in (repr(value), json.dumps(value), value):
+        for outer in (str(KeyError(f"no {inner}")), json.dumps(inner), html.escape(inner)):
+            shown = PLAIN.text(outer, also=[value])
+            assert "***" in shown
+            assert "more" not in shown
+    page = html.escape(value).replace("\n", "\n   | ")
+    assert PLAIN.text(page, also=[value]) == "***\n   | ***"
+
+
 def test_a_quote_beside_quotes_of_both_kinds_is_written_otherwise() -> None:
     assert PLAIN.text(repr("it's and \""), also=["it's and"]) == "'*** \"'"
 

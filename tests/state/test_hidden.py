@@ -123,7 +123,7 @@ def test_all_that_a_sensitive_field_holds_is_hidden() -> None:
             "text",
             "4711",
             "0.25",
-            "by\\xff",
+            "by\udcff",
             "tes",
             "deep",
             "Colour.RED",
