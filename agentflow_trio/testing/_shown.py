@@ -24,11 +24,15 @@ def shown_text(error: BaseException, within: BaseException | None) -> str:
 
 
 def _redactors(error: BaseException | None) -> Iterator[Callable[[str], str]]:
-    if isinstance(error, FlowFailedError | FlowAbortedError):
-        yield error.redact
+    yield from _own(error)
     if _is_group(error):
         for member in error.exceptions:
             yield from _redactors(member)
+
+
+def _own(error: BaseException | None) -> Iterator[Callable[[str], str]]:
+    if isinstance(error, FlowFailedError | FlowAbortedError):
+        yield error.redact
 
 
 def _is_group(error: BaseException | None) -> TypeIs[BaseExceptionGroup[BaseException]]:
