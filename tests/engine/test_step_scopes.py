@@ -437,3 +437,21 @@ async def test_a_scope_cannot_swallow_an_exception() -> None:
         with pytest.raises(FlowFailedError) as caught:
             await engine.run(chain("f", work), Notes())
     assert isinstance(caught.value.only(), OSError)
+
+
+async def test_all_scopes_are_left_also_if_one_ends_the_program() -> None:
+    class Ending(Surrounding):
+        @override
+        def around(self, where: Where, /) -> AbstractContextManager[object]:
+            return ended() if where.kind == "step" else super().around(where)
+
+    @contextmanager
+    def ended() -> Iterator[None]:
+        yield
+        raise SystemExit(3)
+
+    outer = Surrounding("outer")
+    with pytest.raises(SystemExit):
+        async with Engine(observers=[outer, Ending()]) as engine:
+            await engine.run(chain("f", saying("a")), Notes())
+    assert outer.story == ["> run f", "> step f/a", "< step f/a", "< run f by SystemExit"]

@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
+from agentflow_trio.observe._log_lines_core import iso
 from agentflow_trio.observe.logs import console_logger, json_logger
 
 WHEN = "2026-01-31T09:30:00.000000Z"
@@ -259,3 +261,25 @@ def test_no_clock_can_make_a_line_fail() -> None:
         "<Hostile: its repr raised RuntimeError>",
         "now\\nor never",
     ]
+
+
+@given(st.floats(min_value=-1e10, max_value=1e10))
+def test_a_time_is_what_python_makes_of_it(wall: float) -> None:
+    at = datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
+
+    assert iso(wall) == at.replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("wall", "told"),
+    [
+        (0.999_999_6, "1970-01-01T00:00:01.000000Z"),
+        (-0.5, "1969-12-31T23:59:59.500000Z"),
+        (-0.0, "1970-01-01T00:00:00.000000Z"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_a_time_that_is_odd(wall: float, told: str) -> None:
+    assert iso(wall) == told

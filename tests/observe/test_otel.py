@@ -39,7 +39,7 @@ from agentflow_trio import (
     parallel,
     step,
 )
-from agentflow_trio.events import NodeFailed, RunStarted, ThreadEnded
+from agentflow_trio.events import NodeFailed, Routed, RunStarted, ThreadEnded
 from agentflow_trio.observe.otel import OpenTelemetry, SimulatedIds
 from agentflow_trio.ports import SelectiveObserver, StepScope, Where
 from agentflow_trio.testing import simulate
@@ -580,7 +580,8 @@ def test_an_event_of_a_run_that_is_over_or_unknown_changes_nothing() -> None:
         schema_version=1,
         wall_time=0.0,
     )
-    for event in (started, failed, LATE):
+    routed = Routed(run_id="r", seq=3, path="f/a", timestamp=0.0, exit=None, target="b")
+    for event in (started, failed, routed, LATE):
         telemetry.observe(event)
     assert not found.all
 
