@@ -139,6 +139,7 @@ def test_the_run_its_counts_and_its_guards() -> None:
     counts = shapes().counts
     assert (counts.events, counts.runs, counts.succeeded, counts.steps) == (67, 1, 1, 17)
     assert (counts.failures, counts.retries, counts.rejections, counts.timeouts) == (3, 4, 0, 0)
+    assert [one.longest for one in shapes().guards] == [1.0, 0.0, 0.0, 0.0]
     assert [(one.guard, one.waits, one.waited, one.retries) for one in shapes().guards] == [
         ("db", 1, 1.0, 0),
         ("flaky", 0, 0.0, 2),
