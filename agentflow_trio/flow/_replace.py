@@ -14,6 +14,7 @@ from .._typing import TypeIs
 from ..errors import Problem
 from ..types import Next
 from ._node import BuiltIn, Node, exits_of
+from ._policies import Policies
 from ._step import Edge, Step, node_problems, with_node
 from ._words import did_you_mean
 
@@ -55,7 +56,10 @@ class _Swap:
         self.met[step] = self.met[origin] = None
         key = step if step in self.nodes else origin
         if key in self.nodes:
-            return self.swapped(step, key.node, self.nodes[key])
+            other = self.nodes[key]
+            if not (isinstance(other, Step) and other.node is key.node):
+                return self.swapped(step, other.node if isinstance(other, Step) else other)
+            step = self.swapped(step, step.node, other.policies)  # made by with_: the options
         node = step.node
         if not isinstance(node, BuiltIn):
             return step
@@ -63,19 +67,17 @@ class _Swap:
             return self.nested(step, node, node.inner_flow)
         return self.at_once(step, node) if node.inner_steps else step
 
-    def swapped(self, step: AnyStep, known: AnyNode, other: AnyNode | AnyStep) -> AnyStep:
-        """*step* with the node of *other*; if that is the *known* one, the options are meant: `with_` made it."""
-        policies = step.policies
-        node = other.node if isinstance(other, Step) else other
-        if isinstance(other, Step) and node is known:
-            return with_node(step, node, other.policies)
+    def swapped(
+        self, step: AnyStep, node: AnyNode, policies: Policies | None = None
+    ) -> AnyStep:
+        policies = policies or step.policies
         problems = list(node_problems(step.name, node, policies.fallback, policies.hedge))
         if not problems:
             problems = list(_exit_problems(step, exits_of(node)))
         if problems:
             self.problems += problems
             return step
-        return with_node(step, node)
+        return with_node(step, node, policies)
 
     def nested(self, step: AnyStep, node: BuiltIn, inner: Flow[Any, ...]) -> AnyStep:
         lines = self.lines(inner)

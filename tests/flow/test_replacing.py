@@ -136,9 +136,20 @@ async def test_a_copy_of_the_very_step_brings_its_options_and_another_step_does_
     assert step_.policies.fallback == Fallback("sorry")
     again = other.replacing({safe: Step(Says("again"), timeout=1.0)})
     assert again.edges[1].source.policies.timeout == 3.0
-    back = again.replacing({safe: safe.with_(timeout=None)})
-    assert back.edges[1].source.policies.timeout is None
-    assert await trail(back) == ("write", "review", "safe", "publish")
+    free = again.replacing({safe: safe.with_(timeout=None)})
+    assert free.edges[1].source.policies.timeout is None
+    assert await trail(free) == ("write", "review", "again", "publish")
+
+
+async def test_options_of_a_step_and_what_is_in_it_are_replaced_together() -> None:
+    other = editorial.replacing({edit: edit.with_(timeout=3.0), write: Says("other")})
+    assert other.edges[0].source.policies.timeout == 3.0
+    assert await trail(other) == ("other", "review", "safe", "publish")
+    again = editorial.replacing({write: Says("other")}).replacing({
+        edit: edit.with_(timeout=2.0)
+    })
+    assert again.edges[0].source.policies.timeout == 2.0
+    assert await trail(again) == ("other", "review", "safe", "publish")
 
 
 async def test_a_nested_flow_is_replaced_as_a_whole() -> None:

@@ -161,6 +161,14 @@ def test_visits_are_numbered_on_and_counted_with_those_before() -> None:
     assert [path for _, path in begun(fork)] == paths
 
 
+def test_a_fork_of_a_fork_keeps_other_steps_in_a_step_that_gets_other_options() -> None:
+    fork = record(writing, Paper()).fork(at=0.5, replacing={order: guess})
+    again = fork.fork(at=ROUND, replacing={study: study.with_(timeout=1.25)})
+    assert "study" in repr(again.error)
+    assert again.final.state.notes == ["gathered", "guessed"] * 2
+    assert fork.fork(at=1.0, replacing={both: left}).final.state.notes == fork.final.state.notes
+
+
 @pytest.mark.parametrize("at", [0.0, 0.5, 3.0, 7.25, 1_000.0])
 def test_with_the_same_steps_the_fork_is_the_same_to_the_last_step(at: float) -> None:
     timeline = record(writing, Paper(), seed=5)
