@@ -108,8 +108,7 @@ def occupancy(
     busy = [0.0] * (columns + 1)
     steps = [0.0] * (columns + 1)  # where one begins or ends to fill whole columns
     for start, end in stretches:
-        first = min(int((start - low) / width), columns - 1)
-        last = int((end - low) / width)
+        first, last = int((start - low) / width), int((end - low) / width)
         if first == last:
             busy[first] += end - start
             continue
