@@ -6,7 +6,6 @@ Layer: cli.
 from __future__ import annotations
 
 import functools
-import re
 from typing import Self, TextIO, final
 
 import trio
@@ -32,7 +31,7 @@ from ..events import (
     ThreadEnded,
 )
 from ._complaint import complain
-from ._showing import shown
+from ._showing import harmless, shown
 from ._words import alert_words, guard_words
 
 __all__ = ["Lines", "Undrawn", "one_line"]
@@ -40,7 +39,7 @@ __all__ = ["Lines", "Undrawn", "one_line"]
 
 def one_line(text: str) -> str:
     """*text* without line breaks and without what would move the cursor."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+    return harmless(text.replace("\n", "\r")).strip()
 
 
 class Undrawn:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ..types import RUNS
 
 __all__ = [
     "REDACTOR",
+    "harmless",
     "remembering",
     "shown",
     "shown_data",
@@ -30,6 +32,10 @@ __all__ = [
 
 Data: TypeAlias = Any
 """What JSON holds."""
+
+_CONTROLS: Final = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+"
+)
 
 REDACTOR: Final = Redactor(environment=SECRET_NAMES)
 """A command runs with all the secrets of a shell or a CI job in its environment."""
@@ -75,6 +81,11 @@ def shown(text: str) -> str:
 def shown_traceback(error: BaseException) -> str:
     """Where *error* was raised and what it says, as Python tells it, as it may be printed."""
     return shown("".join(traceback.format_exception(error)))
+
+
+def harmless(text: str) -> str:
+    """*text* without what would move the cursor or turn the direction of reading; line breaks stay."""
+    return _CONTROLS.sub(" ", text)
 
 
 def shown_data(data: Data, text: Callable[[str], str] = shown, *, keys: bool = True) -> Data:

@@ -39,7 +39,12 @@ def table_of(profile: Profile, *, width: int, top: int | None) -> str:
         *_critical(profile, width, top, unit, scale),
         *_failures(profile.failures, width, top, unit, scale),
     ]
-    return "\n".join(line.rstrip() for line in parts) + "\n"
+    return "\n".join(_printable(line).rstrip() for line in parts) + "\n"
+
+
+def _printable(line: str) -> str:
+    """*line* without what moves a cursor or turns the direction of reading: paths and errors have texts from anywhere."""
+    return "".join(each if each.isprintable() else " " for each in line)
 
 
 def unit_of(seconds: float) -> tuple[str, float]:

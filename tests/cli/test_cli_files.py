@@ -89,3 +89,27 @@ def test_without_stderr_and_stdin_a_command_does_what_it_should(project: Project
         wrong = project.run("run", "quick.py", "--input", "-")
     assert (answer.code, answer.out) == (0, "Seen(word='x')\n")
     assert wrong.code == 2
+
+
+def test_no_error_of_a_node_moves_the_cursor_or_turns_the_direction_of_reading(
+    project: Project,
+) -> None:
+    project.write(
+        "evil.py",
+        """
+        @define
+        class Seen: ...
+
+        @step
+        async def look(seen: Seen) -> None:
+            raise ValueError("\\x1b]0;title\\x07\\x1b[2J\\u202egone\\nfor good")
+
+        @flow
+        def evil() -> Wiring[Seen]:
+            return [look.then(END)]
+        """,
+    )
+    answer = project.run("run", "evil.py", "--events", "run.jsonl")
+    assert answer.err.endswith("ValueError:  ]0;title [2J gone\n      for good\n")
+    printed = answer.err + project.run("profile", "run.jsonl").out
+    assert all(each.isprintable() for each in printed.replace("\n", ""))

@@ -13,6 +13,7 @@ from agentflow_trio.events import (
     FallbackUsed,
     ItemFailed,
     LoopBlocked,
+    NodeFailed,
     NodeSucceeded,
     WaitEnded,
 )
@@ -95,6 +96,23 @@ def test_what_nobody_handled_stands_first_in_as_many_lines_as_there_is_room_for(
         message="",
     )
     assert Profile.of([*events, silent]).table().endswith("not handled\n    E\n")
+
+
+def test_no_text_moves_the_cursor_or_turns_the_direction_of_reading() -> None:
+    evil = "\x1b[2J\x07gone\u202etxt\x9b1m"
+    failed = NodeFailed(
+        run_id="r",
+        seq=2,
+        path=f"f/{evil}",
+        timestamp=1.0,
+        phase="exec",
+        attempt=1,
+        error="E",
+        message=evil,
+    )
+    table = Profile.of([begun(), visited(f"f/{evil}", at=0.0, seq=1), failed]).table()
+    assert all(each.isprintable() for each in table.replace("\n", ""))
+    assert table.endswith("    E:  [2J gone txt 1m\n")
 
 
 def test_the_head_says_what_else_happened() -> None:
