@@ -1090,6 +1090,7 @@ class FlowFailedError(_Tree, ExceptionGroup[Leaf_co], Generic[Leaf_co]):
         state: the state as the last finished step left it (a failed ``post`` without ``.catch`` may have begun to write).
         marks: for each member where it arose; None for a nested group.
         suppressed: of a whole run, what races and tolerances had swallowed before, the last 100, oldest first.
+        redact: makes of any text, such as a traceback, what may be shown of the run.
     """
 
     def __new__(cls, message: str, exceptions: Sequence[Leaf_co], /) -> Self:
@@ -1143,6 +1144,7 @@ class FlowAbortedError(_Tree, BaseExceptionGroup[BaseLeaf_co], Generic[BaseLeaf_
         state: the state as the last finished step left it.
         marks: for each member where it arose; None for a nested group.
         suppressed: of a whole run, what races and tolerances had swallowed before, the last 100, oldest first.
+        redact: makes of any text, such as a traceback, what may be shown of the run.
     """
 
     def __new__(cls, message: str, exceptions: Sequence[BaseLeaf_co], /) -> Self:

@@ -49,17 +49,16 @@ _SEEN: Final[list[Hidden]] = []
 def remembering() -> Generator[None]:
     """Hide in all that is printed within what any run hides that goes on meanwhile, and has ended since."""
     hidden = Hidden()
-    see, made, veil = NOTICE.see, RUNS.made, RUNS.veil
+    before = NOTICE.see, RUNS.made, RUNS.veil
+    see, made, veil = before[0] or hidden.see, before[1] or hidden.keep, before[2]
 
     def also_see(state: object) -> None:
         hidden.see(state)
-        if see is not None:
-            see(state)
+        see(state)
 
     def also_made(text: str) -> None:
         hidden.keep(text)
-        if made is not None:
-            made(text)
+        made(text)
 
     def or_all() -> Callable[[str], str]:
         return (None if veil is None else veil()) or shown
@@ -70,7 +69,7 @@ def remembering() -> Generator[None]:
         yield
     finally:
         _SEEN.pop()
-        NOTICE.see, RUNS.made, RUNS.veil = see, made, veil
+        NOTICE.see, RUNS.made, RUNS.veil = before
 
 
 def shown(text: str) -> str:

@@ -23,8 +23,8 @@ _DEEP: Final = 8
 def hide(text: str, /) -> str:
     """Return *text* with ``***`` in place of what must not be shown where this is called.
 
-    Inside of a node, its child tasks and its threads that is what the run hides: living `Secret`s and those made in the
-    run, values of ``sensitive`` fields, and what the engine's `Redactor` hides; elsewhere what ``Redactor()`` does. For
+    Inside of a node, its child tasks and its threads that is what the run hides: every living `Secret` and each made in
+    the run, values of ``sensitive`` fields, and what the engine's `Redactor` hides; elsewhere what ``Redactor()`` does. For
     your own log lines and messages; not a checkpoint, from any thread.
     """
     veil = None if RUNS.veil is None else RUNS.veil()

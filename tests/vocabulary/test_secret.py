@@ -12,7 +12,8 @@ import attrs
 import pytest
 
 from agentflow_trio import Secret, fork, merged_by, sensitive, summed
-from agentflow_trio.types import is_sensitive, secrets_alive
+from agentflow_trio.redaction import hide
+from agentflow_trio.types import RUNS, is_sensitive, secrets_alive
 
 VALUE = "correct horse battery"
 
@@ -95,3 +96,12 @@ def test_a_field_is_marked_beside_its_rule() -> None:
     assert not is_sensitive(fields["name"])
     assert dict(sensitive) == {"agentflow_trio.sensitive": True}
     assert merged_by(summed).items() <= fields["pin"].metadata.items()
+
+
+def test_nobody_need_know_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a program that only uses secrets."""
+    monkeypatch.setattr(RUNS, "made", None)
+    monkeypatch.setattr(RUNS, "veil", None)
+    secret = Secret(VALUE)
+    assert hide(f"a {VALUE}") == "a ***"
+    assert secret.reveal() == VALUE
