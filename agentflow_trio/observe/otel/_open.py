@@ -205,8 +205,6 @@ class Spans:
         """An event says how a stretch came out, perhaps after it is over; return whether there is such a stretch."""
         for one in self._open.get((run_id, path), ()):
             if one.where.kind == news.kind and news.attempt in {None, one.where.attempt}:
-                if news.attempt is not None and one.end is None:
-                    continue  # of attempts beside each other the last, whose number the retry around them tells
                 one.verdict, one.told = news.verdict, True
                 if one.end is not None:
                     self._finish(one)
