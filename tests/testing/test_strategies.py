@@ -340,7 +340,8 @@ def test_what_hypothesis_prints_can_be_pasted() -> None:
     shown = told_of(window_policies().filter(lambda policy: len(policy.also) == 1))
     assert "it=WindowPolicy(limit=1, window=0.0625, also=(Rate(1, 0.125),))," in shown
     assert "it=Secret('secret-0')," in told_of(secrets())
-    assert "it=LostReply()," in told_of(
+    # before 6.165 or so Hypothesis names the class of the error as well, by where it is
+    assert "it=LostReply(" in told_of(
         wrongs().filter(lambda wrong: isinstance(wrong, LostReply))
     )
 
