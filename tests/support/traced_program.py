@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 
 import attrs
 import trio
 from typing_extensions import override
 
-from agentflow_trio import END, Engine, Next, Step, Wiring, Work, flow, step
+from agentflow_trio import (
+    END,
+    AdaptiveLimit,
+    AdaptiveTimeout,
+    Chaos,
+    CircuitBreaker,
+    CircuitPolicy,
+    Engine,
+    FlowFailedError,
+    Hedge,
+    Next,
+    RetryPolicy,
+    Step,
+    Timeout,
+    TTLCache,
+    Wiring,
+    Work,
+    flow,
+    step,
+)
 from agentflow_trio.events import ExecutionEvent
+from agentflow_trio.robustness import CachePolicy, ChaosPolicy, Guard, pipeline
 from agentflow_trio.testing import fault_point
 
 
@@ -78,18 +100,36 @@ async def crowd(
                 await send.send(f"{name} gave up")
 
 
+def guards() -> Sequence[Guard]:
+    """Those that leave something to chance, or learn from what happens."""
+    policy = CircuitPolicy(failure_threshold=2, recovery_timeout=0.3, jitter=0.5)
+    within = pipeline(CircuitBreaker("prices", policy), AdaptiveLimit("callers"))
+    return within, Timeout(AdaptiveTimeout(maximum=3.0, min_samples=2)), drill
+
+
+drill = Chaos("drill", ChaosPolicy(rate=0.3, latency=(0.1, 0.4), errors=(OSError,)))
+
+
 async def program(dice: Random) -> list[str]:
     """Six orders at once in a shop for two, while a crowd shares a lock, a channel and timers."""
     lines: list[str] = []
-    price = Step(Price(trio.CapacityLimiter(2)))
+    price = Step(
+        Price(trio.CapacityLimiter(2)),
+        retry=RetryPolicy(
+            max_attempts=5, base_delay=0.1, jitter_kind="full", on_rejected="wait"
+        ),
+        hedge=Hedge(after=0.9),
+        guards=guards(),
+    )
 
     @flow
     def shopping() -> Wiring[Order]:
         return [price.to(cheap=END, dear=haggle), haggle.then(price)]
 
     async def shop(engine: Engine, number: int) -> None:
-        result = await engine.run(shopping, Order(number), seed=dice.randrange(1000))
-        note(f"{result.run_id} {result.state}")
+        with suppress(FlowFailedError):  # of which the tape tells
+            result = await engine.run(shopping, Order(number), seed=dice.randrange(1000))
+            note(f"{result.run_id} {result.state}")
 
     async def listen(receive: trio.MemoryReceiveChannel[str]) -> None:
         async for line in receive:
@@ -98,10 +138,14 @@ async def program(dice: Random) -> list[str]:
     def note(text: str) -> None:
         lines.append(f"{trio.current_time()!r} {text}")
 
+    drill.enable()
+    cache = TTLCache(trio.sleep, CachePolicy(ttl=2.0, max_size=2))
     send, receive = trio.open_memory_channel[str](1)
     lock = trio.Lock()
     async with Engine(observers=[Tape(lines)]) as engine, trio.open_nursery() as nursery:
         nursery.start_soon(listen, receive)
+        for number in (2, 1, 2, 3, 1):
+            nursery.start_soon(cache.get, number / 3)
         for number in range(3, 9):
             nursery.start_soon(shop, engine, number)
         async with send:

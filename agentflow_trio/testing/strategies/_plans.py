@@ -24,6 +24,7 @@ from .._faults import (
 )
 from ._hypothesis import DrawFn, SearchStrategy, st
 from ._numbers import some
+from ._printing import made
 
 __all__ = ["fault_plans", "wrongs"]
 
@@ -54,8 +55,8 @@ def wrongs(
     found: SearchStrategy[Wrong] = st.sampled_from(whole)
     if not effects:
         return found
-    late: SearchStrategy[Wrong] = st.builds(Delay, some(longest))
-    lost: SearchStrategy[Wrong] = st.builds(LostReply, st.sampled_from(errors))
+    late: SearchStrategy[Wrong] = made(Delay, seconds=some(longest))
+    lost: SearchStrategy[Wrong] = made(LostReply, error=st.sampled_from(errors))
     return found | lost | late
 
 

@@ -6,8 +6,7 @@ Layer: testing. What depends on another setting is drawn after it, so nothing is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
@@ -29,6 +28,7 @@ from ...robustness import (
 )
 from ._hypothesis import DrawFn, SearchStrategy, st
 from ._numbers import TICKS, durations, few, limits, shares, some
+from ._printing import made
 
 __all__ = [
     "adaptive_limit_policies",
@@ -48,22 +48,13 @@ __all__ = [
 
 _LONGEST: Final = 10.0
 
-Policy = TypeVar("Policy")
-
-
-@st.composite  # and no builds, which would have Hypothesis show every setting, as it was drawn
-def _made(
-    draw: DrawFn, /, kind: Callable[..., Policy], **settings: SearchStrategy[object]
-) -> Policy:
-    return kind(**{name: draw(setting) for name, setting in settings.items()})
-
 
 # ---------------------------------------------------------------- trying again
 
 
 def retry_budgets(name: str = "budget", /) -> SearchStrategy[RetryBudget]:
     """Budgets for retries, called *name*; shrinks to one that pays for nothing."""
-    return _made(
+    return made(
         RetryBudget,
         name=st.just(name),
         ratio=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
@@ -131,7 +122,7 @@ def hedge_policies(
     """
     plain = durations(longest)
     budgets = st.none() | retry_budgets("hedges")
-    return _made(
+    return made(
         HedgePolicy,
         after=plain if exact else plain | _learned_delays(longest),
         max_attempts=few(max_attempts),
@@ -196,7 +187,7 @@ def _circuit_policies(draw: DrawFn, longest: float, *, exact: bool) -> CircuitPo
 
 def rates(*, most: int = 8, longest: float = _LONGEST) -> SearchStrategy[Rate]:
     """So much in so many seconds; shrinks to one in a sixteenth of a second."""
-    return _made(Rate, limit=few(most), window=some(longest))
+    return made(Rate, limit=few(most), window=some(longest))
 
 
 def window_policies(
@@ -212,7 +203,7 @@ def window_policies(
         rates(most=most, longest=longest), min_size=1, max_size=3, unique_by=_window_of
     )
     return several.flatmap(
-        lambda rates: _made(
+        lambda rates: made(
             WindowPolicy,
             limit=st.just(rates[0].limit),
             window=st.just(rates[0].window),
@@ -237,7 +228,7 @@ def token_bucket_policies(
         most: no bucket holds more, nor gives more in its window.
         longest: no window is longer, seconds.
     """
-    return _made(
+    return made(
         TokenBucketPolicy,
         limit=few(most),
         window=some(longest),
@@ -256,7 +247,7 @@ def bulkhead_policies(
         most: at most so many places.
         longest: nobody waits for longer, seconds, unless for any time.
     """
-    return _made(
+    return made(
         BulkheadPolicy,
         limit=few(most),
         max_waiters=st.none() | st.integers(0, 4),
@@ -299,7 +290,7 @@ def pool_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrategy
         longest: at most so many seconds for each setting that is a time, unless it is any time.
     """
     ages = st.just(math.inf) | some(longest)
-    return _made(
+    return made(
         PoolPolicy,
         size=few(most),
         max_waiters=st.none() | st.integers(0, 4),
@@ -317,7 +308,7 @@ def cache_policies(*, most: int = 4, longest: float = _LONGEST) -> SearchStrateg
         most: at most so many values are kept, unless it is any number.
         longest: a value is good, and then may stand in, for at most so many seconds, unless it is good for ever.
     """
-    return _made(
+    return made(
         CachePolicy,
         ttl=st.just(math.inf) | some(longest),
         max_size=st.none() | few(most),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 import attrs
 from typing_extensions import TypeIs
@@ -36,9 +36,16 @@ from ...robustness import (
     WindowPolicy,
 )
 from ...types import Secret
-from ._hypothesis import RepresentationPrinter, for_type_by_name
+from .._faults import Delay, LostReply
+from ._hypothesis import (
+    DrawFn,
+    RepresentationPrinter,
+    SearchStrategy,
+    for_type_by_name,
+    st,
+)
 
-__all__ = ["as_code"]
+__all__ = ["as_code", "made"]
 
 _SETTINGS: Final = (
     AdaptiveDelay,
@@ -61,6 +68,17 @@ _SETTINGS: Final = (
 _GUARDS: Final = (AdaptiveLimit, Bulkhead, CircuitBreaker, RateLimiter)
 
 _DRAWN: Final = re.compile(r"secret-\d")
+
+
+Value = TypeVar("Value")
+
+
+@st.composite  # and no builds, which would have Hypothesis show every argument, as it was drawn
+def made(
+    draw: DrawFn, /, kind: Callable[..., Value], **arguments: SearchStrategy[object]
+) -> Value:
+    """What *kind* makes of arguments that are drawn; shown as below."""
+    return kind(**{name: draw(argument) for name, argument in arguments.items()})
 
 
 def as_code(value: object) -> str:
@@ -113,5 +131,5 @@ def _show_secret(secret: Secret, printer: RepresentationPrinter, cycle: bool) ->
 
 for_type_by_name(Secret.__module__, Secret.__name__, _show_secret)
 
-for _kind in (*_SETTINGS, *_GUARDS, Hedge, Pipeline):
+for _kind in (*_SETTINGS, *_GUARDS, Hedge, Pipeline, Delay, LostReply):
     for_type_by_name(_kind.__module__, _kind.__name__, _show)
