@@ -28,9 +28,9 @@ _MANY: Final = 150
 def _bytes_of(value: str) -> bytes:
     """What *value* was read from: bytes that are no text are there as lone surrogates, as Python reads names of files."""
     try:
-        return value.encode("utf-8", "surrogateescape")
+        return value.encode(errors="surrogateescape")
     except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogatepass")
+        return value.encode(errors="surrogatepass")
 
 
 def _in_repr(text: str) -> str:

@@ -167,6 +167,12 @@ def test_a_quote_beside_quotes_of_both_kinds_is_written_otherwise() -> None:
     assert PLAIN.text(repr("it's and \""), also=["it's and"]) == "'*** \"'"
 
 
+def test_all_of_a_secret_is_found_in_json() -> None:
+    words = "schön und gut"
+    assert PLAIN.text(json.dumps(words), also=[words]) == '"***"'
+    assert PLAIN.text(json.dumps(words, ensure_ascii=False), also=[words]) == '"***"'
+
+
 def test_each_place_of_a_secret_is_found() -> None:
     assert PLAIN.text("word, " * 200, also=["word"]) == "***, " * 200
 
