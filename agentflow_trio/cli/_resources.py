@@ -69,7 +69,7 @@ class Resources:
         function = self.beside[name]
         try:
             given: object = function() if callable(function) else function
-            if isinstance(given, AbstractAsyncContextManager):
+            if _is_manager(given):
                 given = await stack.enter_async_context(given)
         except (Exception, SystemExit) as error:
             problem = f"--resources {name}: {type(error).__name__}: {error}"
@@ -82,8 +82,16 @@ class Resources:
         return given
 
 
+def _is_manager(given: object) -> TypeIs[AbstractAsyncContextManager[object]]:
+    return isinstance(given, AbstractAsyncContextManager)
+
+
+def _is_mapping(given: object) -> TypeIs[Mapping[object, object]]:
+    return isinstance(given, Mapping)
+
+
 def _is_opened(given: object) -> TypeIs[Opened]:
-    return isinstance(given, Mapping) and all(isinstance(key, Resource) for key in given)
+    return _is_mapping(given) and all(isinstance(key, Resource) for key in given)
 
 
 _HOW = "Write an @asynccontextmanager without parameters that yields {RESOURCE: value}."

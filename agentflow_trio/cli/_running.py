@@ -129,10 +129,9 @@ async def carry_out(  # noqa: PLR0913 - options, all with a default
                 outcome = await _watched(engine, run, view, grace, kill)
     except UsageError:
         raise
-    except ResourceError as error:
-        raise UsageError(problem=str(error), hint=HINT) from error
     except AgentFlowError as error:
-        raise UsageError(problem=str(error)) from error
+        hint = HINT if isinstance(error, ResourceError) else ""
+        raise UsageError(problem=str(error), hint=hint) from error
     except BaseExceptionGroup as group:
         if group.subgroup((SystemExit, KeyboardInterrupt)) is None:
             raise

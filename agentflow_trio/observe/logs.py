@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
@@ -321,7 +321,7 @@ class _Lines:
 
 
 @contextmanager
-def taking_over(logger: FilteringBoundLogger, veil: Callable[[Any], Any]) -> Iterator[None]:
+def taking_over(logger: FilteringBoundLogger, veil: Callable[[Any], Any]) -> Generator[None]:
     """Let *logger* write what anybody logs within, by structlog or ``logging``, if the program has configured neither.
 
     This is for whoever owns the process, as the command line does. *veil* makes of fields what may be shown.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -61,7 +61,7 @@ def test_what_is_no_file_may_be_named_twice(project: Project) -> None:
 
 
 @contextmanager
-def closed(*names: str) -> Iterator[None]:
+def closed(*names: str) -> Generator[None]:
     """Without these standard streams; what stands in for them is closed in the end."""
     before = {name: getattr(sys, name) for name in names}
     for name in names:

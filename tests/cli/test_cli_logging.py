@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ TALKS = """
 
 
 @contextmanager
-def bare() -> Iterator[logging.Logger]:
+def bare() -> Generator[logging.Logger]:
     """As in a process of its own: no handlers, no configuration."""
     root = logging.getLogger()
     handlers, root.handlers = root.handlers, []
