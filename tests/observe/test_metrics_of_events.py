@@ -93,6 +93,13 @@ def test_a_part_is_as_large_as_what_was_done_since_the_last() -> None:
     assert metrics.get_metric("b.batch_size") == 22
 
 
+def test_parts_inside_of_items_are_counted_for_each_item() -> None:
+    part = BatchDone(**{**WHERE, "path": "f/a[0]/b[0]"}, done=3, failed=0, total=None)
+    beside = attrs.evolve(part, path="f/a[1]/b[0]", done=2)
+    metrics = collector(part, beside, attrs.evolve(part, path="f/a[0]/b[1]", done=5))
+    assert metrics.get_metric("b.batch_size") == 3 + 2 + 2
+
+
 def test_sizes_are_remembered_of_a_thousand_visits_of_a_run() -> None:
     metrics = MetricsCollector()
     first = BatchDone(**{**WHERE, "path": "f/a#1[0]"}, done=1, failed=0, total=None)
