@@ -42,8 +42,9 @@ napoleon_numpy_docstring = False
 # Nitpicky (-n): a name that leads nowhere is an error. Other projects' names lead nowhere on
 # purpose: linking to them (intersphinx) would need the network.
 OTHERS = (
-    "attrs?|cattrs|collections|contextlib|cyclopts|datetime|enum|hypothesis|opentelemetry|outcome|"
-    "pathlib|prometheus_client|pytest|random|rich|structlog|trio|types|typing|typing_extensions"
+    "attrs?|cattrs|collections|contextlib|cyclopts|datetime|enum|hypothesis|logging|opentelemetry|"
+    "outcome|pathlib|prometheus_client|pytest|random|rich|structlog|trio|types|typing|"
+    "typing_extensions"
 )
 nitpick_ignore_regex = [("py:.*", rf"({OTHERS})(\..*)?")]
 

@@ -91,7 +91,7 @@ def content(sentence: str) -> set[str]:
 
 def letters(text: str) -> str:
     """*text* without anything that Markdown could have changed."""
-    markup = r"\]\([^)]*\)|\]\[[^]]*\]|\{[\w:-]+\}|\[\^\w+\]"
+    markup = r"\]\([^)]*\)|\]\[[^]]*\]|\{[\w:-]+\}|\[\^\w+\]| <[^>`]*>(?=`)"
     return re.sub(r"\W|_", "", re.sub(markup, "", text)).lower()
 
 
