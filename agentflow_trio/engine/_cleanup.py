@@ -46,8 +46,8 @@ class Cleanup:
         close: Callable[[BaseException | None], Awaitable[object]],
     ) -> None:
         self.phase: Phase = phase
-        self.what = what
-        self.close = close
+        self.what: str = what
+        self.close: Callable[[BaseException | None], Awaitable[object]] = close
 
 
 async def close_attempt(

@@ -1,7 +1,8 @@
 """Keeping what is secret out of what people see: one function from text to text.
 
-Layer: redaction, beside state and codec. Rules: it only ever hides more, never less; the same text twice gives the same
-(``text(text(x)) == text(x)``); a text without anything to hide comes back as it is.
+Layer: redaction, below guards and the engine, since both tell of names that may be secret. Rules: it only ever hides
+more, never less; the same text twice gives the same (``text(text(x)) == text(x)``); a text without anything to hide
+comes back as it is.
 """
 
 from __future__ import annotations
