@@ -70,7 +70,7 @@ def test_lines_of_nodes_to_loggers_of_ours_are_redacted(make: Callable[..., Any]
     file = io.StringIO()
     log = make(file)
     made = Secret("k4n4ry made elsewhere")
-    more = {"token": "abc"}
+    more = {"token": "xyz"}
 
     def say(login: Login) -> None:
         with bound_contextvars(session=f"of {login.key}"):
@@ -88,14 +88,14 @@ def test_lines_of_nodes_to_loggers_of_ours_are_redacted(make: Callable[..., Any]
     assert text.count("asking with ***") == 2
     assert text.count("ValueError: *** ***") == 2
     assert text.count("of ***") == 4
-    assert "abc" not in text
+    assert "xyz" not in text
     outside = f"outside {CANARY}, {made.reveal()}"
     log.info(outside)
     assert f"outside {CANARY}, ***" in file.getvalue()
 
 
 def test_a_processor_does_the_same_for_a_structlog_of_ones_own() -> None:
-    file, more = io.StringIO(), {"password": "abc"}
+    file, more = io.StringIO(), {"password": "xyz"}
     log = structlog.wrap_logger(
         structlog.PrintLogger(file),
         processors=[
