@@ -129,10 +129,9 @@ class Watch:
 
     def only_services(self) -> float | None:
         """For how long services may yet have somebody go on, if all timers that are set are theirs; else None."""
-        if not self._services or self._root is None:
-            return None
-        others = [t for t in tasks_below(self._root) if t not in self._services]
-        idle = all(limit_of(task) == math.inf for task in others)
+        tasks = [] if self._root is None else tasks_below(self._root)
+        others = [task for task in tasks if task not in self._services]
+        idle = bool(tasks) and all(limit_of(task) == math.inf for task in others)
         return self._services.seconds if idle else None
 
     def deadlocked(self, steps: int, time: float) -> None:

@@ -273,3 +273,10 @@ def test_a_terminal_is_told_how_far_the_search_is(
     assert said[1:4] == [f"{count} of 200 schedules" for count in (2, 4, 6)]
     assert said[-1] == "\x1b[K"
     assert len(said) == 102
+
+
+def test_a_program_that_ends_the_process_ends_it_with_its_own_code(project: Project) -> None:
+    project.write("leaving.py", "async def program():\n    raise SystemExit(3)\n", head="")
+    with pytest.raises(SystemExit) as left:
+        project.run("simulate", "leaving.py:program")
+    assert left.value.code == 3
