@@ -30,7 +30,6 @@ from ..events import (
     ThreadAbandoned,
     ThreadEnded,
 )
-from ._complaint import complain
 from ._showing import harmless, shown
 from ._words import alert_words, guard_words
 
@@ -53,6 +52,8 @@ class Undrawn:
 
     def fail(self, text: str) -> None:
         """Write what the run failed with."""
+        from .complaint import complain  # noqa: PLC0415 - rich, which lines themselves do without
+
         complain(text)
 
     def restore(self) -> None:

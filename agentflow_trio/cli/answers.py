@@ -23,11 +23,11 @@ from typing_extensions import override
 
 from ..errors import CodecError, FlowAbortedError, FlowFailedError, RunCancelledError
 from ._checking import Checked
-from ._complaint import complain
 from ._exit import ExitCode, UnwrittenError, UsageError
 from ._results import failure_as_data, result_as_data, usage_as_data
 from ._running import Outcome
 from ._showing import shown, shown_data, shown_state
+from .complaint import complain
 
 __all__ = ["Page", "answering", "list_checks", "tell", "write_file", "write_json", "write_text"]
 

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from ..engine import RunSnapshot
 from ._board import Board, Row, Status
-from ._complaint import complain
 from ._lines import one_line
 from ._live import going_on
 from ._showing import shown
+from .complaint import complain
 
 __all__ = ["Display", "picture"]
 

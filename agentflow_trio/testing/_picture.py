@@ -106,9 +106,6 @@ class Services:
     def __contains__(self, task: Task) -> bool:
         return self._is_named(task) or is_serving(task, self._serving)
 
-    def __bool__(self) -> bool:
-        return bool(self._names or self._serving)
-
 
 def is_serving(task: Task, serving: Collection[object]) -> bool:
     """Whether *task* or one that it is a child of is among them."""

@@ -18,6 +18,7 @@ from agentflow_trio import (
     CodecError,
     Engine,
     FlowFailedError,
+    KeyedRateLimiter,
     Mismatch,
     Redactor,
     RunCancelledError,
@@ -188,6 +189,25 @@ async def test_progress_and_reasons_are_redacted() -> None:
     assert "canary" not in str(collector.events)
     texts = [event.text for event in collector.events if isinstance(event, Progress)]
     assert texts == ["with *** and ***"] * 2
+
+
+async def test_a_snapshot_names_a_keyed_guard_without_what_is_secret_in_its_key(
+    autojump_clock: MockClock,
+) -> None:
+    keyed = KeyedRateLimiter[str]("calls", limit=1, window=2.0)
+
+    @step
+    async def work(login: Login) -> None:
+        for _ in range(2):
+            async with keyed.of(login.key):
+                login.tries += 1
+
+    async with Engine() as engine, engine.start(work, Login()) as run:
+        await trio.testing.wait_all_tasks_blocked()
+        (inside,) = run.snapshot().inside
+        assert inside.waits_for == "rate limiter 'calls[***]'"
+        assert FIRST not in str(run.snapshot())
+        assert (await run.result()).state.tries == 2
 
 
 async def test_our_own_errors_are_redacted_when_they_become_a_failure() -> None:
