@@ -279,9 +279,8 @@ class _Alive:
 
     def __init__(self) -> None:
         self._refs: dict[int, weakref.ref[Secret]] = {}
-        self._now: object = (
-            object()
-        )  # another one whenever a secret came or went, in whatever thread
+        # another one whenever a secret came or went, in whatever thread
+        self._now: object = object()
         self._known: tuple[object, tuple[str, ...]] = (None, ())
 
     def add(self, secret: Secret) -> None:

@@ -137,6 +137,16 @@ def test_what_is_held_at_the_end_is_a_leak() -> None:
     assert len(steps) <= 8
 
 
+def test_the_shortest_script_that_leaves_something_held_repeats_it() -> None:
+    state = Careless()
+    state.order_is_drawn(seed=0)
+    state.somebody_works()
+    state.all_settle()
+    state.caller_is_cancelled(name="work")
+    with pytest.raises(LeakError, match="of 'db'"):
+        state.teardown()
+
+
 class Patient(Careless):
     """Nobody is cancelled, so nothing is left."""
 
